@@ -1,0 +1,72 @@
+"""The only reader of the system clock.
+
+``VenueClock`` gives the venue's time: for a real venue wall time plus a measured offset; for the simulated exchange a
+clock that may run ``rate`` times as fast. Everything else in the product takes times as numbers or takes one of these.
+"""
+
+from __future__ import annotations
+
+import datetime as _dt
+import time as _time
+
+
+def monotonic() -> float:
+    """Seconds of a clock that never goes back; for measuring durations in this process."""
+    return _time.monotonic()
+
+
+def perf_ns() -> int:
+    """Nanoseconds of the finest clock; for measuring latencies in this process."""
+    return _time.perf_counter_ns()
+
+
+def cpu_seconds() -> float:
+    """CPU time used by this process, in seconds."""
+    return _time.process_time()
+
+
+def wall_ms() -> int:
+    """Wall time, UTC, in ms since the epoch."""
+    return _time.time_ns() // 1_000_000
+
+
+def wall_ns() -> int:
+    """Wall time, UTC, in ns since the epoch."""
+    return _time.time_ns()
+
+
+def iso_utc(ms: int) -> str:
+    """``ms`` since the epoch as ISO 8601 UTC with milliseconds, for logs and exports."""
+    return _dt.datetime.fromtimestamp(ms / 1000, tz=_dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class VenueClock:
+    """Estimates the venue's time from this process's monotonic clock.
+
+    Until the first ``sync`` it equals wall time. ``rate`` is how many venue milliseconds pass per real millisecond.
+    """
+
+    def __init__(self) -> None:
+        self.rate = 1.0
+        self._anchor_venue = float(wall_ms())
+        self._anchor_mono = monotonic()
+        self.synced = False
+
+    def now_ms(self) -> int:
+        """The venue's time, ms since the epoch."""
+        return int(self._anchor_venue + (monotonic() - self._anchor_mono) * 1000.0 * self.rate)
+
+    def sync(self, server_ms: int, sent_mono: float, received_mono: float, rate: float = 1.0) -> float:
+        """Anchor to a server time read between two monotonic instants; returns the correction made in real ms.
+
+        The server's stamp is taken to belong to the middle of the round trip.
+        """
+        middle = (sent_mono + received_mono) / 2
+        predicted = self._anchor_venue + (middle - self._anchor_mono) * 1000.0 * self.rate
+        correction = (server_ms - predicted) / max(rate, 1e-9)
+        first = not self.synced
+        self.rate = rate
+        self._anchor_venue = float(server_ms)
+        self._anchor_mono = middle
+        self.synced = True
+        return 0.0 if first else correction

@@ -1,0 +1,179 @@
+"""The vocabulary of the core: enumerations, identifiers and small exact-number helpers.
+
+Every time in the core is an ``int`` in milliseconds since the Unix epoch, UTC, by the venue's clock.
+Order prices, quantities and money are ``Decimal``; market data and analytics are ``float``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+class Side(StrEnum):
+    """Direction of a position or a signal."""
+
+    LONG = "long"
+    SHORT = "short"
+
+    @property
+    def sign(self) -> int:
+        """+1 for long, -1 for short."""
+        return 1 if self is Side.LONG else -1
+
+    @property
+    def entry(self) -> OrderSide:
+        """The order side that opens this direction."""
+        return OrderSide.BUY if self is Side.LONG else OrderSide.SELL
+
+    @property
+    def exit(self) -> OrderSide:
+        """The order side that closes this direction."""
+        return OrderSide.SELL if self is Side.LONG else OrderSide.BUY
+
+    @property
+    def opposite(self) -> Side:
+        """The other direction."""
+        return Side.SHORT if self is Side.LONG else Side.LONG
+
+
+class OrderSide(StrEnum):
+    """Side of an order at the venue."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for buy, -1 for sell."""
+        return 1 if self is OrderSide.BUY else -1
+
+
+class OrderType(StrEnum):
+    """Order types that the executor uses."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    TRAILING_STOP_MARKET = "TRAILING_STOP_MARKET"
+    STOP = "STOP"
+    TAKE_PROFIT = "TAKE_PROFIT"
+
+    @property
+    def conditional(self) -> bool:
+        """True when the order rests in the venue's conditional (algo) book until its trigger."""
+        return self not in (OrderType.MARKET, OrderType.LIMIT)
+
+
+class TimeInForce(StrEnum):
+    """How long a limit order stays in the book."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTX = "GTX"
+
+
+class WorkingType(StrEnum):
+    """The price that triggers a conditional order."""
+
+    CONTRACT = "CONTRACT_PRICE"
+    MARK = "MARK_PRICE"
+
+
+class VenueBook(StrEnum):
+    """The venue keeps regular and conditional orders in two separate books."""
+
+    REGULAR = "regular"
+    ALGO = "algo"
+
+
+class OrderStatus(StrEnum):
+    """Life cycle of an order as the core sees it; the legal transitions stand in ``core.orders``."""
+
+    INTENT = "intent"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    WORKING = "working"
+    PARTIALLY_FILLED = "partially_filled"
+    TRIGGERED = "triggered"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        """True when the venue will not act on the order any more (a late fill may still be booked)."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+
+
+class Leg(StrEnum):
+    """What an order is for within its plan; the value stands in the client id."""
+
+    ENTRY = "en"
+    STOP = "sl"
+    TP1 = "t1"
+    TP2 = "t2"
+    TP3 = "t3"
+    CLOSE = "cl"
+
+    @property
+    def target(self) -> bool:
+        """True for take-profit legs."""
+        return self in (Leg.TP1, Leg.TP2, Leg.TP3)
+
+
+class Origin(StrEnum):
+    """Who caused a plan."""
+
+    STRATEGY = "strategy"
+    MANUAL = "manual"
+    ADOPTED = "adopted"
+
+
+class Tier(StrEnum):
+    """Classification of a base asset (SPEC §1)."""
+
+    MAIN = "MAIN"
+    L1 = "L1"
+    L2 = "L2"
+    DEFI = "DEFI"
+    INFRASTRUCTURE = "INFRASTRUCTURE"
+    MEME = "MEME"
+    EXCLUDED = "EXCLUDED"
+
+
+class Channel(StrEnum):
+    """Streams and workers whose health the gate and the header depend on."""
+
+    PUBLIC = "public"
+    MARKET = "market"
+    PRIVATE = "private"
+    REST = "rest"
+    STORE = "store"
+
+
+class Severity(StrEnum):
+    """Weight of a notice on the log."""
+
+    INFO = "info"
+    GOOD = "good"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+def dec(value: float | int | str) -> Decimal:
+    """Exact decimal of the shortest text of ``value`` (so that 0.1 becomes Decimal('0.1'))."""
+    return Decimal(str(value))

@@ -1,0 +1,1 @@
+"""The session: workers around the pure engine, in one asyncio loop."""

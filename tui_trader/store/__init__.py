@@ -1,0 +1,1 @@
+"""SQLite persistence: durable intents, batched facts, queries and exports."""

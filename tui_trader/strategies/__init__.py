@@ -1,0 +1,1 @@
+"""Strategies: closed candles in, signals out; they never place orders."""

@@ -1,0 +1,1 @@
+"""The Textual console: draws frozen snapshots and answers with user commands."""

@@ -1,0 +1,1 @@
+"""Venues: the exchanges that tui-trader speaks to, behind one interface."""

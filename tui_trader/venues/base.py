@@ -1,0 +1,91 @@
+"""The one interface through which a session reaches any venue, live or simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tui_trader.clock import VenueClock
+from tui_trader.core.commands import CancelOrder, PlaceOrder, QueryOrder
+from tui_trader.core.events import AccountSnapshot, Candle, Event, OrderUpdate
+from tui_trader.core.instruments import Instrument
+
+Sink = Callable[[Event], None]
+"""Receives events in the order in which they became known; never blocks and never raises."""
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue can do by itself; what it cannot, the executor emulates and the console says so."""
+
+    oco: bool
+    attached_stop: bool
+    amend_stop: bool
+    stop_overlap: bool
+    max_client_id: int
+
+
+class KeyPermissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API key may do. ``can_withdraw`` None means that the venue would not say."""
+
+    can_trade: bool
+    can_withdraw: bool | None
+    hedge_mode: bool
+
+
+class Venue(Protocol):
+    """A venue. Methods that place or change orders raise ``VenueRefused`` for a definite no, ``RateLimited`` when
+    nothing was executed, and ``OutcomeUnknown`` when the venue may have acted; they never retry by themselves.
+    """
+
+    name: str
+    capabilities: Capabilities
+    clock: VenueClock
+
+    async def open(self, sink: Sink) -> None:
+        """Sync the clock, load instruments, start the market-wide feeds and the private stream.
+
+        Events go to ``sink`` from then on (``InstrumentsLoaded`` first). Raises ``VenueUnreachable``.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all sockets and tasks; leaves every order at the venue untouched."""
+        ...
+
+    async def watch(self, symbols: Sequence[str]) -> None:
+        """Stream book, trades and 1 m klines of exactly ``symbols`` (the difference is (un)subscribed)."""
+        ...
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        """All contracts with their filters."""
+        ...
+
+    async def candles(self, symbol: str, count: int) -> tuple[Candle, ...]:
+        """The last ``count`` closed 1 m candles, oldest first."""
+        ...
+
+    async def permissions(self) -> KeyPermissions:
+        """What the key may do; asked before live trading is armed."""
+        ...
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Cross margin and leverage of a symbol."""
+        ...
+
+    async def place(self, order: PlaceOrder) -> str:
+        """Send one order; returns the venue's id. An acknowledgement proves nothing about a stop."""
+        ...
+
+    async def cancel(self, order: CancelOrder) -> None:
+        """Cancel one order; raises ``OrderNotFound`` when the venue does not have it any more."""
+        ...
+
+    async def query(self, order: QueryOrder) -> OrderUpdate:
+        """One order's state; raises ``OrderNotFound`` (which alone proves nothing)."""
+        ...
+
+    async def snapshot(self, fills_since_ms: int) -> AccountSnapshot:
+        """Positions, both order books, wallet, fills and funding since ``fills_since_ms`` (venue time)."""
+        ...

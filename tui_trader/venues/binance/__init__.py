@@ -1,0 +1,1 @@
+"""Binance USDⓈ-M futures: pure wire protocol and the client around it."""
