@@ -9,6 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 ZERO = Decimal(0)
 ONE = Decimal(1)
 
@@ -172,6 +174,18 @@ class Severity(StrEnum):
     GOOD = "good"
     WARNING = "warning"
     ALARM = "alarm"
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason why a trade is not allowed, with the actual value and the limit in its text.
+
+    ``code`` is stable and countable ("spread", "depth", "tier", "funding_window", …). A person may override a soft
+    refusal (``hard`` False: liquidity, funding) by confirming it, never a hard one.
+    """
+
+    code: str
+    text: str
+    hard: bool
 
 
 def dec(value: float | int | str) -> Decimal:
