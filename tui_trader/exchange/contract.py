@@ -1,10 +1,11 @@
 """The seam between the matching engine and the market that feeds it.
 
-The engine owns time, books, orders and accounts. A `SymbolMarket` supplies everything a real market would bring from
-outside: the facts of a symbol, resting anonymous liquidity, anonymous taker flow, index and mark prices, funding.
+The engine owns time, books, orders and accounts. A `SymbolMarket` supplies everything a real market would
+bring from outside: the facts of a symbol, resting anonymous liquidity, anonymous taker flow, index and mark
+prices, funding.
 
-Inside the engine prices are whole ticks and quantities whole steps ("lots"), so matching is exact and quick; decimal
-strings exist only on the wire.
+Inside the engine prices are whole ticks and quantities whole steps ("lots"), so matching is exact and quick;
+decimal strings exist only on the wire.
 """
 
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ class SymbolMarket(Protocol):
         ...
 
     def mark_price(self, now_ms: int, mid: float) -> float:
-        """Return the mark price in quote units, given the book's mid (NaN-free; the last known one if a side is empty)."""
+        """Return the mark price in quote units, given the book's mid (the last known one if a side is empty)."""
         ...
 
     def funding_rate(self, now_ms: int) -> float:
@@ -96,15 +97,13 @@ class SymbolMarket(Protocol):
         ...
 
     def history_1m(self, start_ms: int, end_ms: int) -> list[CandleRow]:
-        """Return closed 1-minute candles with open time in [start_ms, end_ms] that lie before the run's start."""
+        """Return closed 1-minute candles opening in [start_ms, end_ms], all before the run's start."""
         ...
 
 
 class MarketBuilder(Protocol):
     """The signature of `market_maker.build_markets`."""
 
-    def __call__(
-        self, seed: int, start_ms: int, symbols: Sequence[str] | None = None
-    ) -> dict[str, SymbolMarket]:
+    def __call__(self, seed: int, start_ms: int, symbols: Sequence[str] | None = None) -> dict[str, SymbolMarket]:
         """Build one market per symbol, deterministic in `seed`; all known symbols when `symbols` is None."""
         ...
