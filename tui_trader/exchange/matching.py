@@ -145,15 +145,18 @@ class OrderBook:
                 lots = current + self.execute(is_bid, lots - current, price, None, listener)
             self.set_anonymous(is_bid, price, lots)
 
-    def available(self, is_buy: bool, limit: int | None, enough: int) -> int:
-        """Return the lots a taker could trade at `limit` or better, counting no further than `enough`."""
+    def available(self, is_buy: bool, limit: int | None, enough: int, taker: Order, listener: MatchListener) -> int:
+        """Return the lots `taker` could trade at `limit` or better, counting no further than `enough`."""
+        side = self.side(not is_buy)
         total = 0
-        for price, lots in self.side(not is_buy).levels():
-            if limit is not None and (price > limit if is_buy else price < limit):
+        for key in reversed(side.keys):
+            price = side.sign * key
+            if total >= enough or (limit is not None and (price > limit if is_buy else price < limit)):
                 break
-            total += lots
-            if total >= enough:
-                break
+            total += side.anonymous.get(price, 0)
+            for entry in side.own.get(price, ()):
+                if entry.order.account is not taker.account:
+                    total += min(entry.order.remaining, listener.fillable(entry.order))
         return total
 
     def execute(self, is_buy: bool, lots: int, limit: int | None, taker: Order | None, listener: MatchListener) -> int:

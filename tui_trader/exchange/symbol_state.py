@@ -39,8 +39,8 @@ class SymbolState:
         self.lots = Scale(spec.step_size, spec.quantity_precision)
         self.turnover = Scale(spec.tick_size * spec.step_size, 0)
         self.book = OrderBook(first_update_id=start_ms * 10)
-        self.trade_id = start_ms // 1000
-        self.agg_id = start_ms // 2000
+        self.trade_id = start_ms * 10
+        self.agg_id = start_ms * 10
         self.trades: deque[AggTrade] = deque(maxlen=_TRADES_KEPT)
         self.pending: deque[AggTrade] = deque(maxlen=_PENDING_LIMIT)
         """Trades the streams have not sent yet; bounded, so an unread symbol costs nothing."""

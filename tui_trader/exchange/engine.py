@@ -1,0 +1,181 @@
+"""The exchange without sockets: time in steps, markets in, orders in, account events out.
+
+Synchronous and free of clocks and I/O, so that it runs the same behind a server, in a test and under virtual time.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from tui_trader.exchange.accounts import Account
+from tui_trader.exchange.candles import Candle
+from tui_trader.exchange.conditional import AlgoDesk
+from tui_trader.exchange.contract import STEP_MS, SymbolMarket
+from tui_trader.exchange.orders import CANCELED, AlgoOrder, Order, OrderRequest
+from tui_trader.exchange.reject import VenueError, missing
+from tui_trader.exchange.risk import RiskDesk
+from tui_trader.exchange.symbol_state import SymbolState
+from tui_trader.exchange.trading import Trading
+from tui_trader.exchange.venue import Venue
+
+LISTEN_KEY_MS = 3_600_000
+"""A listen key lives 60 minutes after its last renewal."""
+
+
+def _ignore_event(account: Account, event: dict[str, object]) -> None:
+    """Drop an account event: nobody listens yet."""
+
+
+def _ignore_minute(state: SymbolState, closed: list[Candle]) -> None:
+    """Drop a candle close: nobody listens yet."""
+
+
+class ExchangeEngine:
+    """The whole venue. Set `on_user_event` and `on_minute` to receive what it emits."""
+
+    def __init__(self, markets: Mapping[str, SymbolMarket], start_ms: int) -> None:
+        self.start_ms = start_ms
+        self.on_user_event: Callable[[Account, dict[str, object]], None] = _ignore_event
+        self.on_minute: Callable[[SymbolState, list[Candle]], None] = _ignore_minute
+        states = {symbol: SymbolState(market, start_ms) for symbol, market in markets.items()}
+        self.venue = Venue(states, start_ms, self._emit)
+        self.trading = Trading(self.venue)
+        self.algos = AlgoDesk(self.venue, self.trading)
+        self.risk = RiskDesk(self.venue, self.trading, self.algos)
+        self.next_step_ms = (start_ms // STEP_MS + 1) * STEP_MS
+
+    def _emit(self, account: Account, event: dict[str, object]) -> None:
+        self.on_user_event(account, event)
+
+    @property
+    def states(self) -> dict[str, SymbolState]:
+        """Symbols by name."""
+        return self.venue.states
+
+    @property
+    def now_ms(self) -> int:
+        """The venue's time, ms since the epoch."""
+        return self.venue.now_ms
+
+    def touch(self, now_ms: int) -> None:
+        """Move the venue's time forward without stepping the market, as a request between two steps does."""
+        self.venue.now_ms = max(self.venue.now_ms, now_ms)
+
+    def add_account(self, api_key: str, secret: str, wallet: Decimal) -> Account:
+        """Open an account with a deposit of `wallet` USDT."""
+        account = Account(len(self.venue.accounts) + 1, api_key, secret, Decimal(0))
+        self.venue.accounts[api_key] = account
+        self.venue.income(account, "", "TRANSFER", wallet)
+        return account
+
+    def advance_step(self) -> None:
+        """Run one market step of every symbol at `next_step_ms`."""
+        now = self.next_step_ms
+        self.next_step_ms += STEP_MS
+        self.touch(now)
+        for state in self.venue.states.values():
+            self._step(state, now)
+        self.risk.check_accounts()
+
+    def advance_to(self, now_ms: int) -> None:
+        """Run every step due by `now_ms`, in order, and set the time to it."""
+        while self.next_step_ms <= now_ms:
+            self.advance_step()
+        self.touch(now_ms)
+
+    def _step(self, state: SymbolState, now: int) -> None:
+        closed = state.series.roll(now)
+        if closed:
+            self.on_minute(state, closed)
+        moves = state.market.step(now, state.take_impact())
+        trading = self.trading
+        trading.apply_levels(state, moves.levels)
+        if state.algos:
+            self.algos.check(state)
+        for is_buy, lots in moves.takers:
+            trading.anonymous(state, is_buy, lots)
+            if state.algos:
+                self.algos.check(state)
+        state.refresh(now)
+        if state.next_funding_ms <= now:
+            self.risk.settle_funding(state)
+        trading.settle()
+        if state.algos or trading.on_order_done:
+            self.algos.check(state)
+
+    def place_order(self, account: Account, request: OrderRequest) -> Order:
+        """Place a regular order. Raises `VenueError`."""
+        order = self.trading.place(account, request)
+        self.algos.check(self.states[order.symbol])
+        return order
+
+    def test_order(self, account: Account, request: OrderRequest) -> Order:
+        """Validate a regular order without placing it. Raises `VenueError`."""
+        return self.trading.build(account, request)[1]
+
+    def place_algo(self, account: Account, request: OrderRequest) -> AlgoOrder:
+        """Place a conditional order. Raises `VenueError`."""
+        return self.algos.place(account, request)
+
+    def cancel_order(self, order: Order) -> None:
+        """Cancel an open order. Raises `VenueError`."""
+        self.trading.cancel(order)
+        self.algos.sweep(self.states[order.symbol])
+
+    def amend_order(self, order: Order, quantity: Decimal, price: Decimal) -> None:
+        """Amend an open limit order. Raises `VenueError`."""
+        self.trading.amend(order, quantity, price)
+        self.algos.check(self.states[order.symbol])
+
+    def cancel_all(self, account: Account, symbol: str) -> None:
+        """Cancel every open regular order of a symbol."""
+        for order in account.open_orders(symbol):
+            self.trading.expire(order, CANCELED)
+        self.algos.sweep(self.venue.state(symbol))
+
+    def cancel_all_algos(self, account: Account, symbol: str) -> None:
+        """Cancel every waiting conditional order of a symbol."""
+        for algo in account.open_algos(symbol):
+            self.algos.cancel(algo)
+
+    def find_order(
+        self, account: Account, symbol: str, order_id: int | None, client_id: str | None, open_only: bool = False
+    ) -> Order | None:
+        """Return an order by id or by its newest use of a client id."""
+        if order_id is None and not client_id:
+            raise VenueError(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
+        if order_id is not None:
+            order = account.history.get(order_id)
+            found = order if order is not None and order.symbol == symbol else None
+        else:
+            rows = account.orders if open_only else account.history
+            matches = (o for o in reversed(rows.values()) if o.client_id == client_id and o.symbol == symbol)
+            found = next(matches, None)
+        return None if found is None or (open_only and not found.is_open) else found
+
+    def find_algo(self, account: Account, algo_id: int | None, client_id: str | None) -> AlgoOrder | None:
+        """Return a conditional order by id or by its newest use of a client id."""
+        if algo_id is None and not client_id:
+            raise missing("algoId")
+        if algo_id is not None:
+            return account.algo_history.get(algo_id)
+        matches = (algo for algo in reversed(account.algo_history.values()) if algo.client_id == client_id)
+        return next(matches, None)
+
+    def digest(self) -> str:
+        """Return a hash of every book, candle and trade counter: equal digests mean equal markets so far."""
+        state_hash = hashlib.sha256()
+        for symbol, state in sorted(self.states.items()):
+            book = state.book
+            running = state.series.running
+            facts = (
+                symbol,
+                list(book.bids.levels()),
+                list(book.asks.levels()),
+                state.trade_id,
+                state.last_price,
+                [(c.open_ms, c.open, c.high, c.low, c.close, c.volume, c.trades) for c in state.series.minutes[-60:]],
+                (running.open_ms, running.close, running.volume, running.trades),
+            )
+            state_hash.update(repr(facts).encode())
+        return state_hash.hexdigest()
