@@ -1,9 +1,8 @@
 """Where the market maker quotes and how much: the levels of a book around a best price.
 
 Close to the best price every tick (or, on a fine tick, about every second one) carries a level; further out levels
-stand on multiples of growing spacings. The multiples are absolute prices, so that when the best price moves, far levels stay
-where they are and a step changes few of them.
-"""
+stand on multiples of growing spacings. The multiples are absolute prices, so that when the best price moves, far levels
+stay where they are and a step changes few of them."""
 
 from __future__ import annotations
 

@@ -1,25 +1,24 @@
 """The simulated market of each symbol: recorded prices, calibrated quotes and takers.
 
 The best prices follow a path made from recorded candles (`minute_plan`) that no participant can change. Around them
-stands a ladder of quotes (`ladder`) whose quantities are redrawn at random, a few each step. In a step the quotes are set
-first, then takers trade at the best prices; the quote they hit is always larger than what they take, so anonymous takers
-alone never push through a level.
+stands a ladder of quotes (`ladder`) whose quantities are redrawn at random, a few each step. In a step the quotes are
+set first, then takers trade at the best prices; the quote they hit is always larger than what they take, so anonymous
+takers alone never push through a level.
 
 **Participants' orders.** The maker does not know them and needs not:
 
 - *At the best price* takers consume the quantity that was there before, then the participant's order, then the quantity
   that the maker added later: by time priority the queue ahead of an order only shrinks.
 - *When the path moves through a resting order*, first every anonymous quote on the way is withdrawn, then the quotes of
-  the other side arrive behind the new best price. A quote that arrives at or beyond a participant's order is marketable:
-  the matching engine executes it against that order, at the order's price, before the rest of it may stand in the book
-  (`matching`, `apply_levels`). A larger order goes on meeting the quotes that the maker repeats each step. So no price
-  exists beyond an order's price before arriving flow has consumed the order, whatever its size.
+  the other side arrive behind the new best price. A quote that arrives at or beyond a participant's order is
+  marketable: the matching engine executes it against that order, at the order's price, before the rest of it may stand
+  in the book (`matching`, `apply_levels`). A larger order goes on meeting the quotes that the maker repeats each step.
+  So no price exists beyond an order's price before arriving flow has consumed the order, whatever its size.
 - *When a participant's market order eats quotes*, the maker restores that part of its ladder over `len(REFILL)` steps
   (`own_impact_ticks` says how far the mid was pushed); independently of it the best levels are quoted anew each step
   and the others in turn, so the book always returns to what the maker means.
 - Levels are absolute and every level that left the ladder is removed explicitly, removals before additions, so the
-  maker never crosses itself even where participants absorbed takers that should have consumed its quotes.
-"""
+  maker never crosses itself even where participants absorbed takers that should have consumed its quotes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """One minute of a symbol's market, worked out ahead: the path of the best prices and every taker.
 
-The path starts at the recorded open and ends at the recorded close; in between it touches exactly the recorded high
-and low, in an order drawn with the seed (a rising candle usually makes its low first). Between those points it is a Brownian
-bridge over the steps at which the best price moves at all, reflected at high and low; at the other steps it rests, as
-recorded books do. The takers' quantities sum to the recorded volume and every one trades within [low, high].
+The path starts at the recorded open and ends at the recorded close; in between it touches exactly the recorded high and
+low, in an order drawn with the seed (a rising candle usually makes its low first). Between those points it is a
+Brownian bridge over the steps at which the best price moves at all, reflected at high and low; at the other steps it
+rests, as recorded books do. The takers' quantities sum to the recorded volume and every one trades within [low, high].
 
 A minute depends on (seed, symbol, tape index) only: not on speed, on how it is stepped through, on other minutes or on
 participants' orders.
@@ -90,26 +90,27 @@ class _Path(msgspec.Struct, frozen=True):
     moves: dict[int, int]
     """Step → traded price, for the first step and each at which the price changes."""
     essential: list[int]
-    """Steps without which open, high, low or close would not trade."""
+    """Steps at which open, high, low and close must trade."""
     extremes: dict[int, bool]
     """Step at which the high (True) or the low (False) is made."""
 
 
-def _extremes(minute: TapeMinute, rng: np.random.Generator) -> dict[int, bool]:
+def _extremes(minute: TapeMinute, both: bool, rng: np.random.Generator) -> dict[int, bool]:
+    """Steps that make the high (True) and the low (False); without `both` only where open and close do not."""
     first, second = sorted(rng.choice(STEPS - 2, size=2, replace=False).tolist())
     rising = minute.close >= minute.open
     low_first = rng.random() < (_LOW_FIRST_WHEN_RISING if rising else 1 - _LOW_FIRST_WHEN_RISING)
     order = (False, True) if low_first else (True, False)
     wanted = {
-        True: minute.high > max(minute.open, minute.close),
-        False: minute.low < min(minute.open, minute.close),
+        True: both or minute.high > max(minute.open, minute.close),
+        False: both or minute.low < min(minute.open, minute.close),
     }
     steps = (first + 1, second + 1)
     return {step: is_high for step, is_high in zip(steps, order, strict=True) if wanted[is_high]}
 
 
-def _path(minute: TapeMinute, mean_lots: float, rng: np.random.Generator) -> _Path:
-    extremes = _extremes(minute, rng)
+def _path(minute: TapeMinute, mean_lots: float, both: bool, rng: np.random.Generator) -> _Path:
+    extremes = _extremes(minute, both, rng)
     anchors = {0: minute.open, STEPS - 1: minute.close}
     anchors.update({step: minute.high if is_high else minute.low for step, is_high in extremes.items()})
     busy = (minute.volume / mean_lots) ** 0.5
@@ -132,8 +133,7 @@ def _path(minute: TapeMinute, mean_lots: float, rng: np.random.Generator) -> _Pa
     for step, price in zip(steps.tolist(), prices, strict=True):
         if price != last:
             moves[step] = last = price
-    essential = [step for step in pins if step in moves or step == STEPS - 1]
-    return _Path(moves, essential, extremes)
+    return _Path(moves, pins, extremes)
 
 
 def _lots(volume: int, count: int, rng: np.random.Generator) -> list[int]:
@@ -146,7 +146,7 @@ def _lots(volume: int, count: int, rng: np.random.Generator) -> list[int]:
 
 def _schedule(minute: TapeMinute, path: _Path, shape: Shape, rng: np.random.Generator) -> list[int]:
     """Number of takers of each step: at least one wherever a price must trade, the rest anywhere."""
-    must = {*path.moves, STEPS - 1}
+    must = {*path.moves, *path.essential}
     if len(must) > minute.volume:
         must = set(path.essential)
     total = max(takers_in(minute, shape), len(must))
@@ -160,7 +160,8 @@ def _quotes(
 ) -> tuple[list[int], list[int], list[bool]]:
     """Best bid, best ask and active side (is_buy) of each step.
 
-    The active side is the one that trades the path's price: the price of a rise is the ask, that of a fall the bid, and while the path rests so does the book.
+    The active side is the one that trades the path's price: the price of a rise is the ask, that of a fall the bid,
+    and while the path rests so does the book.
     """
     usual = shape.spread_ticks(minute.open)
     bids: list[int] = []
@@ -233,8 +234,8 @@ def _sides(
 def plan_minute(minute: TapeMinute, index: int, shape: Shape) -> MinutePlan:
     """Work out the minute at tape index `index`."""
     rng = np.random.default_rng([*shape.key(), index])
-    path = _path(minute, shape.mean_lots, rng)
     centred = is_centred(minute, shape)
+    path = _path(minute, shape.mean_lots, centred, rng)
     if centred:
         bids, asks, actives = _centred_quotes(path, minute, shape, index)
     else:

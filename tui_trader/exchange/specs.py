@@ -1,9 +1,8 @@
 """The symbols of the simulated exchange: their filters and which recorded tape feeds each of them.
 
 Filters are those of the real venue (exchangeInfo of Binance USDⓈ-M, 2025 and 2026) where they are known, else plausible
-ones of the same kind. Ticks match the recorded prices exactly. The last seven symbols exist to be refused by a careful trader:
-each is healthy except in one respect.
-"""
+ones of the same kind. Ticks match the recorded prices exactly. The last seven symbols exist to be refused by a careful
+trader: each is healthy except in one respect."""
 
 from decimal import Decimal
 
@@ -98,7 +97,7 @@ SOURCES: dict[str, TapeSource] = {symbol: TapeSource(symbol) for symbol in RECOR
         "LTCUSDT", offset_minutes=1700, price=402.0, daily_volume=90e6, spread_bps=99.0, depth_scale=0.8
     ),
     "1000PEPEUSDT": TapeSource("SUIUSDT", offset_minutes=2900, price=0.0132, daily_volume=1.1e9),
-    "METISUSDT": TapeSource("LINKUSDT", offset_minutes=4100, price=41.0, daily_volume=9e6, spread_bps=2.4),
+    "METISUSDT": TapeSource("LINKUSDT", offset_minutes=4100, price=41.0, daily_volume=13e6, spread_bps=2.4),
     "MANTAUSDT": TapeSource(
         "ADAUSDT", offset_minutes=5300, mirrored=True, price=0.82, daily_volume=3e6, depth_scale=14.0
     ),
