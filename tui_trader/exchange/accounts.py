@@ -107,8 +107,6 @@ class Account:
         """Liquidation orders."""
         self.countdowns: dict[str, int] = {}
         """Symbol to the venue time at which its orders are cancelled."""
-        self.listen_key = ""
-        self.listen_key_expires_ms = 0
         self.updated_ms = 0
 
     def position(self, spec: SymbolSpec) -> Position:

@@ -18,9 +18,6 @@ from tui_trader.exchange.symbol_state import SymbolState
 from tui_trader.exchange.trading import Trading
 from tui_trader.exchange.venue import Venue
 
-LISTEN_KEY_MS = 3_600_000
-"""A listen key lives 60 minutes after its last renewal."""
-
 
 def _ignore_event(account: Account, event: dict[str, object]) -> None:
     """Drop an account event: nobody listens yet."""
