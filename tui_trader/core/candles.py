@@ -1,0 +1,258 @@
+"""Candles of one symbol: 1 m candles in, every timeframe out, each bar visible at its close and not before."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from tui_trader.core.events import Candle
+from tui_trader.core.indicators import AtrReading, WilderAtr
+from tui_trader.core.types import DAY_MS, HOUR_MS, MINUTE_MS
+
+TIMEFRAMES: dict[str, int] = {
+    "1m": MINUTE_MS,
+    "5m": 5 * MINUTE_MS,
+    "15m": 15 * MINUTE_MS,
+    "1h": HOUR_MS,
+    "4h": 4 * HOUR_MS,
+    "1d": DAY_MS,
+}
+"""Length of each timeframe in ms; buckets start at multiples of the length since the epoch (UTC)."""
+
+_HIGHER = tuple((name, length) for name, length in TIMEFRAMES.items() if length > MINUTE_MS)
+_KEEP = {name: 1500 if name == "1m" else 500 for name in TIMEFRAMES}
+_SLACK = 250
+
+
+def sane(candle: Candle) -> bool:
+    """Whether a candle can be true: finite positive prices, high and low around open and close, volume ≥ 0."""
+    prices = (candle.open, candle.high, candle.low, candle.close)
+    if not all(math.isfinite(price) and price > 0 for price in prices):
+        return False
+    if not math.isfinite(candle.volume) or candle.volume < 0:
+        return False
+    return candle.low <= min(candle.open, candle.close) and candle.high >= max(candle.open, candle.close)
+
+
+class _Bucket:
+    """A higher-timeframe bar being built; ``minutes`` counts the closed 1 m candles in it."""
+
+    __slots__ = ("bar", "minutes")
+
+    def __init__(self, open_ms: int, first: Candle) -> None:
+        self.bar = Candle(open_ms, first.open, first.high, first.low, first.close, first.volume)
+        self.minutes = 1
+
+    def add(self, candle: Candle) -> None:
+        self.bar = _joined(self.bar, candle)
+        self.minutes += 1
+
+
+def _joined(bar: Candle, candle: Candle) -> Candle:
+    high, low = max(bar.high, candle.high), min(bar.low, candle.low)
+    return Candle(bar.open_ms, bar.open, high, low, candle.close, bar.volume + candle.volume)
+
+
+class CandleBook:
+    """All candles of one symbol.
+
+    A minute that the stream did not deliver is a gap: higher bars that contain it stay invisible and
+    ``needs_backfill`` is True until ``load`` covered that time. A gap that is still there after a load which spans it
+    is one of the venue itself; then the bar is what the venue's remaining minutes give.
+    Bounded: at least 1500 candles of 1 m and 500 bars of each other timeframe are kept.
+    """
+
+    def __init__(self, symbol: str = "") -> None:
+        self.symbol = symbol
+        self.needs_backfill = False
+        self._bars: dict[str, list[Candle]] = {name: [] for name in TIMEFRAMES}
+        self._building: dict[str, _Bucket] = {}
+        self._running: Candle | None = None
+        self._gaps: list[tuple[int, int]] = []
+        self._confirmed: list[tuple[int, int]] = []
+        self._atrs: dict[tuple[str, int], WilderAtr] = {}
+
+    @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Missing minutes as (first missing open, next present open), ms, oldest first, within the kept 1 m candles."""
+        return tuple(sorted(self._gaps + self._confirmed))
+
+    def load(self, candles: Sequence[Candle]) -> None:
+        """Merge closed 1 m history, in any order; idempotent; an impossible candle is left out."""
+        usable = {candle.open_ms: candle for candle in candles if candle.open_ms % MINUTE_MS == 0 and sane(candle)}
+        if not usable:
+            return
+        minutes = {candle.open_ms: candle for candle in self._bars["1m"]}
+        expected = self._next_open()
+        minutes.update(usable)
+        merged = [minutes[key] for key in sorted(minutes)]
+        span = (min(usable), max(usable) + MINUTE_MS)
+        if self._running is not None and self._running.open_ms <= merged[-1].open_ms:
+            self._running = None
+        self._find_gaps(merged, span, expected)
+        self._rebuild(merged)
+
+    def update(self, candle: Candle, closed: bool) -> tuple[tuple[str, Candle], ...]:
+        """Take a running or closed 1 m candle from the stream; give the (timeframe, bar) it closed, smallest first.
+
+        Duplicates and candles older than the newest closed one change nothing.
+        """
+        if candle.open_ms % MINUTE_MS or not sane(candle):
+            return ()
+        expected = self._next_open()
+        if expected and candle.open_ms < expected:
+            return ()
+        if expected and candle.open_ms > expected:
+            self._note_gap(expected, candle.open_ms)
+        if not closed:
+            self._running = candle
+            return ()
+        self._running = None
+        return self._append(candle)
+
+    def closed(self, timeframe: str, count: int) -> tuple[Candle, ...]:
+        """The last ``count`` closed bars, oldest first; fewer when there are fewer."""
+        bars = self._bars[timeframe]
+        return tuple(bars[-count:]) if count > 0 else ()
+
+    def running(self, timeframe: str) -> Candle | None:
+        """The bar that is still open, from the closed minutes in it and the running one; None when nothing is known."""
+        minute = self._running
+        if timeframe == "1m":
+            return minute
+        length = TIMEFRAMES[timeframe]
+        bucket = self._building.get(timeframe)
+        if minute is None:
+            return bucket.bar if bucket is not None and self._next_open() < bucket.bar.open_ms + length else None
+        start = minute.open_ms - minute.open_ms % length
+        if bucket is not None and bucket.bar.open_ms == start:
+            return _joined(bucket.bar, minute)
+        return Candle(start, minute.open, minute.high, minute.low, minute.close, minute.volume)
+
+    def last_closed_ms(self, timeframe: str) -> int:
+        """Close time (exclusive end) of the newest closed bar, 0 when there is none."""
+        bars = self._bars[timeframe]
+        return bars[-1].open_ms + TIMEFRAMES[timeframe] if bars else 0
+
+    def atr(self, timeframe: str, period: int) -> AtrReading | None:
+        """Wilder's ATR over the kept closed bars; None before ``period`` bars. Fails on an unknown timeframe."""
+        key = (timeframe, period)
+        atr = self._atrs.get(key)
+        if atr is None:
+            atr = self._atrs[key] = WilderAtr(period)
+            atr.extend(self._bars[timeframe])
+        if atr.value is None:
+            return None
+        return AtrReading(value=atr.value, as_of_ms=self.last_closed_ms(timeframe), bars=atr.bars)
+
+    def _next_open(self) -> int:
+        minutes = self._bars["1m"]
+        known = minutes[-1].open_ms + MINUTE_MS if minutes else 0
+        if self._gaps and self._gaps[-1][1] > known:
+            return self._gaps[-1][1]
+        return known
+
+    def _note_gap(self, start: int, end: int) -> None:
+        self.needs_backfill = True
+        if self._gaps and self._gaps[-1][1] == start:
+            start = self._gaps.pop()[0]
+        self._gaps.append((start, end))
+
+    def _append(self, candle: Candle) -> tuple[tuple[str, Candle], ...]:
+        self._push("1m", candle)
+        result = [("1m", candle)]
+        end = candle.open_ms + MINUTE_MS
+        for name, length in _HIGHER:
+            bar = self._grow(name, length, candle)
+            if end % length == 0 and bar is not None:
+                self._push(name, bar)
+                result.append((name, bar))
+        self._trim()
+        return tuple(result)
+
+    def _grow(self, name: str, length: int, candle: Candle) -> Candle | None:
+        """Add a minute to its bucket; the bar when the bucket ends whole with this minute."""
+        start = candle.open_ms - candle.open_ms % length
+        bucket = self._building.get(name)
+        if bucket is None or bucket.bar.open_ms != start:
+            bucket = self._building[name] = _Bucket(start, candle)
+        else:
+            bucket.add(candle)
+        return bucket.bar if self._whole(bucket, length) else None
+
+    def _whole(self, bucket: _Bucket, length: int) -> bool:
+        start = bucket.bar.open_ms
+        missing = length // MINUTE_MS - bucket.minutes
+        for low, high in self._confirmed:
+            missing -= max(0, min(high, start + length) - max(low, start)) // MINUTE_MS
+        return missing <= 0
+
+    def _push(self, name: str, bar: Candle) -> None:
+        self._bars[name].append(bar)
+        for (timeframe, _), atr in self._atrs.items():
+            if timeframe == name:
+                atr.update(bar.high, bar.low, bar.close)
+
+    def _trim(self) -> None:
+        for name, bars in self._bars.items():
+            if len(bars) <= _KEEP[name] + _SLACK:
+                continue
+            del bars[: len(bars) - _KEEP[name]]
+            # An ATR is a function of the kept bars alone, whenever it was first asked for.
+            for key in [key for key in self._atrs if key[0] == name]:
+                del self._atrs[key]
+        oldest = self._bars["1m"][0].open_ms if self._bars["1m"] else 0
+        self._gaps = [gap for gap in self._gaps if gap[1] > oldest]
+        self._confirmed = [gap for gap in self._confirmed if gap[1] > oldest]
+
+    def _find_gaps(self, merged: list[Candle], span: tuple[int, int], expected: int) -> None:
+        """Sort every hole into confirmed (inside a loaded span) or open (to be backfilled)."""
+        spans = [*self._confirmed, span]
+        self._gaps, self._confirmed = [], []
+        for before, after in zip(merged, merged[1:], strict=False):
+            start, end = before.open_ms + MINUTE_MS, after.open_ms
+            if start == end:
+                continue
+            held = self._confirmed if any(low <= start and end <= high for low, high in spans) else self._gaps
+            held.append((start, end))
+        newest = merged[-1].open_ms + MINUTE_MS
+        if expected > newest:
+            self._gaps.append((newest, expected))
+        self.needs_backfill = bool(self._gaps)
+
+    def _rebuild(self, minutes: list[Candle]) -> None:
+        """Higher bars anew from ``minutes``; bars older than the first minute stay as they were."""
+        first = minutes[0].open_ms
+        kept = {name: [bar for bar in self._bars[name] if bar.open_ms < first] for name, _ in _HIGHER}
+        self._bars = {"1m": minutes, **kept}
+        self._building = {}
+        self._atrs = {}
+        for name, length in _HIGHER:
+            self._rebuild_one(name, length, minutes)
+        self._trim()
+
+    def _rebuild_one(self, name: str, length: int, minutes: list[Candle]) -> None:
+        bars = self._bars[name]
+        newest_end = minutes[-1].open_ms + MINUTE_MS
+        known = {bar.open_ms for bar in bars}
+        bucket: _Bucket | None = None
+        for candle in minutes:
+            start = candle.open_ms - candle.open_ms % length
+            if bucket is not None and bucket.bar.open_ms == start:
+                bucket.add(candle)
+                continue
+            if bucket is not None and bucket.bar.open_ms not in known and self._whole(bucket, length):
+                bars.append(bucket.bar)
+            bucket = _Bucket(start, candle)
+        if bucket is None:
+            return
+        self._building[name] = bucket
+        ended = bucket.bar.open_ms + length <= newest_end
+        if ended and bucket.bar.open_ms not in known and self._whole(bucket, length):
+            bars.append(bucket.bar)
+
+
+def bars_before(bars: Sequence[Candle], open_ms: int) -> Sequence[Candle]:
+    """The bars that opened before ``open_ms``; ``bars`` are in order."""
+    return bars[: bisect_left(bars, open_ms, key=lambda bar: bar.open_ms)]
