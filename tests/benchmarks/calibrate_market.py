@@ -3,8 +3,8 @@
     python -m tests.benchmarks.calibrate_market FOLDER [--minutes N] [--seed S]
 
 FOLDER holds raw frames named `btcusdt_*.gz` and `ethusdt_*.gz` (a line: `<receive time, ns> <JSON>`, with one REST
-depth snapshot among them). The measured columns are what `tui_trader/exchange/calibration.py` states; the simulated ones come
-from a run of the packaged market. Sizes are in minutes of mean traded volume (see `calibration`).
+depth snapshot among them). The measured columns are what `exchange/calibration.py` states; the simulated ones
+come from a run of the packaged market. Sizes are in minutes of mean traded volume (see `calibration`).
 """
 
 import argparse
