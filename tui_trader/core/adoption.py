@@ -1,0 +1,66 @@
+"""Positions that no plan owns: protected first, given targets once ATR is known."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tui_trader.core.candles import AtrReading
+from tui_trader.core.executor import drive, set_levels
+from tui_trader.core.exits import emergency_distance, protective_stop
+from tui_trader.core.oco import Plan, Stage
+from tui_trader.core.state import EngineState
+from tui_trader.core.types import Origin, Severity, Side
+
+
+def _atr(state: EngineState, symbol: str) -> AtrReading | None:
+    book = state.candles.get(symbol)
+    ladder = state.settings.ladder
+    return book.atr(ladder.atr_timeframe, ladder.atr_period) if book is not None else None
+
+
+def adopted_plan(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, why: str) -> Plan:
+    """A plan for a position that no plan owns: protected first, targets when ATR is known."""
+    side = Side.LONG if qty > 0 else Side.SHORT
+    instrument = state.instruments[symbol]
+    reading = _atr(state, symbol)
+    plan = Plan(
+        plan_id=state.next_plan_id,
+        symbol=symbol,
+        side=side,
+        origin=Origin.ADOPTED,
+        strategy="adopted",
+        opened_ms=state.now,
+        entry_qty=abs(qty),
+        stage=Stage.OPEN,
+        atr=reading.value if reading else 0.0,
+        expected_entry=entry,
+        entered=abs(qty),
+        entry_value=abs(qty) * entry,
+        first_fill_ms=state.now,
+        naked_since_ms=state.now,
+        cancel_entry=True,
+    )
+    state.next_plan_id += 1
+    state.plans[symbol] = plan
+    reference = state.trigger_price(symbol) or entry
+    distance = emergency_distance(reference, plan.atr, state.settings.ladder)
+    plan.stop_price = protective_stop(side, reference, distance, instrument)
+    plan.initial_stop = plan.stop_price
+    state.say(Severity.WARNING, f"{symbol}: adopted {side.value} {abs(qty)} at {entry}: {why}", symbol)
+    return plan
+
+
+def complete_adopted(state: EngineState, plan: Plan) -> None:
+    """Give an adopted plan its ladder once ATR is known."""
+    if plan.ladder is not None or plan.origin is not Origin.ADOPTED or plan.stage is not Stage.OPEN:
+        return
+    reading = _atr(state, plan.symbol)
+    if reading is None:
+        return
+    plan.atr = reading.value
+    plan.stop_hint = plan.stop_price if (plan.avg_entry - plan.stop_price) * plan.side.sign > 0 else None
+    keep = plan.stop_price
+    set_levels(state, plan)
+    if (keep - plan.stop_price) * plan.side.sign > 0:
+        plan.stop_price = keep
+    drive(state, plan)

@@ -1,0 +1,258 @@
+"""The engine: ``process(event) -> commands``, the only writer of state.
+
+Books, candles, strategies, the gate and the executor are steps of one synchronous call, so nothing can change between a
+check and the order it approved. Time comes with the events; a mode is a choice of venue and clock, never a branch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tui_trader.core import adoption, entries, executor, feedback, housekeeping, manual, reconcile, snapshot
+from tui_trader.core import events as ev
+from tui_trader.core.candles import CandleBook
+from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
+from tui_trader.core.settings import Settings
+from tui_trader.core.signals import Strategy
+from tui_trader.core.state import ChannelState, EngineState, Recovered
+from tui_trader.core.types import Channel, Severity
+from tui_trader.core.universe import SymbolMetrics
+from tui_trader.core.views import Snapshot, TicketPreview
+
+
+class Engine:
+    """Owns all trading state. ``rate`` is how many venue ms pass in a real ms (1 for real venues)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        strategies: dict[str, Strategy],
+        *,
+        mode: str,
+        venue: str,
+        epoch: str,
+        capabilities_note: str = "",
+        clock_rate: float = 1.0,
+        armed: bool = True,
+        recovered: Recovered | None = None,
+    ) -> None:
+        self._state = EngineState(settings, strategies, mode=mode, venue=venue, epoch=epoch, rate=clock_rate)
+        self._state.oco_note = capabilities_note
+        self._state.armed = armed
+        self._sequence = 0
+        housekeeping.recover(self._state, recovered or Recovered())
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            ev.InstrumentsLoaded: self._on_instruments,
+            ev.BookTop: self._on_top,
+            ev.BookDepth: self._on_depth,
+            ev.TradePrint: self._on_trade,
+            ev.MarkPrice: self._on_mark,
+            ev.Ticker24h: self._on_ticker,
+            ev.OpenInterest: self._on_open_interest,
+            ev.KlineUpdate: self._on_kline,
+            ev.CandleHistory: self._on_history,
+            ev.FeedStale: self._on_stale,
+            ev.FeedLive: self._on_live,
+            ev.LinkUp: self._on_link_up,
+            ev.LinkDown: self._on_link_down,
+            ev.ClockSkew: self._on_skew,
+            ev.WorkerFailed: self._on_worker_failed,
+            ev.Timer: self._on_timer,
+            ev.Notice: self._on_notice,
+            ev.OrderUpdate: lambda e: feedback.on_order_update(self._state, e),
+            ev.Fill: lambda e: feedback.on_fill(self._state, e),
+            ev.PositionUpdate: self._on_position,
+            ev.BalanceUpdate: self._on_balance,
+            ev.FundingPayment: lambda e: reconcile.on_funding(self._state, e),
+            ev.AccountSnapshot: lambda e: reconcile.on_snapshot(self._state, e),
+            ev.SendOutcome: lambda e: feedback.on_send_outcome(self._state, e),
+            ev.OpenPosition: lambda e: entries.enter_by_hand(self._state, e),
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._state.settings
+
+    @property
+    def fills_cursor_ms(self) -> int:
+        """Venue time of the newest known fill."""
+        return self._state.portfolio.fills_cursor_ms
+
+    @property
+    def state(self) -> EngineState:
+        """The state, for tests and runtime checks; write to it only through ``process``."""
+        return self._state
+
+    def process(self, event: ev.Event) -> list[Command]:
+        """Apply one event and return what is to be done about it, in order."""
+        state = self._state
+        state.now = max(state.now, event.ts)
+        state.out = []
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+        else:
+            manual.handle(state, event)  # type: ignore[arg-type]  # every other event is a UserCommand
+        commands, state.out = state.out, []
+        return commands
+
+    def view(self, now_ms: int, selected: str, timeframe: str) -> Snapshot:
+        """One frozen frame for the console."""
+        self._sequence += 1
+        return snapshot.build(self._state, now_ms, self._sequence, selected, timeframe)
+
+    def preview(self, ticket: ev.OpenPosition) -> TicketPreview:
+        """The consequences of an entry by hand, by the very path that would execute it."""
+        return entries.preview(self._state, ticket)
+
+    # --- market ---
+
+    def _metrics(self, symbol: str) -> SymbolMetrics | None:
+        return self._state.metrics.get(symbol)
+
+    def _on_instruments(self, event: ev.InstrumentsLoaded) -> None:
+        state = self._state
+        for instrument in event.instruments:
+            state.instruments[instrument.symbol] = instrument
+            tier, reason = state.classifier.tier(instrument.base_asset)
+            found = state.metrics.get(instrument.symbol)
+            if found is None:
+                found = SymbolMetrics(symbol=instrument.symbol, base_asset=instrument.base_asset)
+                state.metrics[instrument.symbol] = found
+            found.tier, found.tier_reason, found.status = tier, reason, instrument.status
+            found.funding_interval_hours = instrument.funding_interval_hours
+
+    def _on_top(self, event: ev.BookTop) -> None:
+        m = self._metrics(event.symbol)
+        if m is None:
+            return
+        m.bid, m.bid_qty, m.ask, m.ask_qty = event.bid, event.bid_qty, event.ask, event.ask_qty
+        m.book_ms = event.ts
+
+    def _on_depth(self, event: ev.BookDepth) -> None:
+        m = self._metrics(event.symbol)
+        if m is None:
+            return
+        self._state.depth[event.symbol] = event
+        m.bid_depth, m.ask_depth = event.bid_depth, event.ask_depth
+        m.bid_reach, m.ask_reach = event.bid_reach, event.ask_reach
+        m.synced, m.depth_known, m.depth_ms = event.synced, True, event.ts
+        if event.bids and event.asks:
+            m.bid, m.bid_qty = event.bids[0]
+            m.ask, m.ask_qty = event.asks[0]
+            m.book_ms = event.ts
+
+    def _on_trade(self, event: ev.TradePrint) -> None:
+        m = self._metrics(event.symbol)
+        if m is not None:
+            m.last = event.price
+
+    def _on_mark(self, event: ev.MarkPrice) -> None:
+        m = self._metrics(event.symbol)
+        if m is None:
+            return
+        m.mark, m.index, m.funding_rate = event.mark, event.index, event.funding_rate
+        m.next_funding_ms, m.mark_ms = event.next_funding_ms, event.ts
+        executor.on_market(self._state, event.symbol)
+
+    def _on_ticker(self, event: ev.Ticker24h) -> None:
+        m = self._metrics(event.symbol)
+        if m is None:
+            return
+        m.quote_volume, m.change_pct, m.ticker_ms = event.quote_volume, event.change_pct, event.ts
+        m.last = event.last
+
+    def _on_open_interest(self, event: ev.OpenInterest) -> None:
+        m = self._metrics(event.symbol)
+        if m is not None:
+            m.open_interest, m.oi_ms = event.open_interest, event.ts
+
+    def _series(self, symbol: str) -> CandleBook:
+        found = self._state.candles.get(symbol)
+        if found is None:
+            found = self._state.candles[symbol] = CandleBook(symbol)
+        return found
+
+    def _on_kline(self, event: ev.KlineUpdate) -> None:
+        state = self._state
+        series = self._series(event.symbol)
+        bars = series.update(event.candle, event.closed)
+        if series.needs_backfill and state.now - state.history_asked.get(event.symbol, 0) > state.ms(5):
+            state.history_asked[event.symbol] = state.now
+            state.out.append(LoadCandles(ts=state.now, symbol=event.symbol, count=housekeeping.HISTORY_CANDLES))
+        if bars:
+            housekeeping.store_candle(state, event.symbol, event.candle)
+            plan = state.plans.get(event.symbol)
+            if plan is not None:
+                adoption.complete_adopted(state, plan)
+            entries.on_bars(state, event.symbol, bars)
+
+    def _on_history(self, event: ev.CandleHistory) -> None:
+        self._series(event.symbol).load(event.candles)
+        plan = self._state.plans.get(event.symbol)
+        if plan is not None:
+            adoption.complete_adopted(self._state, plan)
+
+    def _on_stale(self, event: ev.FeedStale) -> None:
+        m = self._metrics(event.symbol)
+        if m is not None:
+            m.stale_reason = event.reason or "stale"
+            m.synced = False
+
+    def _on_live(self, event: ev.FeedLive) -> None:
+        m = self._metrics(event.symbol)
+        if m is not None:
+            m.stale_reason = ""
+            m.synced = True
+
+    # --- links and account ---
+
+    def _on_link_up(self, event: ev.LinkUp) -> None:
+        state = self._state
+        before = state.channels[event.channel]
+        state.channels[event.channel] = ChannelState(
+            up=True, heard_ms=event.ts, latency_ms=event.latency_ms or before.latency_ms
+        )
+        if not before.up:
+            state.say(Severity.INFO, f"{event.channel.value} is up")
+            if event.channel is Channel.PRIVATE:
+                state.out.append(RequestSnapshot(ts=state.now, reason="the private stream is back"))
+
+    def _on_link_down(self, event: ev.LinkDown) -> None:
+        state = self._state
+        channel = state.channels[event.channel]
+        if channel.up:
+            held = sum(1 for p in state.plans.values() if state.open_qty(p) > 0)
+            means = f"; {held} position(s) rely on the stops at the venue" if held else ""
+            state.say(Severity.ALARM, f"{event.channel.value} is down: {event.reason}; no entries{means}")
+        channel.up, channel.reason, channel.until_ms = False, event.reason, event.until_ms
+
+    def _on_skew(self, event: ev.ClockSkew) -> None:
+        state = self._state
+        limit = state.settings.data.max_skew_ms
+        if abs(event.skew_ms) > limit >= abs(state.skew_ms):
+            state.say(Severity.ALARM, f"clock skew {event.skew_ms:.0f} ms > {limit:.0f} ms; no entries")
+        state.skew_ms = event.skew_ms
+
+    def _on_worker_failed(self, event: ev.WorkerFailed) -> None:
+        state = self._state
+        state.halted = f"worker {event.worker} failed: {event.reason}"
+        state.say(Severity.ALARM, f"{state.halted}; entries halt, protection stays; resume with p when understood")
+
+    def _on_notice(self, event: ev.Notice) -> None:
+        self._state.say(event.severity, event.text)
+
+    def _on_position(self, event: ev.PositionUpdate) -> None:
+        position = self._state.portfolio.position(event.symbol)
+        if event.venue_ts >= position.venue_ts:
+            position.venue_qty, position.venue_ts = event.qty, event.venue_ts or event.ts
+            position.checked = False
+
+    def _on_balance(self, event: ev.BalanceUpdate) -> None:
+        self._state.portfolio.wallet = event.wallet
+
+    def _on_timer(self, event: ev.Timer) -> None:
+        executor.tick(self._state)
+        housekeeping.on_timer(self._state)

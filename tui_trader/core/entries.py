@@ -1,0 +1,226 @@
+"""Who wants to enter, and what became of it: strategy signals and hands, through one gate, every refusal kept."""
+
+from __future__ import annotations
+
+from tui_trader.core import executor
+from tui_trader.core.commands import SetLeverage
+from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, propose_entry
+from tui_trader.core.events import Candle, OpenPosition
+from tui_trader.core.gate import GateContext
+from tui_trader.core.signals import MarketState, Signal, Strategy
+from tui_trader.core.state import EngineState
+from tui_trader.core.types import Origin, Refusal, Severity
+from tui_trader.core.views import ConditionView, SignalRow, TicketPreview
+
+
+def gate_context(state: EngineState, symbol: str) -> GateContext:
+    """All that the gate looks at for one symbol, as of now."""
+    series = state.candles.get(symbol)
+    ladder = state.settings.ladder
+    return GateContext(
+        now_ms=state.now,
+        settings=state.settings,
+        metrics=state.metrics.get(symbol),
+        instrument=state.instruments.get(symbol),
+        equity=state.equity(),
+        atr=series.atr(ladder.atr_timeframe, ladder.atr_period) if series is not None else None,
+        blocks=state.blocks(symbol) + _leverage_block(state, symbol),
+        exposures=state.exposures(),
+        losses=state.losses,
+        orders_last_minute=state.order_rate.count(state.now),
+        clock_rate=state.rate,
+    )
+
+
+def _leverage_block(state: EngineState, symbol: str) -> tuple[Refusal, ...]:
+    if symbol in state.leverage_set or symbol not in state.instruments:
+        return ()
+    return (Refusal(code="leverage", text="the leverage is not set at the venue yet", hard=True),)
+
+
+# --- by hand ---
+
+
+def _request(ticket: OpenPosition) -> EntryRequest:
+    return EntryRequest(
+        symbol=ticket.symbol,
+        side=ticket.side,
+        conviction=0.5,
+        origin=Origin.MANUAL,
+        strategy="manual",
+        limit_price=ticket.limit_price,
+        qty=ticket.qty,
+        notional=ticket.notional,
+        risk_fraction=ticket.risk_fraction,
+        override_soft=ticket.override_soft,
+    )
+
+
+def preview(state: EngineState, ticket: OpenPosition) -> TicketPreview:
+    """What an entry by hand would do and whether the gate lets it."""
+    return preview_entry(gate_context(state, ticket.symbol), _request(ticket), state.depth.get(ticket.symbol))
+
+
+def enter_by_hand(state: EngineState, ticket: OpenPosition) -> None:
+    """A person's entry: the same gate; soft reasons may be overridden, each refusal and override is kept."""
+    _set_leverage_if_missing(state, ticket.symbol)
+    request = _request(ticket)
+    proposal = propose_entry(gate_context(state, ticket.symbol), request, state.depth.get(ticket.symbol))
+    state.store(
+        "audit",
+        {
+            "ts": state.now,
+            "actor": "person",
+            "action": "OpenPosition",
+            "detail": {
+                "symbol": ticket.symbol,
+                "side": ticket.side.value,
+                "allowed": proposal.verdict.allowed,
+                "overridden": list(proposal.verdict.overridden),
+            },
+        },
+        durable=True,
+    )
+    _decide(state, request, proposal, (), "manual")
+
+
+def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:
+    instrument = state.instruments.get(symbol)
+    if instrument is not None and state.armed and symbol not in state.leverage_set:
+        leverage = min(state.settings.sizing.default_leverage, instrument.max_leverage)
+        state.out.append(SetLeverage(ts=state.now, symbol=symbol, leverage=leverage))
+
+
+# --- by strategies ---
+
+
+def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...]) -> None:
+    """Bars have closed: let every running strategy look at a member of the universe."""
+    series = state.candles.get(symbol)
+    if series is None or symbol not in state.universe.members or state.now - bars[0][1].open_ms > state.ms(3_600):
+        return
+    market = MarketState(symbol=symbol, candles=series, instrument=state.instruments.get(symbol))
+    for name, strategy in state.strategies.items():
+        if name in state.paused_strategies:
+            continue
+        for timeframe, bar in bars:
+            _evaluate(state, strategy, market, timeframe, bar)
+
+
+def _evaluate(state: EngineState, strategy: Strategy, market: MarketState, timeframe: str, bar: Candle) -> None:
+    if timeframe not in strategy.timeframes:
+        return
+    signal = strategy.on_bar(market, timeframe, bar)
+    if signal is None:
+        return
+    if signal.side is None:
+        _note(state, signal, "hold", (signal.note,) if signal.note else ())
+        return
+    threshold = state.settings.strategies.threshold
+    if signal.conviction < threshold:
+        _note(state, signal, "refused", (f"conviction {signal.conviction:.2f} < {threshold:.2f}",))
+        return
+    wait = state.cooldown_until.get(signal.symbol, 0) - state.now
+    if wait > 0:
+        _note(state, signal, "refused", (f"cooling down for {wait / 60_000:.0f} min more after the last trade",))
+        return
+    request = EntryRequest(
+        symbol=signal.symbol,
+        side=signal.side,
+        conviction=signal.conviction,
+        origin=Origin.STRATEGY,
+        strategy=signal.strategy,
+        stop=signal.stop,
+        target=signal.target,
+    )
+    proposal = propose_entry(gate_context(state, signal.symbol), request, state.depth.get(signal.symbol))
+    _decide(state, request, proposal, _conditions(signal), "opened")
+
+
+def _decide(
+    state: EngineState,
+    request: EntryRequest,
+    proposal: EntryProposal,
+    conditions: tuple[ConditionView, ...],
+    action: str,
+) -> None:
+    reasons = tuple(r.text for r in proposal.verdict.refusals)
+    row = SignalRow(
+        ts=state.now,
+        symbol=request.symbol,
+        side=request.side.value,
+        strategy=request.strategy,
+        conviction=request.conviction,
+        action=action if proposal.verdict.allowed else "refused",
+        reasons=reasons,
+        conditions=conditions,
+    )
+    _keep(state, row)
+    if proposal.verdict.refusals:
+        _store_rejection(state, request, proposal)
+    if not proposal.verdict.allowed:
+        if request.origin is Origin.MANUAL:
+            state.say(Severity.WARNING, f"{request.symbol}: entry refused: " + "; ".join(reasons), request.symbol)
+        return
+    plan = executor.open_plan(state, request, proposal)
+    if plan is not None:
+        state.say(
+            Severity.INFO,
+            f"{plan.symbol}: {plan.side.value} {plan.entry_qty} by {plan.strategy}, conviction {plan.conviction:.2f}",
+            plan.symbol,
+        )
+
+
+def _store_rejection(state: EngineState, request: EntryRequest, proposal: EntryProposal) -> None:
+    refusals = proposal.verdict.refusals
+    state.store(
+        "rejections",
+        {
+            "ts": state.now,
+            "symbol": request.symbol,
+            "side": request.side.value,
+            "origin": request.origin.value,
+            "codes": [r.code for r in refusals],
+            "reasons": [r.text for r in refusals],
+            "overridden": bool(proposal.verdict.overridden),
+        },
+    )
+
+
+def _conditions(signal: Signal) -> tuple[ConditionView, ...]:
+    return tuple(
+        ConditionView(name=c.name, value=c.value, limit=c.limit, text=c.text, met=c.met) for c in signal.conditions
+    )
+
+
+def _note(state: EngineState, signal: Signal, action: str, reasons: tuple[str, ...]) -> None:
+    _keep(
+        state,
+        SignalRow(
+            ts=state.now,
+            symbol=signal.symbol,
+            side=signal.side.value if signal.side is not None else "hold",
+            strategy=signal.strategy,
+            conviction=signal.conviction,
+            action=action,
+            reasons=reasons,
+            conditions=_conditions(signal),
+        ),
+    )
+
+
+def _keep(state: EngineState, row: SignalRow) -> None:
+    state.signals.appendleft(row)
+    state.store(
+        "signals",
+        {
+            "ts": row.ts,
+            "symbol": row.symbol,
+            "side": row.side,
+            "strategy": row.strategy,
+            "conviction": row.conviction,
+            "action": row.action,
+            "reasons": list(row.reasons),
+            "conditions": [c.text for c in row.conditions],
+        },
+    )

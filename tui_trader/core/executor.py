@@ -1,0 +1,283 @@
+"""From a plan's next steps to orders: opening, converging, closing, and what time brings.
+
+Every function works on the ``EngineState`` inside one ``Engine.process`` call, so nothing can change between a check
+and the order it approved.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tui_trader.core import oco
+from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
+from tui_trader.core.entry import EntryProposal, EntryRequest
+from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
+from tui_trader.core.ladder import LadderError
+from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
+from tui_trader.core.orders import ClientId, OwnOrder
+from tui_trader.core.state import EngineState
+from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, TimeInForce, WorkingType
+
+STUCK_TRIGGER_S = 2.0
+"""A stop that triggered this long ago and has not ended protects nothing (INVARIANTS, proven stop)."""
+
+
+def patience(state: EngineState) -> Patience:
+    """Waiting times of the executor in venue ms."""
+    execution = state.settings.execution
+    return Patience(
+        stop_retry_ms=state.ms(execution.stop_retry_s), cancel_retry_ms=state.ms(execution.unknown_query_s * 4)
+    )
+
+
+def open_plan(state: EngineState, request: EntryRequest, proposal: EntryProposal) -> Plan | None:
+    """Send the entry of an allowed proposal; None when the proposal has no size, price or instrument."""
+    instrument = state.instruments.get(request.symbol)
+    if instrument is None or proposal.sized is None or proposal.ladder is None or proposal.entry is None:
+        return None
+    market = request.limit_price is None
+    plan = Plan(
+        plan_id=state.next_plan_id,
+        symbol=request.symbol,
+        side=request.side,
+        origin=request.origin,
+        strategy=request.strategy,
+        opened_ms=state.now,
+        entry_qty=proposal.sized.qty,
+        conviction=request.conviction,
+        atr=proposal.ladder.atr,
+        expected_entry=proposal.entry,
+        stop_hint=request.stop,
+        target_hint=request.target,
+        entry_deadline_ms=state.now + state.ms(state.settings.execution.entry_timeout_s),
+    )
+    state.next_plan_id += 1
+    state.plans[plan.symbol] = plan
+    state.save_plan(plan, durable=True)
+    send(
+        state,
+        plan,
+        leg=Leg.ENTRY,
+        type_=OrderType.MARKET if market else OrderType.LIMIT,
+        qty=plan.entry_qty,
+        price=ZERO if request.limit_price is None else request.limit_price,
+        overridden=proposal.verdict.overridden,
+    )
+    return plan
+
+
+def send(
+    state: EngineState,
+    plan: Plan,
+    *,
+    leg: Leg,
+    type_: OrderType,
+    qty: Decimal,
+    price: Decimal = ZERO,
+    trigger: Decimal = ZERO,
+    overridden: tuple[str, ...] = (),
+) -> None:
+    """Approve and emit one order of a plan; every send of the product comes through here (I12)."""
+    entry = leg is Leg.ENTRY
+    cid = str(ClientId(state.epoch, plan.plan_id, leg, plan.next_revision(leg)))
+    side = plan.side.entry if entry else plan.side.exit
+    state.approvals += 1
+    state.ledger.add(
+        OwnOrder(
+            client_id=cid,
+            plan_id=plan.plan_id,
+            leg=leg,
+            symbol=plan.symbol,
+            side=side,
+            type=type_,
+            qty=qty,
+            price=price,
+            trigger_price=trigger,
+            reduce_only=not entry,
+            sent_ms=state.now,
+            updated_ms=state.now,
+        )
+    )
+    state.order_rate.record(state.now)
+    if leg is Leg.STOP:
+        plan.last_stop_ms = state.now
+    state.out.append(
+        PlaceOrder(
+            ts=state.now,
+            client_id=cid,
+            plan_id=plan.plan_id,
+            leg=leg,
+            symbol=plan.symbol,
+            side=side,
+            type=type_,
+            qty=qty,
+            price=price,
+            trigger_price=trigger,
+            reduce_only=not entry,
+            tif=TimeInForce.GTC,
+            working_type=WorkingType(state.settings.execution.stop_working_type),
+            approval=Approval(sequence=state.approvals, max_qty=qty, exit=not entry, overridden=overridden),
+        )
+    )
+
+
+def drive(state: EngineState, plan: Plan) -> None:
+    """Take the plan's next safe steps, watch its protection, and close it when nothing is left."""
+    instrument = state.instruments.get(plan.symbol)
+    if instrument is None or plan.stage is Stage.CLOSED:
+        return
+    orders = state.ledger.of_plan(plan.plan_id)
+    open_qty = state.open_qty(plan)
+    _settle_stage(state, plan, open_qty, orders)
+    if oco.is_over(plan, open_qty, orders):
+        finish(state, plan)
+        return
+    _watch_protection(state, plan, open_qty, orders)
+    for step in oco.converge(plan, open_qty, orders, instrument, state.now, patience(state)):
+        if isinstance(step, Cancel):
+            cancel(state, step)
+        elif _may_send(state, plan, step, open_qty):
+            send(state, plan, leg=step.leg, type_=step.type, qty=step.qty, price=step.price, trigger=step.trigger_price)
+
+
+def _settle_stage(state: EngineState, plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> None:
+    if plan.stage in (Stage.ENTERING, Stage.OPEN) and state.now >= plan.entry_deadline_ms:
+        plan.cancel_entry = True
+    entering = any(o.live for o in orders if o.leg is Leg.ENTRY)
+    if plan.stage is Stage.OPEN and open_qty == 0 and not entering:
+        plan.stage = Stage.CLOSING
+        plan.close_reason = plan.close_reason or _why_flat(orders)
+        state.save_plan(plan)
+
+
+def _why_flat(orders: list[OwnOrder]) -> str:
+    filled = [o for o in orders if o.leg is not Leg.ENTRY and o.filled_qty > 0]
+    if not filled:
+        return "closed elsewhere"
+    last = max(filled, key=lambda o: o.updated_ms)
+    return {Leg.STOP: "stop", Leg.CLOSE: "closed by hand"}.get(last.leg, last.leg.name)
+
+
+def _may_send(state: EngineState, plan: Plan, step: Place, open_qty: Decimal) -> bool:
+    if step.qty > open_qty:
+        return False
+    return state.now >= state.leg_retry.get((plan.plan_id, step.leg), 0)
+
+
+def cancel(state: EngineState, step: Cancel) -> None:
+    """Emit a cancel for one own order."""
+    order = state.ledger.get(step.client_id)
+    if order is None or not order.live:
+        return
+    order.cancel_ms = state.now
+    order.cancel_tries += 1
+    state.out.append(
+        CancelOrder(
+            ts=state.now,
+            client_id=order.client_id,
+            symbol=order.symbol,
+            book=order.book,
+            venue_id=order.venue_id,
+            urgent=step.urgent,
+        )
+    )
+
+
+def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> None:
+    if open_qty > 0 and oco.stuck_stop(orders, state.now, state.ms(STUCK_TRIGGER_S)):
+        begin_close(state, plan, "the stop triggered and is stuck")
+    if open_qty <= 0 or oco.proven_stop(plan, orders, open_qty) is not None:
+        _covered(plan, state.now)
+        return
+    if not plan.naked_since_ms:
+        plan.naked_since_ms = state.now
+    naked = state.now - plan.naked_since_ms
+    if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable():
+        begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
+
+
+def _covered(plan: Plan, now: int) -> None:
+    if plan.naked_since_ms:
+        plan.longest_naked_ms = max(plan.longest_naked_ms, now - plan.naked_since_ms)
+        plan.naked_since_ms = 0
+        plan.stop_failures = 0
+
+
+def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = True) -> None:
+    """Flatten one plan: entry and targets off, market close, the stop stays until nothing is open."""
+    if plan.stage in (Stage.CLOSING, Stage.CLOSED):
+        return
+    plan.stage = Stage.CLOSING
+    plan.close_reason = reason
+    plan.cancel_entry = True
+    severity = Severity.ALARM if alarm else Severity.WARNING
+    state.say(severity, f"{plan.symbol}: closing the position: {reason}", plan.symbol)
+    state.save_plan(plan)
+
+
+def finish(state: EngineState, plan: Plan) -> None:
+    """The plan is over: book the trade, free the symbol."""
+    plan.stage = Stage.CLOSED
+    plan.closed_ms = state.now
+    state.plans.pop(plan.symbol, None)
+    state.ledger.release_plan(plan.plan_id)
+    state.save_plan(plan)
+    if plan.entered <= 0:
+        state.say(Severity.INFO, f"{plan.symbol}: entry ended without a fill", plan.symbol)
+        return
+    state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
+    state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)
+    state.book_trade(plan)
+
+
+def set_levels(state: EngineState, plan: Plan) -> None:
+    """Ladder on the real average fill; when it cannot be computed, at least a stop."""
+    instrument = state.instruments[plan.symbol]
+    try:
+        for text in plan_levels(plan, instrument, state.settings.ladder):
+            state.say(Severity.INFO, text, plan.symbol)
+    except LadderError as error:
+        distance = emergency_distance(plan.avg_entry, plan.atr, state.settings.ladder)
+        plan.stop_price = plan.stop_price or protective_stop(plan.side, plan.avg_entry, distance, instrument)
+        plan.initial_stop = plan.initial_stop or plan.stop_price
+        state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
+
+
+def query(state: EngineState, order: OwnOrder) -> None:
+    """Ask the venue about one order."""
+    order.query_ms = state.now
+    state.out.append(
+        QueryOrder(
+            ts=state.now, client_id=order.client_id, symbol=order.symbol, book=order.book, venue_id=order.venue_id
+        )
+    )
+
+
+def tick(state: EngineState) -> None:
+    """Ask about unresolved orders and drive every plan."""
+    wait = state.ms(state.settings.execution.unknown_query_s)
+    for order in state.ledger.live():
+        doubtful = order.unresolved or order.negatives or order.cancel_tries > 2
+        stuck = order.status is OrderStatus.TRIGGERED
+        pause = wait * (1 + min(order.negatives, 6))
+        if (doubtful or stuck) and state.now - max(order.sent_ms, order.query_ms) >= pause:
+            query(state, order)
+    for plan in list(state.plans.values()):
+        drive(state, plan)
+
+
+def on_market(state: EngineState, symbol: str) -> None:
+    """A price moved: break-even and trailing of the symbol's plan."""
+    plan = state.plans.get(symbol)
+    instrument = state.instruments.get(symbol)
+    if plan is None or instrument is None or plan.ladder is None:
+        return
+    interval = state.ms(state.settings.execution.trail_min_interval_s)
+    before = plan.stop_price
+    price = state.trigger_price(symbol)
+    for text in on_price(plan, price, instrument, state.settings.ladder, state.now, interval):
+        state.say(Severity.INFO, text, symbol)
+    if plan.stop_price != before:
+        state.ladder_event(plan, "stop_moved", Leg.STOP, plan.stop_price, state.open_qty(plan), "price")
+        state.save_plan(plan)
+        drive(state, plan)

@@ -1,0 +1,249 @@
+"""What the venue says back: order states, fills and the ends of requests, merged into orders and plans.
+
+Nothing is concluded from a lost answer (I5); every fill counts once (I6); every word leads to ``executor.drive``.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tui_trader.core.commands import RequestSnapshot
+from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
+from tui_trader.core.executor import begin_close, drive, query, set_levels
+from tui_trader.core.exits import on_exit_fill
+from tui_trader.core.oco import Plan, Stage
+from tui_trader.core.orders import OwnOrder, apply_update
+from tui_trader.core.state import EngineState
+from tui_trader.core.types import Leg, OrderStatus, Severity
+
+WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
+"""The venue refuses a stop because price is already beyond it: the position must be closed at once."""
+
+REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
+
+
+def on_order_update(state: EngineState, update: OrderUpdate) -> None:
+    """An order's state from a stream, an answer or a query."""
+    order = state.ledger.find(update.client_id, update.venue_id)
+    if order is None:
+        return
+    triggered_child = order.actual_id and update.venue_id == order.actual_id
+    if triggered_child and update.status in (OrderStatus.WORKING, OrderStatus.CANCELED):
+        return
+    changed = apply_update(order, update)
+    state.ledger.index(order)
+    if changed:
+        _store_order(state, order)
+        if order.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED) and order.filled_qty < order.qty:
+            _on_refused(state, order, 0, update.reason or order.status.value)
+    plan = state.plan_of(order.plan_id)
+    if plan is not None:
+        if changed and order.leg is Leg.ENTRY and order.status is OrderStatus.FILLED and plan.entered < order.qty:
+            state.out.append(RequestSnapshot(ts=state.now, reason=f"fills of {order.client_id} not heard yet"))
+        drive(state, plan)
+
+
+def _store_order(state: EngineState, order: OwnOrder) -> None:
+    state.store(
+        "orders",
+        {
+            "client_id": order.client_id,
+            "plan_id": order.plan_id,
+            "leg": order.leg.value,
+            "symbol": order.symbol,
+            "status": order.status.value,
+            "filled_qty": order.filled_qty,
+            "avg_price": order.avg_price,
+            "venue_id": order.venue_id,
+            "updated_ts": state.now,
+            "reason": order.reason,
+        },
+    )
+
+
+def on_fill(state: EngineState, fill: Fill) -> None:
+    """Book one execution, once, and let the plan follow."""
+    if not state.portfolio.is_new(fill):
+        return
+    order = state.ledger.find(fill.client_id, fill.venue_id)
+    before = state.portfolio.position(fill.symbol).qty
+    realized = state.portfolio.book_fill(fill)
+    plan = state.plan_of(order.plan_id) if order is not None else state.plans.get(fill.symbol)
+    leg = order.leg if order is not None else None
+    _store_fill(state, fill, plan, leg)
+    if plan is None:
+        state.say(Severity.WARNING, f"{fill.symbol}: a fill of {fill.qty} at {fill.price} is not ours", fill.symbol)
+        state.out.append(RequestSnapshot(ts=state.now, reason="a fill that no plan owns"))
+        return
+    fee = fill.fee if fill.fee_asset in ("USDT", "USDC", "BUSD", "") else fill.fee * fill.price
+    plan.fees += fee
+    plan.realized += realized
+    if fill.side is plan.side.entry:
+        _entry_fill(state, plan, fill)
+    else:
+        _exit_fill(state, plan, fill, leg or Leg.CLOSE, before)
+    state.save_plan(plan)
+    drive(state, plan)
+
+
+def _store_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
+    state.store(
+        "fills",
+        {
+            "symbol": fill.symbol,
+            "trade_id": fill.trade_id,
+            "client_id": fill.client_id,
+            "venue_id": fill.venue_id,
+            "plan_id": plan.plan_id if plan else None,
+            "leg": leg.value if leg else "external",
+            "side": fill.side.value,
+            "qty": fill.qty,
+            "price": fill.price,
+            "fee": fill.fee,
+            "fee_asset": fill.fee_asset,
+            "maker": fill.maker,
+            "realized_pnl": fill.realized_pnl,
+            "venue_ts": fill.venue_ts,
+        },
+        durable=True,
+    )
+
+
+def _entry_fill(state: EngineState, plan: Plan, fill: Fill) -> None:
+    instrument = state.instruments.get(plan.symbol)
+    plan.entered += fill.qty
+    plan.entry_value += fill.qty * fill.price
+    if not plan.first_fill_ms:
+        plan.first_fill_ms = fill.venue_ts
+    if plan.stage is Stage.ENTERING:
+        plan.stage = Stage.OPEN
+    if instrument is None:
+        return
+    if not plan.naked_since_ms:
+        plan.naked_since_ms = min(fill.venue_ts or state.now, state.now)
+    set_levels(state, plan)
+    text = f"{plan.symbol}: {plan.side.value} {fill.qty} filled at {fill.price}"
+    state.say(Severity.GOOD, text, plan.symbol)
+    state.ladder_event(plan, "entry_fill", Leg.ENTRY, fill.price, fill.qty, plan.strategy)
+
+
+def _exit_fill(state: EngineState, plan: Plan, fill: Fill, leg: Leg, before: Decimal) -> None:
+    instrument = state.instruments.get(plan.symbol)
+    qty = min(fill.qty, abs(before))
+    plan.exited += qty
+    plan.exit_value += qty * fill.price
+    state.say(Severity.GOOD, f"{plan.symbol}: {leg.name} {fill.qty} filled at {fill.price}", plan.symbol)
+    state.ladder_event(plan, "exit_fill", leg, fill.price, fill.qty, plan.close_reason)
+    if instrument is not None:
+        for text in on_exit_fill(plan, leg, fill.qty, state.open_qty(plan), instrument):
+            state.say(Severity.INFO, text, plan.symbol)
+
+
+def on_send_outcome(state: EngineState, outcome: SendOutcome) -> None:
+    """How a request ended; nothing is concluded from a lost answer (I5)."""
+    state.store(
+        "sends",
+        {
+            "ts": state.now,
+            "client_id": outcome.client_id,
+            "action": outcome.action.value,
+            "result": outcome.result.value,
+            "code": outcome.code,
+            "reason": outcome.reason,
+        },
+    )
+    if outcome.action is SendAction.LEVERAGE:
+        _on_leverage(state, outcome)
+        return
+    order = state.ledger.get(outcome.client_id)
+    if order is None:
+        return
+    if outcome.action in (SendAction.PLACE, SendAction.JOURNAL):
+        _on_place_outcome(state, order, outcome)
+    elif outcome.action is SendAction.CANCEL:
+        _on_cancel_outcome(state, order, outcome)
+    elif outcome.action is SendAction.QUERY and outcome.result is SendResult.NOT_FOUND:
+        _on_negative(state, order)
+    plan = state.plan_of(order.plan_id)
+    if plan is not None:
+        drive(state, plan)
+
+
+def _on_leverage(state: EngineState, outcome: SendOutcome) -> None:
+    if outcome.result is SendResult.ACCEPTED:
+        state.leverage_set[outcome.symbol] = state.settings.sizing.default_leverage
+        return
+    state.leverage_retry[outcome.symbol] = state.now + state.ms(5.0)
+    state.say(Severity.WARNING, f"{outcome.symbol}: leverage not set: {outcome.reason}; no entries", outcome.symbol)
+
+
+def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
+    if outcome.venue_id:
+        order.venue_id = order.venue_id or outcome.venue_id
+        state.ledger.index(order)
+    if outcome.result is SendResult.ACCEPTED:
+        order.acked_ms = state.now
+        return
+    if not order.unresolved:
+        return
+    if outcome.result is SendResult.UNKNOWN:
+        order.status = OrderStatus.UNKNOWN
+        order.reason = outcome.reason
+        state.say(Severity.WARNING, f"{order.symbol}: outcome of {order.leg.name} unknown: {outcome.reason}; asking")
+        query(state, order)
+        return
+    order.status = OrderStatus.REJECTED
+    order.code, order.reason = outcome.code, outcome.reason
+    _store_order(state, order)
+    if outcome.retry_at:
+        state.leg_retry[(order.plan_id, order.leg)] = outcome.retry_at
+    _on_refused(state, order, outcome.code, outcome.reason)
+
+
+def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> None:
+    plan = state.plan_of(order.plan_id)
+    what = f"{order.symbol}: the venue refused {order.leg.name} {order.qty}: {reason} ({code})"
+    if plan is None or order.leg is Leg.ENTRY:
+        state.say(Severity.WARNING, what, order.symbol)
+        return
+    if state.open_qty(plan) <= 0:
+        return
+    key = (plan.plan_id, order.leg)
+    if order.leg is Leg.STOP:
+        _on_stop_refused(state, plan, code, reason)
+    else:
+        state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(1.0))
+        state.say(Severity.WARNING, what, order.symbol)
+    if code in REDUCE_ONLY_REFUSED:
+        state.out.append(RequestSnapshot(ts=state.now, reason="reduce-only refused"))
+
+
+def _on_stop_refused(state: EngineState, plan: Plan, code: int, reason: str) -> None:
+    plan.stop_failures += 1
+    if code in WOULD_TRIGGER:
+        begin_close(state, plan, "price is already beyond the stop")
+    elif plan.stop_failures >= 3:
+        begin_close(state, plan, f"the venue refuses the stop: {reason}")
+    else:
+        state.say(Severity.ALARM, f"{plan.symbol}: stop refused: {reason}; trying again", plan.symbol)
+
+
+def _on_cancel_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
+    if order.live and outcome.result in (SendResult.NOT_FOUND, SendResult.UNKNOWN):
+        query(state, order)
+
+
+def _on_negative(state: EngineState, order: OwnOrder) -> None:
+    if not order.live:
+        return
+    order.negatives += 1
+    order.first_negative_ms = order.first_negative_ms or state.now
+    execution = state.settings.execution
+    long_enough = state.now - order.first_negative_ms >= state.ms(execution.replica_lag_s)
+    if order.negatives < execution.not_found_needs or not long_enough or order.symbol in state.reconciling:
+        return
+    seen = order.proven_ms > 0 or order.filled_qty > 0
+    order.status = OrderStatus.CANCELED if seen else OrderStatus.REJECTED
+    order.reason = "the venue does not know it any more" if seen else "never reached the venue"
+    _store_order(state, order)
+    state.say(Severity.WARNING, f"{order.symbol}: {order.leg.name} {order.reason}", order.symbol)

@@ -1,0 +1,166 @@
+"""What time brings besides orders: universe, limits, equity, leverage, cross-checks; and taking over stored state."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from tui_trader.core import manual, reconcile
+from tui_trader.core.commands import LoadCandles, RequestSnapshot, SetLeverage, WatchSymbols
+from tui_trader.core.events import Candle
+from tui_trader.core.state import EngineState, Recovered, decimals
+from tui_trader.core.types import MINUTE_MS, Severity, Side
+from tui_trader.core.views import EquityPoint, TradeRow
+
+HISTORY_CANDLES = 1_500
+CANDIDATES_BEYOND = 10
+
+
+def on_timer(state: EngineState) -> None:
+    """Everything periodic; each part paces itself."""
+    _check_positions(state)
+    if state.now - state.second_ms < state.ms(1.0):
+        return
+    state.second_ms = state.now
+    _refresh_universe(state)
+    _ensure_history(state)
+    _ensure_leverage(state)
+    _check_losses(state)
+    _record_minute(state)
+
+
+def _check_positions(state: EngineState) -> None:
+    for position in state.portfolio.positions.values():
+        if position.checked or state.now - position.venue_ts < state.ms(1.0):
+            continue
+        if position.venue_qty == position.qty:
+            position.checked = True
+            state.reconciling.pop(position.symbol, None)
+        elif state.now - state.snapshot_asked_ms >= state.ms(1.0):
+            state.snapshot_asked_ms = state.now
+            state.reconciling[position.symbol] = state.now
+            state.out.append(RequestSnapshot(ts=state.now, reason=f"{position.symbol} differs from the stream's word"))
+
+
+def pinned(state: EngineState) -> tuple[str, ...]:
+    """Symbols that must stay subscribed: open positions and working orders."""
+    held = {p.symbol for p in state.portfolio.open_positions()}
+    return tuple(sorted(held | set(state.plans)))
+
+
+def _refresh_universe(state: EngineState) -> None:
+    if not state.metrics:
+        return
+    universe, keep = state.universe, pinned(state)
+    due = state.now >= universe.next_refresh_ms or not universe.members
+    if not due and not universe.check(state.now, state.metrics, keep):
+        if not set(keep) <= set(state.watching):
+            _watch(state, (*state.watching, *keep))
+        return
+    change = universe.refresh(state.now, state.metrics, keep)
+    candidates = universe.candidates(state.metrics, state.settings.universe.max_size + CANDIDATES_BEYOND)
+    _watch(state, (*candidates, *change.members, *keep))
+    if change.joined:
+        state.say(Severity.INFO, "joined the universe: " + ", ".join(change.joined))
+    if change.left:
+        state.say(Severity.INFO, "left the universe: " + ", ".join(change.left))
+
+
+def _watch(state: EngineState, symbols: tuple[str, ...]) -> None:
+    wanted = tuple(sorted(set(symbols)))
+    if wanted != state.watching:
+        state.watching = wanted
+        state.out.append(WatchSymbols(ts=state.now, symbols=wanted))
+
+
+def _ensure_history(state: EngineState) -> None:
+    for symbol in state.watching:
+        series = state.candles.get(symbol)
+        missing = series is None or not series.closed("1m", 1)
+        if missing and state.now - state.history_asked.get(symbol, -state.ms(60)) >= state.ms(10):
+            state.history_asked[symbol] = state.now
+            state.out.append(LoadCandles(ts=state.now, symbol=symbol, count=HISTORY_CANDLES))
+
+
+def _ensure_leverage(state: EngineState) -> None:
+    if not state.armed or not state.reachable():
+        return
+    for symbol in state.universe.members:
+        instrument = state.instruments.get(symbol)
+        asked = state.leverage_retry.get(symbol, 0)
+        if instrument is None or symbol in state.leverage_set or state.now < asked:
+            continue
+        state.leverage_retry[symbol] = state.now + state.ms(10.0)
+        leverage = min(state.settings.sizing.default_leverage, instrument.max_leverage)
+        state.out.append(SetLeverage(ts=state.now, symbol=symbol, leverage=leverage))
+
+
+def _check_losses(state: EngineState) -> None:
+    equity = state.equity()
+    if equity is None or not state.reconciled_ms:
+        return
+    for reached in state.losses.update(state.now, equity):
+        if reached == "total":
+            manual.kill(state, "the total loss limit is reached")
+        else:
+            state.say(Severity.ALARM, "the daily loss limit is reached: no new entries until 00:00 UTC")
+
+
+def _record_minute(state: EngineState) -> None:
+    minute = state.now // MINUTE_MS
+    equity = state.equity()
+    if minute == state.equity_minute or equity is None:
+        return
+    state.equity_minute = minute
+    state.equity_points.append(EquityPoint(ts=state.now, equity=float(equity)))
+    day = state.losses.day_pnl(equity)
+    state.store("equity", {"ts": state.now, "equity": equity, "wallet": state.portfolio.wallet, "day_pnl": day})
+    state.store("state", {"key": "losses", "value": state.losses.to_state()})
+    for position in state.portfolio.open_positions():
+        m = state.metrics.get(position.symbol)
+        mark = Decimal(str(m.mark)) if m is not None else position.entry
+        state.store(
+            "positions",
+            {
+                "ts": state.now,
+                "symbol": position.symbol,
+                "qty": position.qty,
+                "entry_price": position.entry,
+                "mark": mark,
+                "pnl": position.unrealized(mark),
+            },
+        )
+
+
+def store_candle(state: EngineState, symbol: str, candle: Candle) -> None:
+    """A closed 1 m candle, for the store."""
+    values = {name: getattr(candle, name) for name in Candle.__struct_fields__}
+    state.store("candles", {"symbol": symbol, "timeframe": "1m", **values})
+
+
+def recover(state: EngineState, recovered: Recovered) -> None:
+    """Limits, kill switch, equity curve, trades, open plans and their orders survive a restart."""
+    reconcile.restore(state, recovered)
+    kill = recovered.state.get("kill")
+    if isinstance(kill, dict):
+        state.killed = str(kill.get("reason", "latched before the restart"))
+    losses = recovered.state.get("losses")
+    if isinstance(losses, dict):
+        state.losses = type(state.losses).from_state(state.settings.limits, losses)
+    state.equity_points.extend(EquityPoint(ts=ts, equity=value) for ts, value in recovered.equity)
+    for row in recovered.trades:
+        trade = _trade_row(row)
+        if trade is not None:
+            state.trades.append(trade)
+
+
+def _trade_row(row: dict[str, object]) -> TradeRow | None:
+    known = {k: float(v) if isinstance(v, Decimal) else v for k, v in row.items() if k in TradeRow.__struct_fields__}
+    known.setdefault("price_decimals", decimals(Decimal(str(row.get("entry", "0")))))
+    known.setdefault("qty_decimals", decimals(Decimal(str(row.get("qty", "0")))))
+    known["side"] = Side(str(row.get("side", "long")))
+    try:
+        return msgspec.convert(known, TradeRow, strict=False)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,271 @@
+"""What a person asks for: overrides of running exits, pausing, flattening, killing. Each lands in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from tui_trader.core import events as ev
+from tui_trader.core import executor
+from tui_trader.core.commands import SettingsApplied
+from tui_trader.core.exits import move_to_break_even, start_trailing
+from tui_trader.core.oco import Plan, PlanTarget, Stage
+from tui_trader.core.reload import apply_reload
+from tui_trader.core.settings import Settings
+from tui_trader.core.state import EngineState
+from tui_trader.core.types import ZERO, Leg, Severity
+
+
+def handle(state: EngineState, command: ev.UserCommand) -> None:
+    """Carry out one command of a person; what cannot be done is answered in words, never silently."""
+    action = type(command).__name__
+    detail = {k: v for k, v in msgspec.to_builtins(command).items() if k not in ("type", "ts", "settings_json")}
+    state.store("audit", {"ts": state.now, "actor": "person", "action": action, "detail": detail}, durable=True)
+    _HANDLERS[type(command)](state, command)
+
+
+def _plan(state: EngineState, symbol: str, what: str) -> Plan | None:
+    plan = state.plans.get(symbol)
+    if plan is None or state.open_qty(plan) <= 0 or plan.stage is not Stage.OPEN:
+        state.say(Severity.WARNING, f"{symbol or 'nothing selected'}: no open position to {what}", symbol)
+        return None
+    return plan
+
+
+def _close(state: EngineState, command: ev.ClosePosition) -> None:
+    plan = _plan(state, command.symbol, "close")
+    instrument = state.instruments.get(command.symbol)
+    if plan is None or instrument is None:
+        return
+    open_qty = state.open_qty(plan)
+    part = instrument.floor_qty(open_qty * min(command.fraction, Decimal(1)), market=True)
+    if command.fraction <= 0:
+        state.say(Severity.WARNING, f"{plan.symbol}: {command.fraction} of a position cannot be closed", plan.symbol)
+    elif command.fraction >= 1 or part <= 0 or open_qty - part < instrument.min_qty:
+        executor.begin_close(state, plan, "closed by hand", alarm=False)
+        executor.drive(state, plan)
+    elif plan.close_qty is not None:
+        state.say(Severity.WARNING, f"{plan.symbol}: a partial close is under way", plan.symbol)
+    else:
+        plan.close_qty = part
+        state.say(Severity.INFO, f"{plan.symbol}: closing {part} of {open_qty}", plan.symbol)
+        executor.drive(state, plan)
+
+
+def _move_stop(state: EngineState, command: ev.MoveStop) -> None:
+    plan = _plan(state, command.symbol, "protect")
+    if plan is None:
+        return
+    price = state.instruments[plan.symbol].round_away_from_risk(command.price, plan.side)
+    now_price = state.trigger_price(plan.symbol)
+    if price <= 0 or now_price <= 0 or (now_price - price) * plan.side.sign <= 0:
+        state.say(
+            Severity.WARNING,
+            f"{plan.symbol}: a stop at {price} would trigger at once (price {now_price}); the old stop stays",
+            plan.symbol,
+        )
+        return
+    plan.stop_price = price
+    plan.stop_by_hand = True
+    _moved(state, plan, "by hand")
+
+
+def _moved(state: EngineState, plan: Plan, why: str) -> None:
+    state.say(Severity.INFO, f"{plan.symbol}: stop to {plan.stop_price} {why}", plan.symbol)
+    state.ladder_event(plan, "stop_moved", Leg.STOP, plan.stop_price, state.open_qty(plan), why)
+    state.save_plan(plan)
+    executor.drive(state, plan)
+
+
+def _break_even(state: EngineState, command: ev.StopToBreakEven) -> None:
+    plan = _plan(state, command.symbol, "protect")
+    if plan is None or plan.ladder is None:
+        return
+    instrument = state.instruments[plan.symbol]
+    target = instrument.round_away_from_risk(plan.ladder.be_price, plan.side)
+    price = state.trigger_price(plan.symbol)
+    if price <= 0 or (price - target) * plan.side.sign <= 0:
+        state.say(
+            Severity.WARNING,
+            f"{plan.symbol}: break-even {target} is beyond the price {price}; the stop stays at {plan.stop_price}",
+            plan.symbol,
+        )
+        return
+    if move_to_break_even(plan, instrument):
+        _moved(state, plan, "(break-even) by hand")
+    else:
+        state.say(Severity.INFO, f"{plan.symbol}: the stop {plan.stop_price} is already tighter", plan.symbol)
+
+
+def _trail(state: EngineState, command: ev.StartTrailing) -> None:
+    plan = _plan(state, command.symbol, "trail")
+    if plan is None:
+        return
+    for text in start_trailing(plan) or [f"{plan.symbol}: trailing already runs, or has no ladder to follow"]:
+        state.say(Severity.INFO, text, plan.symbol)
+    state.save_plan(plan)
+    executor.on_market(state, plan.symbol)
+
+
+def _set_target(state: EngineState, command: ev.SetTarget) -> None:
+    plan = _plan(state, command.symbol, "give a target")
+    if plan is None:
+        return
+    instrument = state.instruments[plan.symbol]
+    price = instrument.round_away_from_risk(command.price, plan.side)
+    now_price = state.trigger_price(plan.symbol)
+    others = sum((t.left for t in plan.targets if t.leg is not command.leg), ZERO)
+    room = state.open_qty(plan) - others
+    qty = min(instrument.floor_qty(plan.entered * command.fraction), room)
+    problem = ""
+    if not command.leg.target:
+        problem = f"{command.leg.name} is not a target"
+    elif now_price <= 0 or (price - now_price) * plan.side.sign <= 0:
+        problem = f"a target at {price} is not beyond the price {now_price}"
+    elif not instrument.tradeable_qty(qty, price, reduce_only=True):
+        problem = f"only {max(room, ZERO)} is free for another target"
+    if problem:
+        state.say(Severity.WARNING, f"{plan.symbol}: {problem}; nothing changed", plan.symbol)
+        return
+    done = sum((t.done for t in plan.targets if t.leg is command.leg), ZERO)
+    plan.targets = [t for t in plan.targets if t.leg is not command.leg]
+    plan.targets.append(PlanTarget(leg=command.leg, price=price, qty=done + qty, done=done))
+    plan.targets_by_hand = True
+    _retargeted(state, plan, f"{command.leg.name} at {price} for {qty}", command.leg, price, qty)
+
+
+def _remove_target(state: EngineState, command: ev.RemoveTarget) -> None:
+    plan = _plan(state, command.symbol, "change")
+    if plan is None:
+        return
+    gone = next((t for t in plan.targets if t.leg is command.leg and t.left > 0), None)
+    if gone is None:
+        state.say(Severity.WARNING, f"{plan.symbol}: there is no open {command.leg.name}", plan.symbol)
+        return
+    gone.qty = gone.done
+    plan.targets_by_hand = True
+    _retargeted(state, plan, f"{command.leg.name} removed", command.leg, gone.price, ZERO)
+
+
+def _retargeted(state: EngineState, plan: Plan, text: str, leg: Leg, price: Decimal, qty: Decimal) -> None:
+    state.say(Severity.INFO, f"{plan.symbol}: {text} by hand", plan.symbol)
+    state.ladder_event(plan, "target_changed", leg, price, qty, "by hand")
+    state.save_plan(plan)
+    executor.drive(state, plan)
+
+
+def _pause(state: EngineState, command: ev.PauseEntries) -> None:
+    verb = "paused" if command.paused else "resumed"
+    if command.strategy:
+        _toggle(state.paused_strategies, command.strategy, command.paused)
+        what = command.strategy
+    elif command.symbol:
+        _toggle(state.paused_symbols, command.symbol, command.paused)
+        what = command.symbol
+    else:
+        state.paused_all = command.paused
+        if not command.paused:
+            state.halted = ""
+        what = "all entries"
+    state.say(Severity.INFO, f"{what}: {verb} by hand")
+
+
+def _toggle(names: set[str], name: str, on: bool) -> None:
+    if on:
+        names.add(name)
+    else:
+        names.discard(name)
+
+
+def _cancel_entry(state: EngineState, command: ev.CancelEntry) -> None:
+    plan = state.plans.get(command.symbol)
+    if plan is None or not any(o.live and o.leg is Leg.ENTRY for o in state.ledger.of_plan(plan.plan_id)):
+        state.say(Severity.WARNING, f"{command.symbol}: no working entry to cancel", command.symbol)
+        return
+    plan.cancel_entry = True
+    executor.drive(state, plan)
+
+
+def flatten_all(state: EngineState, reason: str) -> None:
+    """Close every plan and cancel every entry; stops stay until nothing is open."""
+    for plan in list(state.plans.values()):
+        executor.begin_close(state, plan, reason, alarm=False)
+        executor.drive(state, plan)
+
+
+def _flatten(state: EngineState, command: ev.FlattenAll) -> None:
+    state.paused_all = True
+    state.say(Severity.WARNING, "flattening all positions; entries are paused until resumed")
+    flatten_all(state, f"flatten all {command.reason}")
+
+
+def kill(state: EngineState, reason: str) -> None:
+    """Latch the kill switch: no entries until a person re-arms, across restarts; everything is flattened (I15)."""
+    if not state.killed:
+        state.killed = reason
+        state.store("state", {"key": "kill", "value": {"reason": reason, "ts": state.now}}, durable=True)
+        state.say(Severity.ALARM, f"kill switch: {reason}; cancelling entries and flattening")
+    flatten_all(state, f"kill switch: {reason}")
+
+
+def _kill(state: EngineState, command: ev.KillSwitch) -> None:
+    kill(state, command.reason)
+
+
+def _rearm(state: EngineState, command: ev.Rearm) -> None:
+    if not state.killed:
+        state.say(Severity.INFO, "the kill switch is not latched")
+        return
+    state.killed = ""
+    state.losses.rearm(state.now, state.equity())
+    state.store("state", {"key": "kill", "value": None}, durable=True)
+    state.store("state", {"key": "losses", "value": state.losses.to_state()}, durable=True)
+    state.say(Severity.WARNING, "the kill switch was re-armed by hand; entries are possible again")
+
+
+def _arm(state: EngineState, command: ev.ArmEntries) -> None:
+    if command.venue != state.venue:
+        state.say(Severity.WARNING, f"not armed: this session trades on {state.venue}, not {command.venue!r}")
+        return
+    state.armed = True
+    state.say(Severity.WARNING, f"entries armed on {state.venue} by hand")
+
+
+def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
+    wanted = Settings.model_validate_json(command.settings_json)
+    applied, held = apply_reload(state.settings, wanted, positions_open=bool(state.plans))
+    state.adopt_settings(applied)
+    text = "settings reloaded"
+    if held:
+        text += "; not loosened while positions are open: " + ", ".join(held)
+    state.say(Severity.INFO, text)
+    state.out.append(SettingsApplied(ts=state.now, settings_json=applied.model_dump_json().encode(), held_back=held))
+
+
+def _stop(state: EngineState, command: ev.ShutdownRequested) -> None:
+    state.stopping = command.reason
+    state.say(Severity.WARNING, f"stopping: {command.reason}; entries are cancelled, stops stay at the venue")
+    for plan in list(state.plans.values()):
+        plan.cancel_entry = True
+        executor.drive(state, plan)
+
+
+_HANDLERS: dict[type, Callable[[EngineState, Any], None]] = {
+    ev.ClosePosition: _close,
+    ev.MoveStop: _move_stop,
+    ev.StopToBreakEven: _break_even,
+    ev.StartTrailing: _trail,
+    ev.SetTarget: _set_target,
+    ev.RemoveTarget: _remove_target,
+    ev.PauseEntries: _pause,
+    ev.CancelEntry: _cancel_entry,
+    ev.FlattenAll: _flatten,
+    ev.KillSwitch: _kill,
+    ev.Rearm: _rearm,
+    ev.ArmEntries: _arm,
+    ev.SettingsChanged: _reload,
+    ev.ShutdownRequested: _stop,
+}

@@ -1,0 +1,217 @@
+"""Own orders: client ids, the table of legal status transitions, and the ledger of everything that was ever sent.
+
+Idea of the transition table: nautilus_trader's order FSM. Status and cumulative fill never go back (I6), with one
+exception that venues really make: an order reported cancelled or expired may still turn out filled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from tui_trader.core.events import OrderUpdate
+from tui_trader.core.types import ZERO, Leg, OrderSide, OrderStatus, OrderType, VenueBook
+
+PREFIX = "tt-"
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID = re.compile(r"^tt-([a-z0-9]{1,9})-([0-9a-z]{1,7})-([a-z0-9]{2})-([0-9a-z]{1,5})$")
+
+_S = OrderStatus
+LEGAL: dict[OrderStatus, frozenset[OrderStatus]] = {
+    _S.INTENT: frozenset(_S) - {_S.INTENT},
+    _S.SENT: frozenset(_S) - {_S.INTENT, _S.SENT},
+    _S.UNKNOWN: frozenset(_S) - {_S.INTENT, _S.SENT, _S.UNKNOWN},
+    _S.WORKING: frozenset({_S.PARTIALLY_FILLED, _S.TRIGGERED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED}),
+    _S.PARTIALLY_FILLED: frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED}),
+    _S.TRIGGERED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED}),
+    _S.FILLED: frozenset(),
+    _S.CANCELED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
+    _S.EXPIRED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED}),
+    _S.REJECTED: frozenset({_S.WORKING, _S.PARTIALLY_FILLED, _S.TRIGGERED, _S.FILLED, _S.CANCELED, _S.EXPIRED}),
+}
+"""From each status, those that a later fact may bring. REJECTED may be left because an order that was concluded lost
+can still be heard of from the venue, and the venue wins."""
+
+
+def base36(number: int) -> str:
+    """``number`` ≥ 0 in lower-case base 36."""
+    if number < 0:
+        raise ValueError(f"base36 takes no negative number, got {number}")
+    digits = ""
+    while True:
+        number, rest = divmod(number, 36)
+        digits = _BASE36[rest] + digits
+        if number == 0:
+            return digits
+
+
+class ClientId(msgspec.Struct, frozen=True):
+    """The parts of a client id: which start of which store, which plan, which leg, which revision of it (I4)."""
+
+    epoch: str
+    plan_id: int
+    leg: Leg
+    revision: int
+
+    def __str__(self) -> str:
+        """The text on the wire, at most 36 characters of the venue's alphabet."""
+        return f"{PREFIX}{self.epoch}-{base36(self.plan_id)}-{self.leg.value}-{base36(self.revision)}"
+
+
+def parse_client_id(text: str) -> ClientId | None:
+    """The parts of one of our ids, or None when the order is not ours."""
+    match = _ID.match(text)
+    if match is None:
+        return None
+    epoch, plan, leg, revision = match.groups()
+    try:
+        return ClientId(epoch, int(plan, 36), Leg(leg), int(revision, 36))
+    except ValueError:
+        return None
+
+
+class OwnOrder(msgspec.Struct, kw_only=True):
+    """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet"."""
+
+    client_id: str
+    plan_id: int
+    leg: Leg
+    symbol: str
+    side: OrderSide
+    type: OrderType
+    qty: Decimal
+    price: Decimal = ZERO
+    trigger_price: Decimal = ZERO
+    reduce_only: bool = True
+    status: OrderStatus = OrderStatus.SENT
+    filled_qty: Decimal = ZERO
+    avg_price: Decimal = ZERO
+    venue_id: str = ""
+    actual_id: str = ""
+    sent_ms: int = 0
+    updated_ms: int = 0
+    acked_ms: int = 0
+    proven_ms: int = 0
+    triggered_ms: int = 0
+    cancel_ms: int = 0
+    cancel_tries: int = 0
+    query_ms: int = 0
+    negatives: int = 0
+    first_negative_ms: int = 0
+    code: int = 0
+    reason: str = ""
+
+    @property
+    def book(self) -> VenueBook:
+        """The venue's book it rests in."""
+        return VenueBook.ALGO if self.type.conditional else VenueBook.REGULAR
+
+    @property
+    def live(self) -> bool:
+        """True while the venue may still act on it, for all that is known."""
+        return not self.status.terminal
+
+    @property
+    def remaining(self) -> Decimal:
+        """Quantity that may still be filled."""
+        return max(ZERO, self.qty - self.filled_qty) if self.live else ZERO
+
+    @property
+    def proven(self) -> bool:
+        """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough."""
+        return self.proven_ms > 0 and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
+
+    @property
+    def unresolved(self) -> bool:
+        """Sent, and nothing heard from the venue about its state."""
+        return self.status in (OrderStatus.SENT, OrderStatus.UNKNOWN)
+
+
+def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
+    """Merge the venue's word into ``order``; returns whether anything changed. Stale or repeated words change nothing.
+
+    Evidence from a stream, a query or a snapshot proves a resting order; a bare acknowledgement does not.
+    """
+    changed = False
+    if update.status in LEGAL[order.status]:
+        regress = update.status is OrderStatus.PARTIALLY_FILLED and update.filled_qty <= order.filled_qty
+        if not (regress and order.status.terminal):
+            order.status = update.status
+            changed = True
+    if update.filled_qty > order.filled_qty:
+        order.filled_qty = min(update.filled_qty, max(order.qty, update.filled_qty))
+        changed = True
+    if update.avg_price > 0:
+        order.avg_price = update.avg_price
+    if update.venue_id and not order.venue_id:
+        order.venue_id = update.venue_id
+    if update.actual_id:
+        order.actual_id = update.actual_id
+    if update.reason and order.status.terminal:
+        order.reason = update.reason
+    if order.status is OrderStatus.TRIGGERED and not order.triggered_ms:
+        order.triggered_ms = update.ts
+    if update.from_venue_evidence:
+        order.negatives = 0
+        if order.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED):
+            order.proven_ms = update.ts
+    order.updated_ms = max(order.updated_ms, update.ts)
+    return changed
+
+
+class OrderLedger:
+    """All own orders of open plans and the recently ended ones, by client id and by the venue's ids."""
+
+    def __init__(self, keep_ended: int = 200) -> None:
+        self._orders: dict[str, OwnOrder] = {}
+        self._by_venue: dict[str, str] = {}
+        self._by_plan: dict[int, list[str]] = {}
+        self._ended: list[str] = []
+        self._keep = keep_ended
+
+    def __iter__(self) -> Iterator[OwnOrder]:
+        return iter(self._orders.values())
+
+    def get(self, client_id: str) -> OwnOrder | None:
+        """The order with this client id."""
+        return self._orders.get(client_id)
+
+    def find(self, client_id: str, venue_id: str) -> OwnOrder | None:
+        """The order by client id, else by a venue id (a triggered conditional order has a second one)."""
+        order = self._orders.get(client_id)
+        return order if order is not None else self._orders.get(self._by_venue.get(venue_id, ""))
+
+    def add(self, order: OwnOrder) -> None:
+        """Keep a new order. Raises ``ValueError`` when its id was used before (I4)."""
+        if order.client_id in self._orders:
+            raise ValueError(f"client id {order.client_id} was used before")
+        self._orders[order.client_id] = order
+        self._by_plan.setdefault(order.plan_id, []).append(order.client_id)
+        self.index(order)
+
+    def index(self, order: OwnOrder) -> None:
+        """Make the order findable by the venue ids known by now."""
+        for venue_id in (order.venue_id, order.actual_id):
+            if venue_id:
+                self._by_venue[venue_id] = order.client_id
+
+    def of_plan(self, plan_id: int) -> list[OwnOrder]:
+        """Orders of one plan, oldest first."""
+        return [self._orders[i] for i in self._by_plan.get(plan_id, ()) if i in self._orders]
+
+    def live(self) -> list[OwnOrder]:
+        """Orders that the venue may still act on."""
+        return [order for order in self._orders.values() if order.live]
+
+    def release_plan(self, plan_id: int) -> None:
+        """A plan ended: its orders move to the bounded history."""
+        ids = self._by_plan.pop(plan_id, [])
+        self._ended.extend(ids)
+        while len(self._ended) > self._keep:
+            gone = self._orders.pop(self._ended.pop(0), None)
+            if gone is not None:
+                self._by_venue.pop(gone.venue_id, None)
+                self._by_venue.pop(gone.actual_id, None)

@@ -1,0 +1,112 @@
+"""Positions, wallet and costs, counted from fills (I6, I7, I17): each trade id once, exact decimals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from tui_trader.core.events import Fill, FundingPayment
+from tui_trader.core.types import ZERO, Side
+
+
+class Position(msgspec.Struct, kw_only=True):
+    """One symbol's position as counted here. ``qty`` signed, in base; ``entry`` average price of what is open."""
+
+    symbol: str
+    qty: Decimal = ZERO
+    entry: Decimal = ZERO
+    venue_qty: Decimal = ZERO
+    venue_ts: int = 0
+    liquidation: Decimal = ZERO
+    last_fill_ms: int = 0
+    mismatches: int = 0
+    checked: bool = True
+
+    @property
+    def side(self) -> Side | None:
+        """Direction, None when flat."""
+        if self.qty == 0:
+            return None
+        return Side.LONG if self.qty > 0 else Side.SHORT
+
+    def unrealized(self, mark: Decimal) -> Decimal:
+        """Open P&L in USDT at ``mark``."""
+        return (mark - self.entry) * self.qty
+
+
+class Portfolio:
+    """The account as counted from fills, checked against the venue by ``core.reconcile``."""
+
+    def __init__(self, seen: tuple[str, ...] = ()) -> None:
+        self.wallet: Decimal | None = None
+        self.positions: dict[str, Position] = {}
+        self.fills_cursor_ms = 0
+        self._seen: dict[str, None] = dict.fromkeys(seen)
+        self._funding: dict[str, None] = {}
+
+    def position(self, symbol: str) -> Position:
+        """The (possibly flat) position of a symbol."""
+        found = self.positions.get(symbol)
+        if found is None:
+            found = self.positions[symbol] = Position(symbol=symbol)
+        return found
+
+    def is_new(self, fill: Fill) -> bool:
+        """Whether this trade id has not been counted yet."""
+        return f"{fill.symbol}:{fill.trade_id}" not in self._seen
+
+    def mark_seen(self, fill: Fill) -> None:
+        """Remember a fill from before this store's time without counting it."""
+        _remember(self._seen, f"{fill.symbol}:{fill.trade_id}")
+        self.fills_cursor_ms = max(self.fills_cursor_ms, fill.venue_ts)
+
+    def book_fill(self, fill: Fill) -> Decimal:
+        """Count one fill; returns the realised P&L in USDT (before fees) of what it closed.
+
+        The caller has checked ``is_new``. A fill through zero closes the old side and opens the other at its price.
+        """
+        _remember(self._seen, f"{fill.symbol}:{fill.trade_id}")
+        self.fills_cursor_ms = max(self.fills_cursor_ms, fill.venue_ts)
+        position = self.position(fill.symbol)
+        position.last_fill_ms = max(position.last_fill_ms, fill.venue_ts)
+        return _change(position, fill.qty * fill.side.sign, fill.price)
+
+    def is_new_funding(self, payment: FundingPayment) -> bool:
+        """Remember a funding payment; False when it was counted before."""
+        if payment.tran_id in self._funding:
+            return False
+        _remember(self._funding, payment.tran_id)
+        return True
+
+    def adopt(self, symbol: str, qty: Decimal, entry: Decimal) -> None:
+        """Take over the venue's word about a position (start, or a change that no fill explains)."""
+        position = self.position(symbol)
+        position.qty, position.entry, position.mismatches = qty, entry if qty else ZERO, 0
+
+    def open_positions(self) -> list[Position]:
+        """Positions that are not flat."""
+        return [p for p in self.positions.values() if p.qty != 0]
+
+
+def _remember(seen: dict[str, None], key: str, most: int = 20_000) -> None:
+    seen[key] = None
+    if len(seen) > most:
+        del seen[next(iter(seen))]
+
+
+def _change(position: Position, delta: Decimal, price: Decimal) -> Decimal:
+    old = position.qty
+    new = old + delta
+    realized = ZERO
+    if old == 0 or (old > 0) == (delta > 0):
+        position.entry = (position.entry * abs(old) + price * abs(delta)) / abs(new)
+    else:
+        closed = min(abs(old), abs(delta))
+        realized = (price - position.entry) * closed * (1 if old > 0 else -1)
+        if new == 0:
+            position.entry = ZERO
+        elif (new > 0) != (old > 0):
+            position.entry = price
+    position.qty = new
+    return realized

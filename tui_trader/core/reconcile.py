@@ -1,0 +1,255 @@
+"""The account as counted here against the account at the venue (I5, I7, I8, I9): plain functions over one snapshot.
+
+At start the venue's positions are taken over at once; later a difference that no fill explains must stand in two
+snapshots before the venue wins. Orders that are not ours are never touched.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from tui_trader.core import adoption, executor, feedback
+from tui_trader.core.commands import CancelOrder, RequestSnapshot
+from tui_trader.core.events import AccountSnapshot, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
+from tui_trader.core.oco import Plan, Stage
+from tui_trader.core.orders import OwnOrder, parse_client_id
+from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.state import EngineState, Recovered
+from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity
+
+
+def restore(state: EngineState, recovered: Recovered) -> None:
+    """Take over what the store remembers. Orders that were live are ``unknown`` until the venue speaks."""
+    state.portfolio = Portfolio(recovered.trade_ids)
+    state.portfolio.fills_cursor_ms = recovered.fills_cursor_ms
+    state.next_plan_id = recovered.next_plan_id
+    for body in recovered.plans:
+        plan = msgspec.convert(body, Plan, strict=False)
+        if plan.stage is Stage.CLOSED or plan.symbol in state.plans:
+            continue
+        plan.naked_since_ms = 0
+        state.plans[plan.symbol] = plan
+        state.next_plan_id = max(state.next_plan_id, plan.plan_id + 1)
+        open_qty = max(ZERO, plan.entered - plan.exited)
+        state.portfolio.adopt(plan.symbol, open_qty * plan.side.sign, plan.avg_entry)
+    for row in recovered.orders:
+        order = _restored_order(row)
+        if order is not None and state.ledger.get(order.client_id) is None:
+            state.ledger.add(order)
+
+
+def _restored_order(row: dict[str, object]) -> OwnOrder | None:
+    known = {k: v for k, v in row.items() if k in OwnOrder.__struct_fields__ and v is not None}
+    try:
+        order = msgspec.convert(known, OwnOrder, strict=False)
+    except msgspec.ValidationError:
+        return None
+    if order.live:
+        order.status = OrderStatus.UNKNOWN
+        order.sent_ms = 0
+    return order
+
+
+def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
+    """Compare and repair. An incomplete snapshot proves nothing by what it lacks."""
+    first = not state.reconciled_ms
+    if snapshot.hedge_mode:
+        state.halted = "the account is in hedge mode; switch the position mode to one-way"
+        return
+    _book_facts(state, snapshot, first)
+    if not snapshot.complete:
+        state.say(Severity.WARNING, "the venue's account could not be read completely; entries wait for the next try")
+        return
+    state.portfolio.wallet = snapshot.wallet
+    venue = {p.symbol: p for p in snapshot.positions if p.qty != 0}
+    local = {p.symbol for p in state.portfolio.open_positions()}
+    for symbol in sorted(venue.keys() | local):
+        _compare(state, snapshot, symbol, venue.get(symbol), first)
+    _settle_orders(state, snapshot)
+    state.reconciled_ms = snapshot.ts
+    if first:
+        _greet(state, venue)
+    for plan in list(state.plans.values()):
+        adoption.complete_adopted(state, plan)
+        executor.drive(state, plan)
+
+
+def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
+    count = len(venue)
+    text = "the venue shows no open position" if not count else f"the venue shows {count} open position(s)"
+    state.say(Severity.INFO, f"reconciled: {text}")
+
+
+def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> None:
+    for fill in sorted(snapshot.fills, key=lambda f: (f.venue_ts, f.trade_id)):
+        if not state.portfolio.is_new(fill):
+            continue
+        known = state.ledger.find(fill.client_id, fill.venue_id) is not None
+        if first and not known:
+            state.portfolio.mark_seen(fill)
+        else:
+            feedback.on_fill(state, fill)
+    for payment in snapshot.funding:
+        on_funding(state, payment)
+
+
+def on_funding(state: EngineState, payment: FundingPayment) -> None:
+    """Book a funding payment to the plan that held the position."""
+    if not state.portfolio.is_new_funding(payment):
+        return
+    plan = state.plans.get(payment.symbol)
+    if plan is not None and payment.venue_ts >= plan.first_fill_ms:
+        plan.funding += payment.amount
+        state.save_plan(plan)
+        state.say(Severity.INFO, f"{payment.symbol}: funding {payment.amount:+.4f} USDT", payment.symbol)
+    state.store(
+        "funding",
+        {
+            "tran_id": payment.tran_id,
+            "symbol": payment.symbol,
+            "amount": payment.amount,
+            "venue_ts": payment.venue_ts,
+            "plan_id": plan.plan_id if plan else None,
+        },
+    )
+
+
+def _compare(
+    state: EngineState, snapshot: AccountSnapshot, symbol: str, venue: VenuePosition | None, first: bool
+) -> None:
+    position = state.portfolio.position(symbol)
+    qty = venue.qty if venue is not None else ZERO
+    entry = venue.entry_price if venue is not None else ZERO
+    position.liquidation = venue.liquidation_price if venue is not None else ZERO
+    position.venue_qty, position.venue_ts = qty, snapshot.ts
+    if position.qty == qty:
+        position.mismatches = 0
+        state.reconciling.pop(symbol, None)
+    elif not first and position.last_fill_ms >= snapshot.asked_at:
+        state.out.append(RequestSnapshot(ts=state.now, reason=f"{symbol} traded while the snapshot was taken"))
+        return
+    elif not first and position.mismatches == 0:
+        position.mismatches = 1
+        state.reconciling[symbol] = state.now
+        state.out.append(RequestSnapshot(ts=state.now, reason=f"{symbol} differs from the venue"))
+        return
+    else:
+        _venue_wins(state, symbol, qty, entry)
+    if qty != 0 and symbol not in state.plans and symbol in state.instruments:
+        _adopt(state, snapshot, symbol, qty, entry)
+
+
+def _venue_wins(state: EngineState, symbol: str, qty: Decimal, entry: Decimal) -> None:
+    position = state.portfolio.position(symbol)
+    plan = state.plans.get(symbol)
+    before = position.qty
+    if plan is not None:
+        mark = state.trigger_price(symbol) or position.entry or entry
+        open_before = max(ZERO, before * plan.side.sign)
+        open_after = max(ZERO, qty * plan.side.sign)
+        if open_after < open_before:
+            gone = open_before - open_after
+            plan.exited += gone
+            plan.exit_value += gone * mark
+            plan.realized += (mark - position.entry) * gone * plan.side.sign
+            plan.close_reason = plan.close_reason or "closed elsewhere"
+        elif open_after > open_before:
+            plan.entered += open_after - open_before
+            plan.entry_value += (open_after - open_before) * (entry or mark)
+            plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
+    state.portfolio.adopt(symbol, qty, entry)
+    state.reconciling.pop(symbol, None)
+    state.say(
+        Severity.ALARM, f"{symbol}: the venue holds {qty}, here it was {before}; the venue's word is taken", symbol
+    )
+
+
+def _adopt(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty: Decimal, entry: Decimal) -> None:
+    plan = adoption.adopted_plan(state, symbol, qty, entry, "no plan of this store owns it")
+    stops = [o for o in snapshot.orders if _own_stop(o, plan)]
+    if stops:
+        best = max(stops, key=lambda o: o.trigger_price * plan.side.sign)
+        plan.stop_price = best.trigger_price
+        plan.initial_stop = best.trigger_price
+        for row in stops:
+            if state.ledger.get(row.client_id) is None:
+                state.ledger.add(_from_row(row, plan.plan_id, Leg.STOP))
+    state.save_plan(plan, durable=True)
+
+
+def _own_stop(row: OpenOrder, plan: Plan) -> bool:
+    parsed = parse_client_id(row.client_id)
+    return (
+        parsed is not None
+        and parsed.leg is Leg.STOP
+        and row.symbol == plan.symbol
+        and row.side is plan.side.exit
+        and row.trigger_price > 0
+        and not row.status.terminal
+    )
+
+
+def _from_row(row: OpenOrder, plan_id: int, leg: Leg) -> OwnOrder:
+    return OwnOrder(
+        client_id=row.client_id,
+        plan_id=plan_id,
+        leg=leg,
+        symbol=row.symbol,
+        side=row.side,
+        type=row.type,
+        qty=row.qty,
+        price=row.price,
+        trigger_price=row.trigger_price,
+        reduce_only=row.reduce_only,
+        status=OrderStatus.UNKNOWN,
+        venue_id=row.venue_id,
+    )
+
+
+def _settle_orders(state: EngineState, snapshot: AccountSnapshot) -> None:
+    seen: set[str] = set()
+    for row in snapshot.orders:
+        parsed = parse_client_id(row.client_id)
+        if parsed is None:
+            continue
+        seen.add(row.client_id)
+        order = state.ledger.get(row.client_id)
+        plan = state.plans.get(row.symbol)
+        if order is None and plan is not None and plan.plan_id == parsed.plan_id:
+            order = _from_row(row, plan.plan_id, parsed.leg)
+            state.ledger.add(order)
+        if order is None or state.plan_of(order.plan_id) is None:
+            _cancel_orphan(state, row)
+        if order is not None:
+            feedback.on_order_update(state, _as_update(row, snapshot.ts))
+    for order in state.ledger.live():
+        if order.client_id not in seen and max(order.sent_ms, order.updated_ms) < snapshot.asked_at:
+            executor.query(state, order)
+
+
+def _cancel_orphan(state: EngineState, row: OpenOrder) -> None:
+    state.say(Severity.WARNING, f"{row.symbol}: cancelling an orphan order of ours, {row.client_id}", row.symbol)
+    state.out.append(
+        CancelOrder(ts=state.now, client_id=row.client_id, symbol=row.symbol, book=row.book, venue_id=row.venue_id)
+    )
+
+
+def _as_update(row: OpenOrder, ts: int) -> OrderUpdate:
+    return OrderUpdate(
+        ts=ts,
+        symbol=row.symbol,
+        client_id=row.client_id,
+        venue_id=row.venue_id,
+        book=row.book,
+        status=row.status,
+        side=row.side,
+        type=row.type,
+        qty=row.qty,
+        filled_qty=row.filled_qty,
+        price=row.price,
+        trigger_price=row.trigger_price,
+        reduce_only=row.reduce_only,
+        close_position=row.close_position,
+    )

@@ -1,0 +1,55 @@
+"""Settings at run time: with positions open a limit may be tightened, never loosened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tui_trader.core.settings import LimitSettings, Settings, SizingSettings
+
+_SMALLER_IS_TIGHTER = {
+    "limits": (
+        "max_positions",
+        "max_total_risk",
+        "daily_loss_frac",
+        "total_loss_frac",
+        "max_notional_per_symbol",
+        "max_orders_per_minute",
+        "price_collar",
+        "max_slippage",
+    ),
+    "sizing": ("base_risk_frac", "max_risk_frac", "max_margin", "default_leverage"),
+}
+_ZERO_IS_OFF = ("daily_loss", "total_loss")
+
+
+def apply_reload(old: Settings, new: Settings, *, positions_open: bool) -> tuple[Settings, tuple[str, ...]]:
+    """The settings to use from now on, and the names of the limits whose loosening was held back."""
+    if not positions_open:
+        return new, ()
+    held: list[str] = []
+    limits = _tighten("limits", old.limits, new.limits, held)
+    sizing = _tighten("sizing", old.sizing, new.sizing, held)
+    if old.limits.enabled is False and new.limits.enabled:
+        held.append("limits.enabled")
+        limits["enabled"] = False
+    for name in _ZERO_IS_OFF:
+        before, after = getattr(old.limits, name), getattr(new.limits, name)
+        if before and (not after or after > before):
+            held.append(f"limits.{name}")
+            limits[name] = before
+    merged = new.model_copy(
+        update={
+            "limits": LimitSettings.model_validate(new.limits.model_dump() | limits),
+            "sizing": SizingSettings.model_construct(**(dict(new.sizing) | sizing)),
+        }
+    )
+    return merged, tuple(held)
+
+
+def _tighten(section: str, old: object, new: object, held: list[str]) -> dict[str, Any]:
+    keep: dict[str, Any] = {}
+    for name in _SMALLER_IS_TIGHTER[section]:
+        if getattr(new, name) > getattr(old, name):
+            keep[name] = getattr(old, name)
+            held.append(f"{section}.{name}")
+    return keep

@@ -1,0 +1,340 @@
+"""The engine's memory: one object, written only inside ``Engine.process``."""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+
+import msgspec
+
+from tui_trader.core.candles import CandleBook
+from tui_trader.core.commands import Announce, Command, Record
+from tui_trader.core.events import BookDepth
+from tui_trader.core.gate import Exposure
+from tui_trader.core.instruments import Instrument
+from tui_trader.core.limits import LossLimits, OrderRate
+from tui_trader.core.oco import Plan
+from tui_trader.core.orders import OrderLedger
+from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.settings import Settings
+from tui_trader.core.signals import Strategy
+from tui_trader.core.sizing import effective_leverage
+from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, dec
+from tui_trader.core.universe import Classifier, SymbolMetrics, Universe
+from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store knows at start. ``plans`` are bodies of open plans, ``orders`` rows of their orders,
+    ``trade_ids`` "symbol:id" of fills of the last 48 h, ``equity`` (ts, equity) of the last 24 h.
+    """
+
+    next_plan_id: int = 1
+    plans: tuple[dict[str, object], ...] = ()
+    orders: tuple[dict[str, object], ...] = ()
+    trade_ids: tuple[str, ...] = ()
+    state: dict[str, object] = {}
+    equity: tuple[tuple[int, float], ...] = ()
+    trades: tuple[dict[str, object], ...] = ()
+    fills_cursor_ms: int = 0
+
+
+class ChannelState(msgspec.Struct, kw_only=True):
+    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence."""
+
+    up: bool = False
+    heard_ms: int = 0
+    latency_ms: float = 0.0
+    reason: str = "not connected yet"
+    until_ms: int = 0
+
+
+def decimals(step: Decimal) -> int:
+    """Number of decimal places of a tick or step size."""
+    exponent = step.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+class EngineState:
+    """Everything the engine knows. Durations given in real seconds are turned into venue ms by ``ms``."""
+
+    def __init__(
+        self, settings: Settings, strategies: dict[str, Strategy], *, mode: str, venue: str, epoch: str, rate: float
+    ) -> None:
+        self.settings = settings
+        self.strategies = strategies
+        self.mode = mode
+        self.venue = venue
+        self.epoch = epoch
+        self.rate = rate
+        self.oco_note = ""
+        self.now = 0
+        self.instruments: dict[str, Instrument] = {}
+        self.metrics: dict[str, SymbolMetrics] = {}
+        self.candles: dict[str, CandleBook] = {}
+        self.depth: dict[str, BookDepth] = {}
+        self.classifier = Classifier(settings.tiers)
+        self.universe = Universe(settings.universe)
+        self.portfolio = Portfolio()
+        self.ledger = OrderLedger()
+        self.plans: dict[str, Plan] = {}
+        self.next_plan_id = 1
+        self.losses = LossLimits(settings.limits)
+        self.order_rate = OrderRate()
+        self.channels: dict[Channel, ChannelState] = {c: ChannelState() for c in Channel}
+        self.channels[Channel.STORE] = ChannelState(up=True, reason="")
+        self.skew_ms = 0.0
+        self.armed = False
+        self.killed = ""
+        self.stopping = ""
+        self.halted = ""
+        self.paused_all = False
+        self.paused_strategies: set[str] = set()
+        self.paused_symbols: set[str] = set()
+        self.reconciled_ms = 0
+        self.reconciling: dict[str, int] = {}
+        self.snapshot_asked_ms = 0
+        self.leverage_set: dict[str, int] = {}
+        self.leverage_retry: dict[str, int] = {}
+        self.leg_retry: dict[tuple[int, Leg], int] = {}
+        self.watching: tuple[str, ...] = ()
+        self.history_asked: dict[str, int] = {}
+        self.cooldown_until: dict[str, int] = {}
+        self.approvals = 0
+        self.alarm = ""
+        self.alarm_ms = 0
+        self.longest_naked_ms = 0
+        self.equity_points: deque[EquityPoint] = deque(maxlen=1_440)
+        self.equity_minute = 0
+        self.second_ms = 0
+        self.signals: deque[SignalRow] = deque(maxlen=200)
+        self.trades: deque[TradeRow] = deque(maxlen=200)
+        self.log: deque[LogRow] = deque(maxlen=500)
+        self.out: list[Command] = []
+
+    def ms(self, seconds: float) -> int:
+        """Real seconds as venue ms."""
+        return int(seconds * 1000 * self.rate)
+
+    def say(self, severity: Severity, text: str, symbol: str = "") -> None:
+        """A sentence for the log; an alarm also raises the banner."""
+        self.log.append(LogRow(ts=self.now, severity=severity, text=text, symbol=symbol))
+        self.out.append(Announce(ts=self.now, severity=severity, text=text, symbol=symbol))
+        if severity is Severity.ALARM:
+            self.alarm, self.alarm_ms = text, self.now
+
+    def store(self, kind: str, data: dict[str, object], *, durable: bool = False) -> None:
+        """A row for the store."""
+        self.out.append(Record(ts=self.now, kind=kind, data=data, durable=durable))
+
+    def save_plan(self, plan: Plan, *, durable: bool = False) -> None:
+        """The plan's whole body, so that a restart can go on from here."""
+        self.store(
+            "plans",
+            {
+                "plan_id": plan.plan_id,
+                "symbol": plan.symbol,
+                "side": plan.side.value,
+                "origin": plan.origin.value,
+                "strategy": plan.strategy,
+                "opened_ms": plan.opened_ms,
+                "closed_ms": plan.closed_ms or None,
+                "body": msgspec.to_builtins(plan),
+            },
+            durable=durable,
+        )
+
+    def plan_of(self, plan_id: int) -> Plan | None:
+        """The open plan with this id."""
+        return next((p for p in self.plans.values() if p.plan_id == plan_id), None)
+
+    def ladder_event(self, plan: Plan, event: str, leg: Leg, price: Decimal, qty: Decimal, why: str) -> None:
+        """One step of a ladder, for the store."""
+        self.store(
+            "ladder_events",
+            {
+                "ts": self.now,
+                "plan_id": plan.plan_id,
+                "symbol": plan.symbol,
+                "event": event,
+                "leg": leg.value,
+                "price": price,
+                "qty": qty,
+                "why": why,
+            },
+        )
+
+    def book_trade(self, plan: Plan) -> None:
+        """A closed position: a row for the store and the trades pane, a sentence for the log."""
+        pnl = plan.realized - plan.fees + plan.funding
+        risk = plan.risk_distance * plan.entered
+        r = float(pnl / risk) if risk else 0.0
+        expected = plan.expected_entry or plan.avg_entry
+        slip = (plan.avg_entry - expected) * plan.side.sign / expected * 100 if expected else ZERO
+        instrument = self.instruments[plan.symbol]
+        self.store(
+            "trades",
+            {
+                "plan_id": plan.plan_id,
+                "symbol": plan.symbol,
+                "side": plan.side.value,
+                "strategy": plan.strategy,
+                "origin": plan.origin.value,
+                "opened_ms": plan.first_fill_ms,
+                "closed_ms": plan.closed_ms,
+                "qty": plan.entered,
+                "entry": plan.avg_entry,
+                "exit": plan.avg_exit,
+                "pnl": pnl,
+                "r": r,
+                "fees": plan.fees,
+                "funding": plan.funding,
+                "reason": plan.close_reason,
+                "atr": plan.atr,
+                "stop": plan.initial_stop,
+                "slippage_pct": float(slip),
+                "longest_naked_ms": int(plan.longest_naked_ms / self.rate),
+                "conviction": plan.conviction,
+            },
+            durable=True,
+        )
+        self.trades.appendleft(
+            TradeRow(
+                closed_ms=plan.closed_ms,
+                opened_ms=plan.first_fill_ms,
+                symbol=plan.symbol,
+                side=plan.side,
+                strategy=plan.strategy,
+                qty=float(plan.entered),
+                entry=float(plan.avg_entry),
+                exit=float(plan.avg_exit),
+                pnl=float(pnl),
+                r=r,
+                fees=float(plan.fees),
+                funding=float(plan.funding),
+                reason=plan.close_reason,
+                price_decimals=decimals(instrument.tick_size),
+                qty_decimals=decimals(instrument.step_size),
+            )
+        )
+        severity = Severity.GOOD if pnl >= 0 else Severity.WARNING
+        self.say(severity, f"{plan.symbol}: closed by {plan.close_reason}, {pnl:+.2f} USDT, {r:+.2f} R", plan.symbol)
+
+    def trigger_price(self, symbol: str) -> Decimal:
+        """The price that decides break-even and trailing: mark, else mid, else 0 when neither is fresh."""
+        metrics = self.metrics.get(symbol)
+        if metrics is None:
+            return ZERO
+        if metrics.mark > 0 and self.now - metrics.mark_ms <= self.ms(self.settings.data.mark_stale_after_s):
+            return dec(metrics.mark)
+        fresh = self.now - metrics.book_ms <= self.ms(self.settings.data.stale_after_s)
+        return dec(metrics.mid) if fresh and metrics.bid > 0 and metrics.ask > 0 else ZERO
+
+    def open_qty(self, plan: Plan) -> Decimal:
+        """What is open in the plan's direction, base units ≥ 0."""
+        return max(ZERO, self.portfolio.position(plan.symbol).qty * plan.side.sign)
+
+    def equity(self) -> Decimal | None:
+        """Wallet plus unrealised P&L at mark, USDT; None before the wallet is known."""
+        wallet = self.portfolio.wallet
+        if wallet is None:
+            return None
+        total = wallet
+        for position in self.portfolio.open_positions():
+            metrics = self.metrics.get(position.symbol)
+            mark = dec(metrics.mark or metrics.mid) if metrics is not None else ZERO
+            if mark > 0:
+                total += position.unrealized(mark)
+        return total
+
+    def exposures(self) -> tuple[Exposure, ...]:
+        """Positions and working entries with their notional and margin at effective leverage."""
+        found: list[Exposure] = []
+        for symbol in {*self.plans, *(p.symbol for p in self.portfolio.open_positions())}:
+            found += self._exposures_of(symbol)
+        return tuple(found)
+
+    def _exposures_of(self, symbol: str) -> list[Exposure]:
+        metrics = self.metrics.get(symbol)
+        tier = metrics.tier if metrics is not None else Tier.EXCLUDED
+        leverage = effective_leverage(self.settings.sizing, tier)
+        position, plan = self.portfolio.position(symbol), self.plans.get(symbol)
+        mark = dec(metrics.mark or metrics.mid) if metrics is not None else ZERO
+        rows: list[tuple[Side, Decimal, Decimal, bool]] = []
+        if position.side is not None:
+            rows.append((position.side, abs(position.qty), mark or position.entry, False))
+        if plan is not None:
+            rows += [
+                (plan.side, o.remaining, o.price or mark, True)
+                for o in self.ledger.of_plan(plan.plan_id)
+                if o.leg is Leg.ENTRY and o.remaining > 0
+            ]
+        return [
+            Exposure(
+                symbol=symbol,
+                side=side,
+                qty=qty,
+                notional=qty * price,
+                margin=qty * price / leverage,
+                working=working,
+            )
+            for side, qty, price, working in rows
+        ]
+
+    def adopt_settings(self, settings: Settings) -> None:
+        """Use new settings from now on."""
+        self.settings = settings
+        self.classifier = Classifier(settings.tiers)
+        self.universe.settings = settings.universe
+        self.losses.settings = settings.limits
+        for symbol, instrument in self.instruments.items():
+            metrics = self.metrics[symbol]
+            metrics.tier, metrics.tier_reason = self.classifier.tier(instrument.base_asset)
+
+    def reachable(self) -> bool:
+        """Whether signed requests can be expected to work (INVARIANTS: reachable)."""
+        rest = self.channels[Channel.REST]
+        return rest.up and self.now >= rest.until_ms
+
+    def blocks(self, symbol: str = "") -> tuple[Refusal, ...]:
+        """Why no entry may be made now, apart from the trade's own merits (I11, I15, I24); all hard."""
+        found = [Refusal(code=code, text=text, hard=True) for code, text in self._global_blocks()]
+        if symbol:
+            found += [Refusal(code=code, text=text, hard=True) for code, text in self._symbol_blocks(symbol)]
+        return tuple(found)
+
+    def _global_blocks(self) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        if self.killed:
+            found.append(("killed", f"kill switch latched: {self.killed}; re-arm to trade again"))
+        if not self.armed:
+            found.append(("not_armed", "entries are not armed for this account"))
+        if self.stopping:
+            found.append(("stopping", f"the session is stopping: {self.stopping}"))
+        if self.halted:
+            found.append(("halted", f"entries halted: {self.halted}"))
+        if self.paused_all:
+            found.append(("paused", "entries are paused by hand"))
+        if not self.reconciled_ms:
+            found.append(("reconciling", "the account has not been compared with the venue yet"))
+        if abs(self.skew_ms) > self.settings.data.max_skew_ms:
+            found.append(("skew", f"clock skew {self.skew_ms:.0f} ms > {self.settings.data.max_skew_ms:.0f} ms"))
+        for channel, state in self.channels.items():
+            if not state.up:
+                found.append(("blind", f"{channel.value} is down: {state.reason}"))
+            elif state.until_ms > self.now:
+                wait = (state.until_ms - self.now) / 1000 / self.rate
+                found.append(("silence", f"the venue asked for silence for {wait:.0f} s more"))
+        return found
+
+    def _symbol_blocks(self, symbol: str) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        if symbol in self.paused_symbols:
+            found.append(("paused", f"{symbol} is paused by hand"))
+        if symbol in self.reconciling:
+            found.append(("reconciling", f"{symbol} differs from the venue and is being reconciled"))
+        if symbol in self.plans:
+            found.append(("open", f"{symbol} already has a position or a working entry"))
+        elif self.portfolio.position(symbol).qty != 0:
+            found.append(("open", f"{symbol} has a position that no plan owns yet"))
+        return found
