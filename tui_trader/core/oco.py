@@ -1,8 +1,8 @@
 """The executor's heart: a plan's desired exits against its orders at the venue, and the smallest safe next step.
 
 Level-triggered: ``converge`` looks at what is open, what rests and what is in flight, and says what to place and what
-to cancel so that the two meet. It is called after every fact, so any order of facts ends in the same state; that one leg
-cancels the other is a consequence (a fill changes the open quantity, the legs follow) instead of a special case.
+to cancel so that the two meet. It is called after every fact, so any order of facts ends in the same state; that one
+leg cancels the other is a consequence (a fill changes the open quantity, the legs follow) instead of a special case.
 
 Order of safety: the stop comes first (I1); a stop is replaced by placing the new one, proving it, then cancelling the
 old (I10); targets rest only under a proven stop and never sum to more than is open (I3, I18); a market close goes out

@@ -135,31 +135,33 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
 
     Evidence from a stream, a query or a snapshot proves a resting order; a bare acknowledgement does not.
     """
-    changed = False
-    if update.status in LEGAL[order.status]:
-        regress = update.status is OrderStatus.PARTIALLY_FILLED and update.filled_qty <= order.filled_qty
-        if not (regress and order.status.terminal):
-            order.status = update.status
-            changed = True
+    changed = _advance(order, update)
     if update.filled_qty > order.filled_qty:
-        order.filled_qty = min(update.filled_qty, max(order.qty, update.filled_qty))
+        order.filled_qty = update.filled_qty
         changed = True
     if update.avg_price > 0:
         order.avg_price = update.avg_price
-    if update.venue_id and not order.venue_id:
-        order.venue_id = update.venue_id
-    if update.actual_id:
-        order.actual_id = update.actual_id
+    order.venue_id = order.venue_id or update.venue_id
+    order.actual_id = update.actual_id or order.actual_id
     if update.reason and order.status.terminal:
         order.reason = update.reason
-    if order.status is OrderStatus.TRIGGERED and not order.triggered_ms:
-        order.triggered_ms = update.ts
     if update.from_venue_evidence:
         order.negatives = 0
         if order.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED):
             order.proven_ms = update.ts
     order.updated_ms = max(order.updated_ms, update.ts)
     return changed
+
+
+def _advance(order: OwnOrder, update: OrderUpdate) -> bool:
+    if update.status not in LEGAL[order.status]:
+        return False
+    if order.status.terminal and update.status is OrderStatus.PARTIALLY_FILLED:
+        return update.filled_qty > order.filled_qty
+    order.status = update.status
+    if order.status is OrderStatus.TRIGGERED and not order.triggered_ms:
+        order.triggered_ms = update.ts
+    return True
 
 
 class OrderLedger:

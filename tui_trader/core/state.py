@@ -304,19 +304,18 @@ class EngineState:
         return tuple(found)
 
     def _global_blocks(self) -> list[tuple[str, str]]:
+        latched = (
+            ("killed", self.killed and f"kill switch latched: {self.killed}; re-arm to trade again"),
+            ("not_armed", "" if self.armed else "entries are not armed for this account"),
+            ("stopping", self.stopping and f"the session is stopping: {self.stopping}"),
+            ("halted", self.halted and f"entries halted: {self.halted}"),
+            ("paused", "entries are paused by hand" if self.paused_all else ""),
+            ("reconciling", "" if self.reconciled_ms else "the account has not been compared with the venue yet"),
+        )
+        return [(code, text) for code, text in latched if text] + self._blind()
+
+    def _blind(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
-        if self.killed:
-            found.append(("killed", f"kill switch latched: {self.killed}; re-arm to trade again"))
-        if not self.armed:
-            found.append(("not_armed", "entries are not armed for this account"))
-        if self.stopping:
-            found.append(("stopping", f"the session is stopping: {self.stopping}"))
-        if self.halted:
-            found.append(("halted", f"entries halted: {self.halted}"))
-        if self.paused_all:
-            found.append(("paused", "entries are paused by hand"))
-        if not self.reconciled_ms:
-            found.append(("reconciling", "the account has not been compared with the venue yet"))
         if abs(self.skew_ms) > self.settings.data.max_skew_ms:
             found.append(("skew", f"clock skew {self.skew_ms:.0f} ms > {self.settings.data.max_skew_ms:.0f} ms"))
         for channel, state in self.channels.items():
