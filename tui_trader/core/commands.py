@@ -9,7 +9,7 @@ import msgspec
 from tui_trader.core.types import Leg, OrderSide, OrderType, Severity, TimeInForce, VenueBook, WorkingType
 
 
-class Order(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, tag=True, tag_field="command", kw_only=True):
     """Base of all commands; ``ts`` is the venue time of the event that caused it."""
 
     ts: int

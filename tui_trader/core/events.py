@@ -24,7 +24,7 @@ from tui_trader.core.types import (
 )
 
 
-class Fact(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Fact(msgspec.Struct, frozen=True, tag=True, tag_field="event", kw_only=True):
     """Base of all events."""
 
     ts: int

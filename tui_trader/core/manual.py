@@ -22,7 +22,7 @@ from tui_trader.core.types import ZERO, Leg, Severity
 def handle(state: EngineState, command: ev.UserCommand) -> None:
     """Carry out one command of a person; what cannot be done is answered in words, never silently."""
     action = type(command).__name__
-    detail = {k: v for k, v in msgspec.to_builtins(command).items() if k not in ("type", "ts", "settings_json")}
+    detail = {k: v for k, v in msgspec.to_builtins(command).items() if k not in ("event", "ts", "settings_json")}
     state.store("audit", {"ts": state.now, "actor": "person", "action": action, "detail": detail}, durable=True)
     _HANDLERS[type(command)](state, command)
 
