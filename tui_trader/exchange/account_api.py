@@ -265,7 +265,7 @@ class AccountApi:
 
     def leverage_bracket(self, account: Account, params: Params) -> object:
         """GET /leverageBracket: one bracket a symbol."""
-        rows = [
+        return [
             {
                 "symbol": state.spec.symbol,
                 "notionalCoef": 1.0,
@@ -282,7 +282,6 @@ class AccountApi:
             }
             for state in self._states(params)
         ]
-        return rows
 
     def margin_type(self, account: Account, params: Params) -> object:
         """POST /marginType: cross only."""
