@@ -1,11 +1,11 @@
 """The local order book of one symbol, kept by the exchange's own algorithm.
 
-Levels live in a dict a side (price → quantity) with a heap of prices for the best one: an update of a known level is one
-dict store, a removal one pop, and stale heap entries are dropped when they surface. Measured on recorded Binance diffs
+Levels live in a dict a side (price → quantity) with a heap of prices for the best one: an update of a known level is
+one dict store, a removal one pop, and stale heap entries are dropped when they surface. Measured on recorded Binance diffs
 this beats bisect lists (57 µs a frame) and keeps the depth query a single pass.
 
-The book keeps a fixed price window around the mid of its snapshot. What lies outside is never stored, so a level can not
-come back as a hole; ``reach`` says how far from mid the book is complete on each side.
+The book keeps a fixed price window around the mid of its snapshot. What lies outside is never stored, so a level
+cannot come back as a hole; ``reach`` says how far from mid the book is complete on each side.
 """
 
 from __future__ import annotations
@@ -152,9 +152,7 @@ class LocalBook:
                 self._buffer.extend(islice(buffered, index + 1, None))
                 return
 
-    def apply(
-        self, first_id: int, last_id: int, prev_id: int, bids: Sequence[Level], asks: Sequence[Level]
-    ) -> bool:
+    def apply(self, first_id: int, last_id: int, prev_id: int, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
         """Apply one diff; returns whether the book is synced afterwards. Unsynced diffs are buffered."""
         if not self.synced:
             self._buffer.append(Diff(first_id, last_id, prev_id, bids, asks))
