@@ -1,7 +1,7 @@
 """Candles of one symbol for every interval, from recorded history and live trades; all in ticks and lots."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from tui_trader.exchange.contract import CandleRow
 
@@ -23,6 +23,8 @@ INTERVALS: dict[str, int] = {
     "3d": 3 * DAY_MS,
     "1w": 7 * DAY_MS,
 }
+HISTORY_DAYS = 45
+"""How far back recorded candles are served."""
 _WEEK_OFFSET_MS = 4 * DAY_MS
 """1970-01-01 was a Thursday; the venue's weeks open on Monday."""
 
@@ -95,16 +97,29 @@ def from_row(row: CandleRow, tick: float, step: float) -> Candle:
 
 
 class CandleSeries:
-    """Closed minutes, the running minute, and lazily kept aggregates of the longer intervals."""
+    """Closed minutes, the running minute, and lazily kept aggregates of the longer intervals.
 
-    def __init__(self, start_ms: int, price: int, history: Iterable[Candle] = ()) -> None:
-        self.minutes: list[Candle] = list(history)
+    `load(start_ms, end_ms)` returns recorded minutes opening in [start_ms, end_ms). The last day is loaded at once,
+    older ones when somebody asks for them.
+    """
+
+    def __init__(self, start_ms: int, price: int, load: Callable[[int, int], list[Candle]]) -> None:
         first = start_ms // MINUTE_MS * MINUTE_MS
-        if self.minutes:
-            price = self.minutes[-1].close
-        self.running = Candle(first, price)
+        self._load = load
+        self._oldest_ms = first - DAY_MS - 60 * MINUTE_MS
+        self._horizon_ms = first - HISTORY_DAYS * DAY_MS
+        self.minutes: list[Candle] = load(self._oldest_ms, first)
+        self.running = Candle(first, self.minutes[-1].close if self.minutes else price)
         self._aggregates: dict[str, list[Candle]] = {}
         self._day: tuple[Candle, int] | None = None
+
+    def ensure(self, since_ms: int) -> None:
+        """Load recorded minutes back to `since_ms`, at most HISTORY_DAYS before the start."""
+        since = max(since_ms // MINUTE_MS * MINUTE_MS, self._horizon_ms)
+        if since < self._oldest_ms:
+            self.minutes[:0] = self._load(since, self._oldest_ms)
+            self._oldest_ms = since
+            self._aggregates.clear()
 
     def trade(self, price: int, lots: int, is_buy: bool, trade_id: int) -> None:
         """Book one trade into the running minute."""
@@ -139,8 +154,9 @@ class CandleSeries:
             self._day = None
         return closed
 
-    def rows(self, interval: str) -> Sequence[Candle]:
-        """Return all candles of an interval, oldest first; the last one is still running."""
+    def rows(self, interval: str, since_ms: int) -> Sequence[Candle]:
+        """Return the candles of an interval from about `since_ms`, oldest first; the last one is still running."""
+        self.ensure(bucket(max(since_ms, self._horizon_ms), interval))
         if interval == "1m":
             return [*self.minutes, self.running]
         rows, current = self._closed(interval), self.current(interval)
@@ -152,6 +168,7 @@ class CandleSeries:
         """Return the running candle of an interval."""
         running = self.running
         open_ms = bucket(running.open_ms, interval)
+        self.ensure(open_ms)
         if interval == "1m":
             return running
         rows = self._closed(interval)

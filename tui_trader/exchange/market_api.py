@@ -107,7 +107,8 @@ class MarketApi:
             raise VenueError(-1120, "Invalid interval.")
         limit = min(params.limit(500, 1500), 1000)
         start, end = params.span()
-        rows = [row for row in state.series.rows(interval) if start <= row.open_ms <= end]
+        since = start or min(end, self.engine.now_ms) - limit * INTERVALS[interval]
+        rows = [row for row in state.series.rows(interval, since) if start <= row.open_ms <= end]
         picked = rows[:limit] if params.has("startTime") else rows[-limit:]
         return [kline_row(state, row, INTERVALS[interval]) for row in picked]
 

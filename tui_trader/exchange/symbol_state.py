@@ -3,13 +3,12 @@
 from collections import deque
 from decimal import Decimal
 
-from tui_trader.exchange.candles import CandleSeries, from_row
+from tui_trader.exchange.candles import Candle, CandleSeries, from_row
 from tui_trader.exchange.contract import SymbolMarket, SymbolSpec
 from tui_trader.exchange.matching import OrderBook
 from tui_trader.exchange.orders import AlgoOrder
 from tui_trader.exchange.wire import Scale
 
-_HISTORY_MS = 40 * 86_400_000
 _TRADES_KEPT = 1000
 _PENDING_LIMIT = 5000
 
@@ -51,14 +50,15 @@ class SymbolState:
         for is_bid, price, lots in opening.levels:
             self.book.set_anonymous(is_bid, price, lots)
         tick, step = self.prices.unit_float, self.lots.unit_float
-        rows = market.history_1m(start_ms - _HISTORY_MS, start_ms - 1)
-        history = [from_row(row, tick, step) for row in rows]
-        mid = self.book.mid()
-        self._last_mid = mid if mid is not None else float(history[-1].close if history else 1)
-        self.last_price = history[-1].close if history else round(self._last_mid)
+
+        def load(first_ms: int, end_ms: int) -> list[Candle]:
+            return [from_row(row, tick, step) for row in market.history_1m(first_ms, end_ms - 1)]
+
+        self._last_mid = self.book.mid() or 1.0
+        self.series = CandleSeries(start_ms, round(self._last_mid), load)
+        self.last_price = self.series.running.close
         self.last_lots = 0
         self.last_time_ms = start_ms
-        self.series = CandleSeries(start_ms, self.last_price, history)
         self.funding_history: list[tuple[int, float, float]] = market.past_funding(0, start_ms)
         self.next_funding_ms = market.next_funding_ms(start_ms)
         self.mark = self.index = 0.0
