@@ -67,13 +67,13 @@ _COMBINED: dict[str, msgspec.json.Decoder[Any]] = {
     "!ticker@arr": _typed(list[Ticker]),
     "single": _typed(Single),
 }
-_SINGLE = msgspec.json.Decoder(Single, strict=False)
-_ARRAYS = (
+_SINGLE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Single, strict=False)
+_ARRAYS: tuple[msgspec.json.Decoder[Any], ...] = (
     msgspec.json.Decoder(list[MarkPriceUpdate], strict=False),
     msgspec.json.Decoder(list[Ticker], strict=False),
     msgspec.json.Decoder(list[BookTicker], strict=False),
 )
-_PARTIAL = msgspec.json.Decoder(PartialDepth, strict=False)
+_PARTIAL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(PartialDepth, strict=False)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _HEAD = msgspec.json.Decoder(_Head)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -140,16 +140,16 @@ class Decoder:
         if b'"stream"' in raw and b'"data"' in raw:
             envelope = _ENVELOPE.decode(raw)
             kind = stream_kind(envelope.stream)
-            if kind == "partial":
-                return _PARTIAL.decode(envelope.data)
             if bytes(envelope.data).startswith(b"["):
                 return self._array(bytes(envelope.data))
-            return _SINGLE.decode(envelope.data)
+            message: Message = (_PARTIAL if kind == "partial" else _SINGLE).decode(envelope.data)
+            return message
         if b'"e"' not in raw:
             if b'"id"' not in raw and b'"error"' not in raw:
                 return self._unparsed("a frame that is neither an event nor an answer")
             return _ANSWER.decode(raw)
-        return _SINGLE.decode(raw)
+        single: Message = _SINGLE.decode(raw)
+        return single
 
     def _array(self, raw: bytes) -> Message:
         for decoder in _ARRAYS:

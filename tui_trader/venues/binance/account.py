@@ -1,0 +1,216 @@
+"""The private side: user-stream frames to account facts, and the whole account as one snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+
+from tui_trader import clock as system_clock
+from tui_trader.clock import VenueClock
+from tui_trader.core.events import (
+    AccountSnapshot,
+    Event,
+    Fill,
+    FundingPayment,
+    Notice,
+    OpenOrder,
+    OrderUpdate,
+    VenuePosition,
+)
+from tui_trader.core.types import ZERO, Severity
+from tui_trader.errors import VenueError
+from tui_trader.venues.base import Sink
+from tui_trader.venues.binance import orders as wire
+from tui_trader.venues.binance.messages import (
+    AccountUpdate,
+    AlgoUpdate,
+    ListenKeyExpired,
+    OrderTradeUpdate,
+    Unparsed,
+)
+from tui_trader.venues.binance.rest import Rest
+from tui_trader.venues.binance.wire import Decoder
+
+_IDS_KEPT = 20_000
+_ACTIVE_S = 900.0
+_INCOME_EVERY_S = 60.0
+_MODE_EVERY_S = 300.0
+_WEEK_MS = 7 * 86_400_000 - 60_000
+_OVERLAP_MS = 5_000
+_PAGE = 1000
+
+
+class DualSide(msgspec.Struct, rename={"dual": "dualSidePosition"}):
+    """The account's position mode."""
+
+    dual: bool
+
+
+class Account:
+    """Keeps what the snapshot needs between calls: ids by venue id, symbols with recent activity, the position mode."""
+
+    def __init__(self, sink: Sink, clock: VenueClock, rest: Rest, on_expired: Callable[[], None]) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._rest = rest
+        self._on_expired = on_expired
+        self.decoder = Decoder()
+        self.impossible = 0
+        self._client_ids: OrderedDict[str, str] = OrderedDict()
+        self._active: dict[str, float] = {}
+        self._income_at = 0.0
+        self._mode_at = 0.0
+        self._hedge = False
+
+    def on_frame(self, raw: bytes) -> None:
+        """Take one frame of the private link. What cannot be used is counted and said once, never raised."""
+        message = self.decoder.decode(raw)
+        ts = self._clock.now_ms()
+        try:
+            if isinstance(message, OrderTradeUpdate):
+                self._tell(wire.stream_order(message, ts))
+            elif isinstance(message, AlgoUpdate):
+                self._tell(wire.stream_algo(message, ts))
+            elif isinstance(message, AccountUpdate):
+                if message.account.reason == "FUNDING_FEE":
+                    self._income_at = 0.0
+                self._tell(wire.stream_account(message, ts))
+            elif isinstance(message, ListenKeyExpired):
+                self._on_expired()
+            elif isinstance(message, Unparsed):
+                self._odd(message.reason)
+        except wire.WireError as error:
+            self._odd(str(error))
+
+    def _odd(self, reason: str) -> None:
+        self.impossible += 1
+        if self.impossible & (self.impossible - 1) == 0:
+            text = (
+                f"a private event could not be used ({reason}; {self.impossible} so far). "
+                "The next account snapshot brings its effect."
+            )
+            self._sink(Notice(ts=self._clock.now_ms(), severity=Severity.WARNING, text=text))
+
+    def _tell(self, facts: list[Event]) -> None:
+        for fact in facts:
+            if isinstance(fact, OrderUpdate | Fill):
+                self.remember(fact.symbol, fact.venue_id, fact.client_id)
+            self._sink(fact)
+
+    def remember(self, symbol: str, venue_id: str, client_id: str) -> None:
+        """Which client id belongs to a venue id, and that the symbol has activity whose fills a snapshot must ask."""
+        self._active[symbol] = system_clock.monotonic()
+        if venue_id and client_id:
+            self._client_ids[f"{symbol}:{venue_id}"] = client_id
+            if len(self._client_ids) > _IDS_KEPT:
+                self._client_ids.popitem(last=False)
+
+    # --- snapshot ---
+
+    async def snapshot(self, fills_since_ms: int) -> AccountSnapshot:
+        """The account now. ``complete`` is False when fills or funding could not be fetched; raises ``VenueError`` when
+        positions, orders or the wallet could not."""
+        asked_at = self._clock.now_ms()
+        since = max(fills_since_ms - _OVERLAP_MS, asked_at - _WEEK_MS) if fills_since_ms else asked_at - 60_000
+        (positions, hedge_rows), orders, wallet, hedge = await asyncio.gather(
+            self._positions(), self._orders(asked_at), self._wallet(), self._hedge_mode()
+        )
+        funding, seen, complete = await self._income(since, asked_at)
+        now = system_clock.monotonic()
+        self._active = {symbol: at for symbol, at in self._active.items() if now - at < _ACTIVE_S}
+        symbols = {row.symbol for row in positions} | {row.symbol for row in orders} | seen | self._active.keys()
+        fills: list[Fill] = []
+        for symbol in sorted(symbols):
+            try:
+                fills.extend(await self._fills(symbol, since, asked_at))
+            except VenueError:
+                complete = False
+        fills.sort(key=lambda fill: (fill.venue_ts, fill.symbol, int(fill.trade_id)))
+        return AccountSnapshot(
+            ts=self._clock.now_ms(),
+            asked_at=asked_at,
+            positions=tuple(positions),
+            orders=tuple(orders),
+            wallet=wallet,
+            fills=tuple(fills),
+            funding=tuple(funding),
+            complete=complete,
+            hedge_mode=hedge or hedge_rows,
+        )
+
+    async def _positions(self) -> tuple[list[VenuePosition], bool]:
+        rows: list[wire.PositionAnswer] = await self._rest.read(
+            list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5
+        )
+        open_rows = [row for row in rows if row.position_amt != 0]
+        return [wire.position(row) for row in open_rows], any(row.position_side != "BOTH" for row in open_rows)
+
+    async def _orders(self, ts: int) -> list[OpenOrder]:
+        regular: list[wire.OrderAnswer]
+        algos: list[wire.AlgoAnswer]
+        regular, algos = await asyncio.gather(
+            self._rest.read(list[wire.OrderAnswer], "openOrders", api="fapiPrivate", weight=40),
+            self._rest.read(list[wire.AlgoAnswer], "openAlgoOrders", api="fapiPrivate", weight=40),
+        )
+        rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
+        rows += [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
+        for row in rows:
+            self.remember(row.symbol, row.venue_id, row.client_id)
+        return rows
+
+    async def _wallet(self) -> Decimal:
+        rows: list[wire.BalanceAnswer] = await self._rest.read(
+            list[wire.BalanceAnswer], "balance", api="fapiPrivateV3", weight=5
+        )
+        return sum((wire.number(row.balance) for row in rows if row.asset == "USDT"), ZERO)
+
+    async def _hedge_mode(self) -> bool:
+        now = system_clock.monotonic()
+        if not self._mode_at or now - self._mode_at > _MODE_EVERY_S:
+            self._hedge = await self.hedge_mode()
+            self._mode_at = now
+        return self._hedge
+
+    async def hedge_mode(self) -> bool:
+        """Whether the account keeps long and short positions apart; this product refuses such an account."""
+        answer: DualSide = await self._rest.read(DualSide, "positionSide/dual", api="fapiPrivate", weight=30)
+        return answer.dual
+
+    async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], set[str], bool]:
+        """Funding since the cursor and the symbols with any booking, at most once a minute (weight 30)."""
+        now = system_clock.monotonic()
+        if self._income_at and now - self._income_at < _INCOME_EVERY_S:
+            return [], set(), True
+        try:
+            rows: list[wire.IncomeAnswer] = await self._rest.read(
+                list[wire.IncomeAnswer],
+                "income",
+                {"startTime": min(since, until - 3_600_000), "endTime": until + 60_000, "limit": _PAGE},
+                api="fapiPrivate",
+                weight=30,
+            )
+        except VenueError:
+            return [], set(), False
+        self._income_at = now
+        funding = [wire.funding(row, until) for row in rows if row.income_type == "FUNDING_FEE" and row.asset == "USDT"]
+        seen = {wire.symbol(row.symbol) for row in rows if row.symbol and row.time >= since}
+        return funding, seen, len(rows) < _PAGE
+
+    async def _fills(self, symbol: str, since: int, ts: int) -> list[Fill]:
+        """All fills of a symbol since the cursor: the first page by time, the next ones by trade id."""
+        found: list[Fill] = []
+        params: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": _PAGE}
+        while True:
+            rows: list[wire.TradeAnswer] = await self._rest.read(
+                list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5
+            )
+            for row in rows:
+                client_id = self._client_ids.get(f"{symbol}:{row.order_id}", "")
+                found.append(wire.fill(row, client_id, ts))
+            if len(rows) < _PAGE:
+                return found
+            params = {"symbol": symbol, "fromId": rows[-1].id + 1, "limit": _PAGE}

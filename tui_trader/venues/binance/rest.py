@@ -1,0 +1,192 @@
+"""REST through ccxt's request path: its signing, with this product's meaning of failures, budget, host guard and clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from tui_trader.clock import VenueClock
+from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.venues.binance.failures import failure
+from tui_trader.venues.hosts import HostGuard
+from tui_trader.venues.ratelimit import Budget, Urgency
+from tui_trader.venues.text import clean
+
+T = TypeVar("T")
+
+MAINNET_REST = "https://fapi.binance.com"
+MAINNET_SAPI = "https://api.binance.com"
+_TIMEOUT_MS = 4_500
+
+
+def _import_ccxt() -> Any:
+    from ccxt.async_support.binanceusdm import binanceusdm
+
+    return binanceusdm
+
+
+async def load_ccxt() -> Any:
+    """ccxt's ``binanceusdm`` class, imported in a thread so that the screen keeps drawing."""
+    return await asyncio.to_thread(_import_ccxt)
+
+
+def _guarded(base: Any) -> Any:
+    """A subclass of ``base`` with this product's clock, host guard, header counting and failures."""
+
+    class GuardedExchange(base):  # type: ignore[misc]
+        venue_clock: VenueClock
+        guard: HostGuard
+        budget: Budget
+
+        def nonce(self) -> int:
+            return self.venue_clock.now_ms()
+
+        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            self.guard.check(url)
+            return await super().fetch(url, method, headers, body)
+
+        def on_rest_response(
+            self, code: int, reason: str, url: str, method: str, response_headers: Mapping[str, str], *rest: Any
+        ) -> Any:
+            self.budget.heard(response_headers)
+            return super().on_rest_response(code, reason, url, method, response_headers, *rest)
+
+        def handle_errors(
+            self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *rest: Any
+        ) -> None:
+            error = failure(code, body or "", headers)
+            if error is not None:
+                raise error
+
+    return GuardedExchange
+
+
+class Rest:
+    """Two ccxt instances, so that an urgent exit never waits behind reads: own connections, no limiter delays."""
+
+    def __init__(
+        self, base_url: str, key: str, secret: str, *, recv_window_ms: int, clock: VenueClock, budget: Budget
+    ) -> None:
+        self._base = base_url
+        self._key = key
+        self._secret = secret
+        self._recv_window = recv_window_ms
+        self._clock = clock
+        self.budget = budget
+        self.has_sapi = base_url == MAINNET_REST or base_url.startswith("http://")
+        self._sapi = MAINNET_SAPI if base_url == MAINNET_REST else base_url
+        self.guard = HostGuard(base_url, self._sapi)
+        self._exchanges: dict[Urgency, Any] = {}
+
+    async def open(self) -> None:
+        """Load ccxt and make the instances; sends nothing."""
+        kind = _guarded(await load_ccxt())
+        for urgency in Urgency:
+            self._exchanges[urgency] = self._make(kind)
+
+    def _make(self, kind: Any) -> Any:
+        exchange = kind(
+            {
+                "apiKey": self._key,
+                "secret": self._secret,
+                "enableRateLimit": False,
+                "timeout": _TIMEOUT_MS,
+                "options": {"fetchCurrencies": False, "fetchMargins": False, "recvWindow": self._recv_window},
+            }
+        )
+        base = self._base
+        exchange.urls["api"] = {
+            "fapiPublic": f"{base}/fapi/v1",
+            "fapiPrivate": f"{base}/fapi/v1",
+            "fapiPrivateV2": f"{base}/fapi/v2",
+            "fapiPrivateV3": f"{base}/fapi/v3",
+            "sapi": f"{self._sapi}/sapi/v1",
+        }
+        exchange.venue_clock = self._clock
+        exchange.guard = self.guard
+        exchange.budget = self.budget
+        return exchange
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for exchange in self._exchanges.values():
+            await exchange.close()
+        self._exchanges.clear()
+
+    async def read(
+        self,
+        kind: type[T] | Any,
+        path: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        api: str = "fapiPublic",
+        weight: int = 1,
+        method: str = "GET",
+    ) -> T:
+        """One answer, converted to ``kind``. Raises ``VenueRefused``, ``RateLimited``, ``OrderNotFound`` or
+        ``VenueUnreachable``; an undecodable answer counts as unreachable."""
+        try:
+            answer = await self._send(path, api, method, params or {}, weight, 0, Urgency.NORMAL)
+        except OutcomeUnknown as error:
+            raise VenueUnreachable(str(error), error.code) from None
+        try:
+            value: T = msgspec.convert(answer, kind, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise VenueUnreachable(f"the answer to {path} cannot be read: {clean(error, 160)}") from None
+        return value
+
+    async def write(
+        self,
+        path: str,
+        params: Mapping[str, object],
+        *,
+        method: str = "POST",
+        weight: int = 1,
+        orders: int = 0,
+        urgent: bool = False,
+    ) -> Any:
+        """Send something that changes the account. Raises ``OutcomeUnknown`` when it may have had its effect."""
+        urgency = Urgency.EXIT if urgent else Urgency.NORMAL
+        return await self._send(path, "fapiPrivate", method, params, weight, orders, urgency)
+
+    async def _send(
+        self,
+        path: str,
+        api: str,
+        method: str,
+        params: Mapping[str, object],
+        weight: int,
+        orders: int,
+        urgency: Urgency,
+    ) -> Any:
+        exchange = self._exchanges.get(urgency)
+        if exchange is None:
+            raise VenueUnreachable("not sent: the venue is not open (yet, or any more).")
+        self.budget.take(weight, orders=orders, urgency=urgency)
+        try:
+            return await exchange.request(path, [api], method, dict(params))
+        except RateLimited as error:
+            if error.code not in (-1015, -1008):
+                self.budget.silence(error.retry_after_ms / 1000)
+            raise
+        except VenueError:
+            raise
+        except Exception as error:
+            raise _transport_failure(path, error) from error
+
+
+def _transport_failure(path: str, error: Exception) -> Exception:
+    """What ccxt's and aiohttp's own exceptions mean for the request. What is not a failed transport stays itself."""
+    from ccxt.base.errors import AuthenticationError, BaseError
+
+    name = type(error.__cause__ or error.__context__ or error).__name__
+    if not isinstance(error, BaseError | OSError | TimeoutError):
+        return error
+    if isinstance(error, AuthenticationError):
+        return VenueRefused(f"not sent: the API key or secret for {path} is missing. Set the credentials.")
+    if name in ("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorCertificateError", "gaierror"):
+        return VenueUnreachable(f"not sent: no connection to the venue for {path} ({name}). It is tried again.")
+    return OutcomeUnknown(f"no usable answer to {path} ({name}); the request may have had its effect: query.")

@@ -1,0 +1,161 @@
+"""One supervised websocket: connects, measures latency, reads, reconnects with jittered backoff, rotates."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from tui_trader import clock
+from tui_trader.errors import RateLimited, VenueError
+from tui_trader.venues.text import clean
+
+FrameHandler = Callable[[bytes], None]
+
+_BACKOFF_FIRST_S = 0.25
+_BACKOFF_MAX_S = 20.0
+_SEND_GAP_S = 0.12
+_YIELD_EVERY = 64
+
+
+class Link:
+    """Keeps one connection alive. ``url`` is asked anew before each attempt (it may hold a listen key).
+
+    ``on_frame`` gets every frame and must not raise. ``on_up`` runs after connecting, with the measured round trip in
+    ms, ``on_down`` with the reason. ``silence_s`` closes a connection on which nothing arrives for that long (0:
+    never); ``rotate_s`` renews it before the venue's 24 h end.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: Callable[[], Awaitable[str]],
+        on_frame: FrameHandler,
+        on_up: Callable[[float], Awaitable[None]],
+        on_down: Callable[[str], None],
+        rng: random.Random,
+        max_frame: int,
+        silence_s: float = 0.0,
+        rotate_s: float = 23.5 * 3600,
+    ) -> None:
+        self._url = url
+        self._on_frame = on_frame
+        self._on_up = on_up
+        self._on_down = on_down
+        self._rng = rng
+        self._max_frame = max_frame
+        self._silence_s = silence_s
+        self._rotate_s = rotate_s
+        self._socket: ClientConnection | None = None
+        self._next_send = 0.0
+        self._send_lock = asyncio.Lock()
+        self._heard = 0.0
+        self._close_reason = ""
+        self.reconnects = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether a connection stands."""
+        return self._socket is not None
+
+    async def run(self) -> None:
+        """Connect and read until cancelled."""
+        attempt = 0
+        while True:
+            reason = await self._connected_once()
+            lasted = self._heard > 0
+            attempt = 0 if lasted else attempt + 1
+            self._on_down(reason)
+            await asyncio.sleep(self._pause(attempt))
+            self.reconnects += 1
+
+    def _pause(self, attempt: int) -> float:
+        ceiling = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0 ** min(attempt, 10))
+        return ceiling * (0.5 + self._rng.random() / 2)
+
+    async def _connected_once(self) -> str:
+        self._heard = 0.0
+        self._close_reason = ""
+        try:
+            async with connect(
+                await self._url(),
+                compression=None,
+                max_size=self._max_frame,
+                open_timeout=8,
+                ping_interval=20,
+                ping_timeout=20,
+                close_timeout=1,
+                proxy=None,
+            ) as socket:
+                await self._serve(socket)
+        except RateLimited as error:
+            await asyncio.sleep(min(error.retry_after_ms / 1000, 600))
+            return clean(error, 160)
+        except (OSError, TimeoutError, WebSocketException, VenueError) as error:
+            return self._close_reason or clean(f"{type(error).__name__}: {error}", 160)
+        return self._close_reason or "the venue closed the connection"
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        sent = clock.monotonic()
+        await asyncio.wait_for(await socket.ping(), 8)
+        self._heard = clock.monotonic()
+        latency_ms = (self._heard - sent) * 1000
+        self._socket = socket
+        watcher = asyncio.create_task(self._watch(socket), name="link watcher")
+        try:
+            await self._on_up(latency_ms)
+            await self._read(socket)
+        finally:
+            self._socket = None
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+    async def _read(self, socket: ClientConnection) -> None:
+        count = 0
+        while True:
+            frame = await socket.recv(decode=False)
+            self._heard = clock.monotonic()
+            self._on_frame(frame)
+            count += 1
+            if count % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
+    async def _watch(self, socket: ClientConnection) -> None:
+        rotate_at = clock.monotonic() + self._rotate_s * (0.98 + 0.02 * self._rng.random())
+        while True:
+            await asyncio.sleep(0.25)
+            now = clock.monotonic()
+            if self._silence_s and now - self._heard > self._silence_s:
+                self._close_reason = f"nothing arrived for {self._silence_s:.0f} s although the socket is open"
+            elif now > rotate_at:
+                self._close_reason = "renewed before the venue's 24 h end"
+            if self._close_reason:
+                await socket.close(1000)
+                return
+
+    async def renew(self, reason: str) -> None:
+        """Close the connection so that it is made anew."""
+        self._close_reason = reason
+        if self._socket is not None:
+            await self._socket.close(1000)
+
+    async def send(self, text: str) -> bool:
+        """Send one control message, at most eight a second (the venue allows ten). False when there is no connection
+        (any more): what was to be sent is part of the next connection's start."""
+        async with self._send_lock:
+            now = clock.monotonic()
+            if now < self._next_send:
+                await asyncio.sleep(self._next_send - now)
+            self._next_send = clock.monotonic() + _SEND_GAP_S
+            if self._socket is None:
+                return False
+            try:
+                await self._socket.send(text)
+            except WebSocketException:
+                return False
+            return True
