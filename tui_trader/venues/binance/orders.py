@@ -76,8 +76,8 @@ class AlgoAnswer(msgspec.Struct, gc=False, rename="camel"):
     order_type: str
     quantity: Decimal = ZERO
     actual_order_id: int | str | None = None
-    actual_price: Decimal | str | None = None
-    actual_qty: Decimal | str | None = None
+    actual_price: str | float | None = None
+    actual_qty: str | float | None = None
     trigger_price: Decimal = ZERO
     price: Decimal = ZERO
     reduce_only: bool = False
@@ -225,11 +225,11 @@ def order_update(answer: OrderAnswer, ts: int) -> OrderUpdate:
     )
 
 
-def _loose(value: Decimal | str | None) -> Decimal:
+def _loose(value: str | float | None) -> Decimal:
     if value is None or value == "":
         return ZERO
     try:
-        return number(Decimal(value))
+        return number(Decimal(str(value)))
     except ArithmeticError:
         raise WireError("an account number is not a number") from None
 

@@ -1,4 +1,4 @@
-"""REST through ccxt's request path: its signing, with this product's meaning of failures, budget, host guard and clock."""
+"""REST through ccxt's request path, with this product's meaning of failures, budget, host guard and clock."""
 
 from __future__ import annotations
 

@@ -1,0 +1,482 @@
+"""The Binance USDⓈ-M venue: the same code reaches mainnet, demo and the simulated exchange, by URL alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from tui_trader import clock as system_clock
+from tui_trader.clock import VenueClock
+from tui_trader.core.commands import CancelOrder, PlaceOrder, QueryOrder
+from tui_trader.core.events import (
+    AccountSnapshot,
+    Candle,
+    ClockSkew,
+    Event,
+    InstrumentsLoaded,
+    LinkDown,
+    LinkUp,
+    Notice,
+    OpenInterest,
+    OrderUpdate,
+    WorkerFailed,
+)
+from tui_trader.core.instruments import Instrument
+from tui_trader.core.settings import DataSettings, VenueSettings
+from tui_trader.core.types import MINUTE_MS, Channel, OrderType, Severity, VenueBook
+from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.venues.base import Capabilities, KeyPermissions, Sink
+from tui_trader.venues.binance import instruments as rules
+from tui_trader.venues.binance import orders as wire
+from tui_trader.venues.binance.account import Account
+from tui_trader.venues.binance.answers import (
+    BookAnswer,
+    Bracket,
+    Brackets,
+    InterestAnswer,
+    ListenKey,
+    Restrictions,
+    ServerTime,
+    candle,
+    with_bracket,
+)
+from tui_trader.venues.binance.feeds import MARKET_ALL, PUBLIC_ALL, Feeds, market_streams, public_streams
+from tui_trader.venues.binance.rest import Rest
+from tui_trader.venues.binance.wire import MAX_FRAME
+from tui_trader.venues.hosts import checked_base
+from tui_trader.venues.link import Link
+from tui_trader.venues.ratelimit import Budget
+from tui_trader.venues.text import clean
+
+_BOOK_LIMIT = 1000
+_BOOK_WEIGHT = 20
+_CLOCK_EVERY_S = 30.0
+_KEEP_ALIVE_S = 30 * 60.0
+_SUBSCRIBE_CHUNK = 150
+_KLINE_PAGE = 1000
+_USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
+
+
+class BinanceVenue:
+    """Implements ``venues.base.Venue``. Times of real life (keep-alive, staleness, backoff) run on the monotonic clock,
+    event times and signatures on ``clock``, the venue's."""
+
+    name = "binance"
+    capabilities = Capabilities(oco=False, attached_stop=False, amend_stop=False, stop_overlap=True, max_client_id=36)
+
+    def __init__(
+        self,
+        *,
+        rest_url: str,
+        ws_url: str,
+        key: str,
+        secret: str,
+        settings: VenueSettings,
+        data: DataSettings,
+        rng: random.Random,
+    ) -> None:
+        base = checked_base(rest_url, "rest_url", ("https", "http"))
+        self._ws = checked_base(ws_url, "ws_url", ("wss", "ws"))
+        self.clock = VenueClock()
+        self.budget = Budget(system_clock.monotonic, reserve=settings.weight_reserve)
+        self._rest = Rest(
+            base, key, secret, recv_window_ms=settings.recv_window_ms, clock=self.clock, budget=self.budget
+        )
+        self._data = data
+        self._rng = rng
+        self._sink: Sink = _discard
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._instruments: tuple[Instrument, ...] = ()
+        self._listen_key = ""
+        self._request_id = 0
+        self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._rest_up = True
+        self._latency_ms = 0.0
+        self.feeds = Feeds(
+            self._emit,
+            self.clock,
+            stale_after_s=data.stale_after_s,
+            soon=lambda call: asyncio.get_running_loop().call_soon(call),
+            ask_snapshot=self._books_wanted.put_nowait,
+        )
+        self.account = Account(self._emit, self.clock, self._rest, self._listen_key_gone)
+        self._public = self._link(Channel.PUBLIC, "public/stream", self.feeds.on_frame, self._public_up)
+        self._market = self._link(Channel.MARKET, "market/stream", self.feeds.on_frame, self._market_up)
+        self._private = Link(
+            url=self._private_url,
+            on_frame=self.account.on_frame,
+            on_up=self._private_up,
+            on_down=lambda reason: self._down(Channel.PRIVATE, reason),
+            rng=rng,
+            max_frame=MAX_FRAME,
+        )
+
+    def _link(
+        self,
+        channel: Channel,
+        path: str,
+        on_frame: Callable[[bytes], None],
+        on_up: Callable[[float], Coroutine[Any, Any, None]],
+    ) -> Link:
+        async def url() -> str:
+            all_symbols = PUBLIC_ALL if channel is Channel.PUBLIC else MARKET_ALL
+            return f"{self._ws}/{path}?streams={'/'.join(all_symbols)}"
+
+        return Link(
+            url=url,
+            on_frame=on_frame,
+            on_up=on_up,
+            on_down=lambda reason: self._down(channel, reason),
+            rng=self._rng,
+            max_frame=MAX_FRAME,
+            silence_s=max(3 * self._data.stale_after_s, 10.0),
+        )
+
+    # --- life ---
+
+    def _emit(self, event: Event) -> None:
+        self._sink(event)
+
+    async def open(self, sink: Sink) -> None:
+        """See ``Venue.open``."""
+        self._sink = sink
+        await self._rest.open()
+        await self._sync_clock()
+        await self._load_instruments()
+        self._spawn("public stream", self._public.run())
+        self._spawn("market stream", self._market.run())
+        self._spawn("private stream", self._private.run())
+        self._spawn("books", self._fetch_books())
+        self._spawn("feed ticker", self._tick())
+        self._spawn("clock", self._keep_clock())
+        self._spawn("listen key", self._keep_listen_key())
+        self._spawn("open interest", self._poll_interest())
+
+    async def aclose(self) -> None:
+        """See ``Venue.aclose``."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._sink = _discard
+        await self._rest.aclose()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"binance {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            reason = clean(f"{type(error).__name__}: {error}", 200)
+            self._emit(WorkerFailed(ts=self.clock.now_ms(), worker=task.get_name(), reason=reason))
+
+    # --- clock ---
+
+    async def _sync_clock(self) -> None:
+        sent = system_clock.monotonic()
+        answer: ServerTime = await self._rest.read(ServerTime, "time")
+        received = system_clock.monotonic()
+        rate = answer.clock_rate if 0 < answer.clock_rate <= 1000 else 1.0
+        skew = self.clock.sync(answer.server_time, sent, received, rate)
+        self._latency_ms = (received - sent) * 1000
+        ts = self.clock.now_ms()
+        self._emit(ClockSkew(ts=ts, skew_ms=skew))
+        self._rest_up = True
+        self._emit(LinkUp(ts=ts, channel=Channel.REST, latency_ms=self._latency_ms))
+
+    async def _keep_clock(self) -> None:
+        pause = _CLOCK_EVERY_S
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self._sync_clock()
+                pause = _CLOCK_EVERY_S
+            except VenueError as error:
+                self._rest_down(error)
+                pause = min(_CLOCK_EVERY_S, 2.0 + 2.0 * self._rng.random())
+
+    def _rest_down(self, error: VenueError) -> None:
+        limited = isinstance(error, RateLimited)
+        if self._rest_up or limited:
+            self._rest_up = False
+            ts = self.clock.now_ms()
+            until = ts + int(error.retry_after_ms * self.clock.rate) if error.retry_after_ms else 0
+            self._emit(LinkDown(ts=ts, channel=Channel.REST, reason=clean(error, 200), until_ms=until))
+
+    # --- instruments and history ---
+
+    async def _load_instruments(self) -> None:
+        info: rules.ExchangeInfo
+        funding: list[rules.FundingInfo]
+        info, funding, brackets = await asyncio.gather(
+            self._rest.read(rules.ExchangeInfo, "exchangeInfo"),
+            self._rest.read(list[rules.FundingInfo], "fundingInfo"),
+            self._brackets(),
+        )
+        found, odd = rules.instruments(info, funding)
+        self._instruments = tuple(with_bracket(row, brackets.get(row.symbol)) for row in found)
+        self._take_limits(info.rate_limits)
+        self.feeds.know(row.symbol for row in self._instruments)
+        ts = self.clock.now_ms()
+        self._emit(InstrumentsLoaded(ts=ts, instruments=self._instruments))
+        if odd:
+            text = f"{len(odd)} contracts are left out because their rules cannot be read: {'; '.join(odd[:3])}"
+            self._emit(Notice(ts=ts, severity=Severity.WARNING, text=text))
+
+    def _take_limits(self, limits: Iterable[rules.RateLimit]) -> None:
+        for row in limits:
+            if row.rate_limit_type == "REQUEST_WEIGHT" and row.interval == "MINUTE":
+                self.budget.limits(weight=row.limit)
+            elif row.rate_limit_type == "ORDERS" and row.interval == "SECOND":
+                self.budget.limits(orders_10s=row.limit)
+            elif row.rate_limit_type == "ORDERS" and row.interval == "MINUTE":
+                self.budget.limits(orders_1m=row.limit)
+
+    async def _brackets(self) -> dict[str, Bracket]:
+        """The smallest bracket of each contract; empty when the account may not ask."""
+        try:
+            rows: list[Brackets] = await self._rest.read(list[Brackets], "leverageBracket", api="fapiPrivate")
+        except VenueError:
+            return {}
+        return {row.symbol: row.brackets[0] for row in rows if row.brackets}
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        """See ``Venue.instruments``; also emits ``InstrumentsLoaded`` anew."""
+        await self._load_instruments()
+        return self._instruments
+
+    async def candles(self, symbol: str, count: int) -> tuple[Candle, ...]:
+        """See ``Venue.candles``. Pages of 1000, newest first."""
+        wire.symbol(symbol)
+        found: dict[int, Candle] = {}
+        end = self.clock.now_ms() // MINUTE_MS * MINUTE_MS - 1
+        while len(found) < count:
+            limit = min(_KLINE_PAGE, count - len(found))
+            params = {"symbol": symbol, "interval": "1m", "endTime": end, "limit": limit}
+            rows: list[list[Any]] = await self._rest.read(
+                list[list[Any]], "klines", params, weight=5 if limit > 499 else 2
+            )
+            page = [candle(row) for row in rows]
+            fresh = {row.open_ms: row for row in page if row.open_ms + MINUTE_MS - 1 <= end}
+            if not fresh:
+                break
+            found.update(fresh)
+            end = min(fresh) - 1
+        return tuple(found[open_ms] for open_ms in sorted(found))[-count:]
+
+    async def _poll_interest(self) -> None:
+        while True:
+            for symbol in tuple(self.feeds.watched):
+                with suppress(VenueError):
+                    answer: InterestAnswer = await self._rest.read(InterestAnswer, "openInterest", {"symbol": symbol})
+                    if 0 <= answer.open_interest < float("inf"):
+                        ts = self.clock.now_ms()
+                        self._emit(OpenInterest(ts=ts, symbol=symbol, open_interest=answer.open_interest))
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(30.0)
+
+    # --- streams ---
+
+    async def watch(self, symbols: Sequence[str]) -> None:
+        """See ``Venue.watch``."""
+        added, removed = self.feeds.watch(symbols)
+        await self._subscribe(self._public, "UNSUBSCRIBE", removed, public_streams)
+        await self._subscribe(self._market, "UNSUBSCRIBE", removed, market_streams)
+        await self._subscribe(self._public, "SUBSCRIBE", added, public_streams)
+        await self._subscribe(self._market, "SUBSCRIBE", added, market_streams)
+
+    async def _subscribe(
+        self, link: Link, method: str, symbols: Iterable[str], streams: Callable[[str], tuple[str, ...]]
+    ) -> None:
+        names = [name for symbol in symbols for name in streams(symbol)]
+        for start in range(0, len(names), _SUBSCRIBE_CHUNK):
+            self._request_id += 1
+            body = {"method": method, "params": names[start : start + _SUBSCRIBE_CHUNK], "id": self._request_id}
+            if not await link.send(msgspec.json.encode(body).decode()):
+                return
+
+    async def _public_up(self, latency_ms: float) -> None:
+        self._emit(LinkUp(ts=self.clock.now_ms(), channel=Channel.PUBLIC, latency_ms=latency_ms))
+        await self._subscribe(self._public, "SUBSCRIBE", tuple(self.feeds.watched), public_streams)
+
+    async def _market_up(self, latency_ms: float) -> None:
+        self._emit(LinkUp(ts=self.clock.now_ms(), channel=Channel.MARKET, latency_ms=latency_ms))
+        await self._subscribe(self._market, "SUBSCRIBE", tuple(self.feeds.watched), market_streams)
+
+    async def _private_up(self, latency_ms: float) -> None:
+        self._emit(LinkUp(ts=self.clock.now_ms(), channel=Channel.PRIVATE, latency_ms=latency_ms))
+
+    def _down(self, channel: Channel, reason: str) -> None:
+        self._emit(LinkDown(ts=self.clock.now_ms(), channel=channel, reason=reason))
+        if channel is Channel.PUBLIC:
+            self.feeds.link_down(reason)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            self.feeds.tick()
+
+    async def _fetch_books(self) -> None:
+        while True:
+            symbol = await self._books_wanted.get()
+            if self.feeds.book_of(symbol) is None:
+                continue
+            try:
+                answer: BookAnswer = await self._rest.read(
+                    BookAnswer, "depth", {"symbol": symbol, "limit": _BOOK_LIMIT}, weight=_BOOK_WEIGHT
+                )
+            except VenueError as error:
+                self.feeds.book_failed(symbol)
+                if isinstance(error, RateLimited):
+                    await asyncio.sleep(min(error.retry_after_ms / 1000, 5.0))
+                continue
+            self.feeds.book_snapshot(symbol, answer.last_update_id, answer.bids, answer.asks, _BOOK_LIMIT)
+
+    # --- the private stream ---
+
+    async def _private_url(self) -> str:
+        try:
+            answer = await self._rest.write("listenKey", {})
+            key = msgspec.convert(answer, ListenKey).listen_key
+        except (msgspec.ValidationError, VenueRefused, OutcomeUnknown) as error:
+            raise VenueUnreachable(f"no listen key for the private stream: {clean(error, 160)}") from None
+        if not key.isascii() or not key.replace("-", "").replace("_", "").isalnum() or len(key) > 256:
+            raise VenueUnreachable("the venue's listen key has characters that no key has; it is asked for again.")
+        self._listen_key = key
+        return f"{self._ws}/private/ws?listenKey={key}&events={_USER_EVENTS}"
+
+    def _listen_key_gone(self) -> None:
+        self._listen_key = ""
+        self._spawn("private renewal", self._private.renew("the listen key expired"))
+
+    async def _keep_listen_key(self) -> None:
+        while True:
+            await asyncio.sleep(_KEEP_ALIVE_S)
+            try:
+                await self._rest.write("listenKey", {}, method="PUT")
+            except VenueRefused:
+                await self._private.renew("the venue does not know the listen key any more")
+            except VenueError as error:
+                self._rest_down(error)
+
+    # --- orders ---
+
+    async def permissions(self) -> KeyPermissions:
+        """See ``Venue.permissions``."""
+        hedge = await self.account.hedge_mode()
+        if not self._rest.has_sapi:
+            return KeyPermissions(can_trade=True, can_withdraw=None, hedge_mode=hedge)
+        try:
+            answer: Restrictions = await self._rest.read(Restrictions, "account/apiRestrictions", api="sapi")
+        except (VenueRefused, VenueUnreachable):
+            return KeyPermissions(can_trade=True, can_withdraw=None, hedge_mode=hedge)
+        return KeyPermissions(can_trade=answer.enable_futures, can_withdraw=answer.enable_withdrawals, hedge_mode=hedge)
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        """See ``Venue.set_leverage``. "No need to change" (-4046) is a success."""
+        try:
+            await self._rest.write("marginType", {"symbol": symbol, "marginType": "CROSSED"})
+        except VenueRefused as error:
+            if error.code != -4046:
+                raise
+        await self._rest.write("leverage", {"symbol": symbol, "leverage": leverage})
+
+    async def place(self, order: PlaceOrder) -> str:
+        """See ``Venue.place``."""
+        algo = order.book is VenueBook.ALGO
+        if order.type is OrderType.TRAILING_STOP_MARKET:
+            raise VenueRefused("not sent: the stop is trailed by this program, not by the venue.")
+        answer = await self._changed(
+            self._rest.write(
+                "algoOrder" if algo else "order",
+                wire.place_params(order),
+                weight=1,
+                orders=1,
+                urgent=order.approval.exit,
+            )
+        )
+        venue_id = answer.get("algoId" if algo else "orderId")
+        if not isinstance(venue_id, int):
+            raise OutcomeUnknown("the venue's answer names no order id; the order may stand: query it.")
+        self.account.remember(order.symbol, str(venue_id), order.client_id)
+        return str(venue_id)
+
+    async def cancel(self, order: CancelOrder) -> None:
+        """See ``Venue.cancel``."""
+        algo = order.book is VenueBook.ALGO
+        params = {"symbol": order.symbol, "clientAlgoId" if algo else "origClientOrderId": order.client_id}
+        await self._changed(
+            self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=order.urgent)
+        )
+
+    async def query(self, order: QueryOrder) -> OrderUpdate:
+        """See ``Venue.query``."""
+        if order.book is VenueBook.ALGO:
+            algo: wire.AlgoAnswer = await self._watched(
+                self._rest.read(wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate")
+            )
+            return _told(wire.algo_order_update, algo, self.clock.now_ms())
+        regular: wire.OrderAnswer = await self._watched(
+            self._rest.read(
+                wire.OrderAnswer,
+                "order",
+                {"symbol": order.symbol, "origClientOrderId": order.client_id},
+                api="fapiPrivate",
+            )
+        )
+        return _told(wire.order_update, regular, self.clock.now_ms())
+
+    async def snapshot(self, fills_since_ms: int) -> AccountSnapshot:
+        """See ``Venue.snapshot``."""
+        try:
+            found: AccountSnapshot = await self._watched(self.account.snapshot(fills_since_ms))
+        except wire.WireError as error:
+            raise VenueUnreachable(f"the account cannot be read: {clean(error, 160)}; it is asked again.") from None
+        return found
+
+    async def _changed(self, request: Coroutine[Any, Any, Any]) -> dict[str, Any]:
+        answer = await self._watched(request)
+        if not isinstance(answer, dict):
+            raise OutcomeUnknown("the venue's answer cannot be read; the request may have had its effect: query it.")
+        return answer
+
+    async def _watched(self, request: Coroutine[Any, Any, Any]) -> Any:
+        """Await a request and let its failure be seen: silence and lost connections show on the REST link, and a
+        refused timestamp (-1021) reads the venue's clock anew."""
+        try:
+            return await request
+        except VenueRefused as error:
+            if error.code == -1021:
+                self._spawn("clock repair", self._repair_clock())
+            raise
+        except (RateLimited, VenueUnreachable) as error:
+            if error.code not in (-1015, -1008):
+                self._rest_down(error)
+            raise
+
+    async def _repair_clock(self) -> None:
+        try:
+            await self._sync_clock()
+        except VenueError as error:
+            self._rest_down(error)
+
+
+def _discard(event: Event) -> None:
+    del event
+
+
+def _told(convert: Callable[[Any, int], OrderUpdate], answer: object, ts: int) -> OrderUpdate:
+    try:
+        return convert(answer, ts)
+    except wire.WireError as error:
+        raise VenueUnreachable(f"the order's state cannot be read: {clean(error, 160)}; it is asked again.") from None
