@@ -26,30 +26,28 @@ from tui_trader.store.schema import (
     statement,
 )
 
-EXPECTED = set(
-    [
-        "candles",
-        "plans",
-        "orders",
-        "fills",
-        "trades",
-        "positions",
-        "signals",
-        "rejections",
-        "equity",
-        "ladder_events",
-        "risk_snapshots",
-        "tp_performance",
-        "trained_assets",
-        "audit",
-        "funding",
-        "notices",
-        "state",
-        "meta",
-        "sends",
-        "misplaced",
-    ]
-)
+EXPECTED = {
+    "candles",
+    "plans",
+    "orders",
+    "fills",
+    "trades",
+    "positions",
+    "signals",
+    "rejections",
+    "equity",
+    "ladder_events",
+    "risk_snapshots",
+    "tp_performance",
+    "trained_assets",
+    "audit",
+    "funding",
+    "notices",
+    "state",
+    "meta",
+    "sends",
+    "misplaced",
+}
 
 
 def fresh() -> sqlite3.Connection:
