@@ -28,6 +28,13 @@ def _port(text: str) -> int:
     return value
 
 
+def _linger(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("must be between 1 and 86400 seconds")
+    return value
+
+
 def _start_ms(text: str) -> int:
     value = int(text)
     if not 1_500_000_000_000 <= value <= 4_000_000_000_000:
@@ -61,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--withdrawals", action="store_true", help="let the key withdraw, to test its refusal")
     parser.add_argument("--json", action="store_true", help="print how to connect as one line of JSON")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--linger-s", type=_linger, help="stop when no client was connected for this many real seconds")
     return parser
 
 
@@ -99,6 +107,15 @@ async def _stdin_end() -> None:
         pass
 
 
+async def _deserted(server: ExchangeServer, linger_s: float) -> None:
+    """Return when no websocket has been open for ``linger_s`` real seconds."""
+    alone_since = clock.monotonic()
+    while clock.monotonic() - alone_since < linger_s:
+        await asyncio.sleep(min(1.0, linger_s / 4))
+        if server.clients:
+            alone_since = clock.monotonic()
+
+
 async def _serve(server: ExchangeServer, options: argparse.Namespace) -> int:
     try:
         await server.start(options.port)
@@ -117,6 +134,8 @@ async def _serve(server: ExchangeServer, options: argparse.Namespace) -> int:
     waits = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())]
     if options.until_stdin_closes:
         waits.append(asyncio.create_task(_stdin_end()))
+    if options.linger_s:
+        waits.append(asyncio.create_task(_deserted(server, options.linger_s)))
     done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()

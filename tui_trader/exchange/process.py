@@ -1,7 +1,9 @@
-"""The exchange as a child process: started with the console, gone with it."""
+"""The exchange as a process of its own: a child that is gone with its parent, or one that outlives it for a while."""
 
 import asyncio
 import contextlib
+import os
+import select
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
@@ -116,3 +118,45 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await process.stdin.wait_closed()
+
+
+def spawn_detached(*, seed: int, speed: float, wallet: Decimal, linger_s: float) -> tuple[int, ExchangeInfo]:
+    """Start an exchange that belongs to nobody; returns its pid and address. Blocks up to 30 s: call it in a thread.
+
+    It survives its starter and the starter's terminal, and ends when no client has been connected for ``linger_s`` real
+    seconds, or by SIGTERM. Raises EmbeddedExchangeError or OSError.
+    """
+    command = [sys.executable, "-m", "tui_trader.exchange", "--json", "--align-start", "--linger-s", str(linger_s)]
+    command += ["--seed", str(seed), "--speed", str(speed), "--wallet", str(wallet)]
+    reading, writing = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            command,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, writing, 1),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+            setsid=True,
+        )
+        os.close(writing)
+        writing = -1
+        return pid, _first_line(reading)
+    finally:
+        os.close(reading)
+        if writing >= 0:
+            os.close(writing)
+
+
+def _first_line(descriptor: int) -> ExchangeInfo:
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([descriptor], [], [], _START_TIMEOUT_S)
+        chunk = os.read(descriptor, 65_536) if ready else b""
+        if not chunk:
+            text = "The exchange ended, or fell silent, before it was ready. Run `tui-trader exchange` to see why."
+            raise EmbeddedExchangeError(text)
+        line += chunk
+    return msgspec.json.decode(line, type=ExchangeInfo)

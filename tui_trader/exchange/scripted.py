@@ -32,7 +32,7 @@ def scripted_spec(
         max_price=tick_size * 50_000_000,
         multiplier_up=Decimal("1.05"),
         multiplier_down=Decimal("0.95"),
-        price_precision=max(-int(tick_size.normalize().as_tuple().exponent), 0),
+        price_precision=max(-int(tick_size.as_tuple().exponent), 0),
         quantity_precision=max(-int(step_size.normalize().as_tuple().exponent), 0),
         max_leverage=max_leverage,
         maintenance_rate=Decimal("0.005"),

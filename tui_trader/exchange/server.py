@@ -70,7 +70,9 @@ class _Outbox:
 
 
 class ExchangeServer:
-    """Serves one engine. `handle` and `send` are the only ways in and out, so faults can be put there."""
+    """Serves one engine. Requests pass through `handle`, stream frames through `StreamHub.deliver`: the two
+    places where faults can be put.
+    """
 
     def __init__(self, engine: ExchangeEngine, venue_clock: ExchangeClock, salt: str = "") -> None:
         self.engine = engine
@@ -82,7 +84,7 @@ class ExchangeServer:
         self.port = 0
         self._runner: web.AppRunner | None = None
         self._loop_task: asyncio.Task[None] | None = None
-        self._sockets: set[web.WebSocketResponse] = set()
+        self._sockets: dict[web.WebSocketResponse, Connection] = {}
 
     @property
     def rest_url(self) -> str:
@@ -93,6 +95,16 @@ class ExchangeServer:
     def ws_url(self) -> str:
         """Base URL of the websockets, without /public, /market, /private."""
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open websocket connections."""
+        return list(self._sockets.values())
+
+    @property
+    def clients(self) -> int:
+        """How many websockets are open."""
+        return len(self._sockets)
 
     async def start(self, port: int = 0) -> None:
         """Listen on 127.0.0.1 and start the market. Raises OSError when the port is taken."""
@@ -184,13 +196,13 @@ class ExchangeServer:
         if connection is None:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no such stream address")
             return socket
-        self._sockets.add(socket)
+        self._sockets[socket] = connection
         writer = asyncio.create_task(outbox.run(), name="exchange-socket-writer")
         try:
             await self._read(socket, connection)
         finally:
             self.hub.close(connection)
-            self._sockets.discard(socket)
+            del self._sockets[socket]
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await writer
