@@ -1,0 +1,387 @@
+"""The console application: a guest in the session's event loop that draws frozen snapshots and sends user commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ.setdefault("TEXTUAL_FPS", "20")
+
+from textual.app import App
+from textual.timer import Timer
+
+from tui_trader.core.settings import Settings
+from tui_trader.core.views import PositionRow
+from tui_trader.runtime.face import SessionFace
+from tui_trader.ui import theme as themes
+from tui_trader.ui.actions import BY_ID, default_keys, known_keymap
+from tui_trader.ui.driver import ConsoleDriver
+from tui_trader.ui.handlers import HANDLERS
+from tui_trader.ui.layout import PANES
+from tui_trader.ui.messages import RowOpened, RowPicked, TerminalGone
+from tui_trader.ui.palette import ActionProvider
+from tui_trader.ui.screens.main import MainScreen
+from tui_trader.ui.state import Frame, starting_snapshot
+from tui_trader.ui.widgets.table import StripTable
+
+TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
+_FEEDBACK_S = 6.0
+
+Start = Callable[[], Awaitable[SessionFace]]
+
+
+@dataclass(frozen=True)
+class ExitReason:
+    """Why the console ended. ``kind``: quit (session stopped), detached or terminal_gone (it trades on), failed."""
+
+    kind: str
+    words: str
+    error: BaseException | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """True when the session is to trade on headless."""
+        return self.kind in {"detached", "terminal_gone"}
+
+
+class ConsoleApp(App[ExitReason]):
+    """Shows one session. ``start`` builds the session after the first paint; a ready session may be given instead."""
+
+    CSS_PATH = "app.tcss"
+    COMMANDS: ClassVar[set[Any]] = {ActionProvider}
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[Any]] = []
+    TITLE = "tui-trader"
+
+    def __init__(
+        self,
+        session_or_start: SessionFace | Start,
+        *,
+        settings: Settings | None = None,
+        low_bandwidth: bool = False,
+        mode: str = "demo",
+        progress: Sequence[str] = (),
+    ) -> None:
+        super().__init__(driver_class=ConsoleDriver)
+        self.session: SessionFace | None = None
+        self._start: Start | None = None
+        if callable(session_or_start):
+            self._start = session_or_start
+        else:
+            self.session = session_or_start
+        self.settings_shown = settings or (self.session.settings if self.session else Settings())
+        self.low_bandwidth = low_bandwidth or self.settings_shown.ui.low_bandwidth
+        self.mode = self.session.mode if self.session else mode
+        self.progress = progress
+        self.selected = ""
+        self.timeframe = self.settings_shown.ladder.atr_timeframe
+        self.recent: tuple[str, ...] = ("universe",)
+        self.failure: BaseException | None = None
+        keymap, self._keymap_words = known_keymap(dict(self.settings_shown.ui.keymap))
+        self.keys = {**default_keys(), **keymap}
+        self._custom_keys = keymap
+        self._feedback = ("", "dim")
+        self._feedback_timer: Timer | None = None
+        self._ticker: Timer | None = None
+        self._starting: asyncio.Task[SessionFace] | None = None
+        self._leaving = False
+        for each in themes.PALETTES.values():
+            self.register_theme(each.textual())
+        self.theme = self._first_theme()
+        self.picture = self._frame()
+
+    def _first_theme(self) -> str:
+        if self.no_color:
+            return themes.MONO
+        name = self.settings_shown.ui.theme
+        return name if name in themes.PALETTES else themes.DEFAULT
+
+    def get_default_screen(self) -> MainScreen:
+        """The main screen is the only one that stays."""
+        return MainScreen()
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        screen = self.screen_stack[0]
+        if not isinstance(screen, MainScreen):
+            raise LookupError("the main screen is not mounted")
+        return screen
+
+    # --- life ---
+
+    def on_mount(self) -> None:
+        """Paint, then start the session and the ticker."""
+        self.set_keymap(self._custom_keys)
+        if self._keymap_words:
+            self.say(" ".join(self._keymap_words), "warn")
+        self.tick()
+        self._run_ticker()
+        if self._start is not None:
+            self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        if self._start is None or self._starting is not None or self._leaving:
+            return
+        self._starting = asyncio.ensure_future(self._start())
+        self._starting.add_done_callback(self._started)
+
+    def _started(self, task: asyncio.Future[SessionFace]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self.failure = error
+        else:
+            self.session = task.result()
+            self.mode = self.session.mode
+        if self.is_running:
+            self.tick()
+
+    def _run_ticker(self) -> None:
+        if self._ticker is not None:
+            self._ticker.stop()
+        ui = self.settings_shown.ui
+        self._ticker = self.set_interval(1 / (ui.low_bandwidth_fps if self.low_bandwidth else ui.fps), self.tick)
+
+    def tick(self) -> None:
+        """Take the newest snapshot and show it."""
+        if self._leaving or not self.screen_stack:
+            return
+        self.picture = self._frame()
+        screen = self.screen_stack[0]
+        if isinstance(screen, MainScreen) and screen.is_mounted:
+            screen.show(self.picture)
+
+    def _frame(self) -> Frame:
+        snapshot = self.session.view(self.selected, self.timeframe) if self.session is not None else None
+        starting = snapshot is None
+        if snapshot is None:
+            lines = tuple(self.progress) or ("Starting the session.",)
+            failed = self._failure_words()
+            shown = (*lines, failed) if failed else lines
+            detail = "not started: q leaves" if failed else "starting"
+            snapshot = starting_snapshot(shown, mode=self.mode, detail=detail, failed=failed)
+        elif not self.selected:
+            self.selected = self._first_symbol(snapshot.chart.symbol, snapshot.universe.members, snapshot.positions)
+        words, role = self._feedback
+        return Frame(
+            snapshot=snapshot,
+            selected=self.selected,
+            palette=themes.palette(self.theme),
+            recent=self.recent if not starting else ("log", *self.recent),
+            starting=starting,
+            low_bandwidth=self.low_bandwidth,
+            feedback=words,
+            feedback_role=role,
+            keys=self.keys,
+        )
+
+    @staticmethod
+    def _first_symbol(chart: str, members: Sequence[Any], positions: Sequence[PositionRow]) -> str:
+        if positions:
+            return positions[0].symbol
+        if members:
+            return str(members[0].symbol)
+        return chart
+
+    def _failure_words(self) -> str:
+        if self.failure is None:
+            return ""
+        words = str(self.failure) or type(self.failure).__name__
+        return f"The session could not start: {words} Press q to leave."
+
+    def say(self, words: str, role: str = "text") -> None:
+        """Answer a key in the status line for a few seconds."""
+        self._feedback = (words, role)
+        if self._feedback_timer is not None:
+            self._feedback_timer.stop()
+        self._feedback_timer = self.set_timer(_FEEDBACK_S, self._silence) if self.is_running else None
+        if self.is_running:
+            self.tick()
+
+    def _silence(self) -> None:
+        self._feedback = ("", "dim")
+        self.tick()
+
+    # --- leaving ---
+
+    def leave(self, kind: str, words: str) -> None:
+        """End the console with its reason; the terminal is given back."""
+        if self._leaving:
+            return
+        self._leaving = True
+        if self._ticker is not None:
+            self._ticker.stop()
+        self.exit(ExitReason(kind if self.failure is None else "failed", words, self.failure))
+
+    def detach(self, words: str, kind: str = "detached") -> None:
+        """Leave while the session trades on."""
+        if self._leaving:
+            return
+        if self.session is not None:
+            self.session.detach(words)
+        self.leave(kind, words)
+
+    async def stop_session(self) -> None:
+        """Quit: the session stops entries, leaves positions protected and closes; then the console ends."""
+        if self.session is not None:
+            self.say("Stopping: entries are cancelled, positions stay protected.", "warn")
+            await self.session.stop("quit by the person")
+        self.leave("quit", "quit by the person")
+
+    async def finish_start(self) -> None:
+        """After the console has ended: an unfinished start is cancelled and awaited."""
+        task = self._starting
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def on_terminal_gone(self, message: TerminalGone) -> None:
+        """The terminal was closed: leave at once, the session trades on."""
+        message.stop()
+        self.detach("terminal closed; trading on headless", "terminal_gone")
+
+    async def action_quit(self) -> None:
+        """Textual's own quit goes through the question."""
+        self.run_action_by_id("quit")
+
+    # --- actions ---
+
+    def action_do(self, name: str) -> None:
+        """A key of the registry was pressed."""
+        self.run_action_by_id(name)
+
+    def run_action_by_id(self, name: str) -> None:
+        """Run an action of the registry, or say why it makes no sense now."""
+        action = BY_ID.get(name)
+        if action is None:
+            return
+        reason = action.why_not(self.picture)
+        if reason:
+            self.say(reason, "warn")
+            return
+        handler = HANDLERS.get(name)
+        if handler is not None:
+            self.run_worker(handler(self), name=name, exit_on_error=True)
+        elif name.startswith("pane_"):
+            self.show_pane(name.removeprefix("pane_"))
+        else:
+            _SIMPLE[name](self)
+
+    def show_pane(self, name: str) -> None:
+        """Make a pane the active one."""
+        if name in PANES:
+            self.recent = (name, *(pane for pane in self.recent if pane != name))
+            self.tick()
+
+    def turn_pane(self, steps: int) -> None:
+        """Make the pane after or before the active one active."""
+        now = PANES.index(self.recent[0])
+        self.show_pane(PANES[(now + steps) % len(PANES)])
+
+    def move(self, steps: int) -> None:
+        """Move the cursor of the active pane; panes without rows move the selected symbol instead."""
+        active = self.main.panes[self.recent[0]]
+        pane = active if isinstance(active, StripTable) else self.main.universe
+        if not pane.size.height:
+            pane.draw(self.picture, 80, 24)
+        row = pane.move(steps)
+        if row is not None and row.symbol and pane.follows_selection:
+            self.select(row.symbol)
+
+    def select(self, symbol: str) -> None:
+        """Select a symbol everywhere."""
+        self.selected = symbol
+        self.tick()
+
+    def chosen_symbol(self) -> str:
+        """The symbol of the row under the cursor of the active pane."""
+        pane = self.main.panes[self.recent[0]]
+        row = pane.chosen() if isinstance(pane, StripTable) else None
+        return row.symbol if row is not None else ""
+
+    def position_of(self, symbol: str) -> PositionRow | None:
+        """The open position in ``symbol`` as of the newest frame."""
+        return next((row for row in self.picture.snapshot.positions if row.symbol == symbol), None)
+
+    def turn_timeframe(self, steps: int) -> None:
+        """A shorter or longer chart timeframe."""
+        now = TIMEFRAMES.index(self.timeframe) if self.timeframe in TIMEFRAMES else 2
+        self.timeframe = TIMEFRAMES[min(max(now + steps, 0), len(TIMEFRAMES) - 1)]
+        self.say(f"Chart: {self.timeframe} candles.")
+
+    def turn_theme(self) -> None:
+        """The next theme."""
+        self.theme = themes.following(self.theme)
+        self.say(f"Theme: {themes.palette(self.theme).title}.")
+
+    def turn_bandwidth(self) -> None:
+        """Draw seldom, or often again."""
+        self.low_bandwidth = not self.low_bandwidth
+        self._run_ticker()
+        ui = self.settings_shown.ui
+        rate = ui.low_bandwidth_fps if self.low_bandwidth else ui.fps
+        self.say(f"Drawing {rate:g} times a second{' (low bandwidth)' if self.low_bandwidth else ''}.")
+
+    def on_row_picked(self, message: RowPicked) -> None:
+        """A row was clicked."""
+        message.stop()
+        if message.symbol:
+            self.selected = message.symbol
+        self.show_pane(message.pane)
+
+    def on_row_opened(self, message: RowOpened) -> None:
+        """A row was clicked twice."""
+        message.stop()
+        self.run_action_by_id("detail")
+
+
+_SIMPLE: dict[str, Callable[[ConsoleApp], None]] = {
+    "down": lambda app: app.move(1),
+    "up": lambda app: app.move(-1),
+    "page_down": lambda app: app.move(10),
+    "page_up": lambda app: app.move(-10),
+    "first": lambda app: app.move(-1_000_000),
+    "last": lambda app: app.move(1_000_000),
+    "next_pane": lambda app: app.turn_pane(1),
+    "previous_pane": lambda app: app.turn_pane(-1),
+    "shorter": lambda app: app.turn_timeframe(-1),
+    "longer": lambda app: app.turn_timeframe(1),
+    "theme": ConsoleApp.turn_theme,
+    "low_bandwidth": ConsoleApp.turn_bandwidth,
+}
+
+
+async def run_console(
+    start: Start,
+    *,
+    low_bandwidth: bool = False,
+    settings: Settings | None = None,
+    mode: str = "demo",
+    progress: Sequence[str] = (),
+    on_app: Callable[[ConsoleApp], None] | None = None,
+    on_exit: Callable[[ExitReason], None] | None = None,
+) -> ExitReason:
+    """Run the console in the present event loop until it ends; the session's tasks live on in the loop afterwards.
+
+    ``start`` is awaited after the first paint; ``progress`` is a list that it fills with lines, shown as they come.
+    ``on_app`` gets the application before it runs (a signal handler calls its ``detach``); ``on_exit`` gets the reason.
+    """
+    app = ConsoleApp(start, settings=settings, low_bandwidth=low_bandwidth, mode=mode, progress=progress)
+    if on_app is not None:
+        on_app(app)
+    answer = await app.run_async()
+    await app.finish_start()
+    reason = answer or ExitReason("failed", "the console ended by an error", app.failure)
+    if answer is None and app.session is not None:
+        words = "the console ended by an error; trading on headless"
+        app.session.detach(words)
+        reason = replace(reason, kind="detached", words=words)
+    if on_exit is not None:
+        on_exit(reason)
+    return reason

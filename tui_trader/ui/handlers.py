@@ -1,0 +1,418 @@
+"""What each action does: asks what must be asked, then hands a command to the session."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tui_trader.core.events import (
+    ArmEntries,
+    CancelEntry,
+    ClosePosition,
+    FlattenAll,
+    KillSwitch,
+    MoveStop,
+    PauseEntries,
+    Rearm,
+    RemoveTarget,
+    SetTarget,
+    StartTrailing,
+    StopToBreakEven,
+)
+from tui_trader.core.types import Leg, Side
+from tui_trader.core.views import LadderRow, PositionRow
+from tui_trader.runtime.face import SessionFace
+from tui_trader.ui import format as f
+from tui_trader.ui.actions import ACTIONS, all_keys_text
+from tui_trader.ui.numbers import decimal_of
+from tui_trader.ui.screens.dialogs import Choice, ChoiceDialog, Field, Item, PickDialog, PromptDialog, ReadDialog
+from tui_trader.ui.screens.texts import detail_text, help_text
+from tui_trader.ui.screens.ticket import TicketScreen
+
+if TYPE_CHECKING:
+    from tui_trader.ui.app import ConsoleApp
+
+Handler = Callable[["ConsoleApp"], Awaitable[None]]
+_LEGS = {"TP1": Leg.TP1, "TP2": Leg.TP2, "TP3": Leg.TP3}
+
+
+def _held(app: ConsoleApp) -> tuple[SessionFace, PositionRow]:
+    """The session and the selected position; the registry's conditions hold that both exist."""
+    position = app.picture.position
+    if app.session is None or position is None:
+        raise LookupError("no session or no position")
+    return app.session, position
+
+
+def _face(app: ConsoleApp) -> SessionFace:
+    if app.session is None:
+        raise LookupError("no session")
+    return app.session
+
+
+# --- trading ---
+
+
+async def _ticket(app: ConsoleApp, side: Side) -> None:
+    session = _face(app)
+    symbol = app.selected
+    decimals = app.picture.decimals(symbol)
+    snapshot = app.picture.snapshot
+    rows = (*snapshot.universe.members, *snapshot.universe.refused)
+    last = next((row.last for row in rows if row.symbol == symbol), 0.0)
+    if snapshot.chart.symbol == symbol and snapshot.chart.last:
+        last = snapshot.chart.last
+    command = await app.push_screen_wait(TicketScreen(session, symbol, side, last, decimals))
+    if command is not None:
+        session.send(command)
+        app.say(f"{command.side.capitalize()} {symbol} sent to the gate.")
+
+
+async def buy(app: ConsoleApp) -> None:
+    """The ticket for a long."""
+    await _ticket(app, Side.LONG)
+
+
+async def sell(app: ConsoleApp) -> None:
+    """The ticket for a short."""
+    await _ticket(app, Side.SHORT)
+
+
+async def close(app: ConsoleApp) -> None:
+    """Close a quarter, a half or all."""
+    session, row = _held(app)
+    text = f"{row.side} {f.number(row.qty, row.qty_decimals)} at {f.price(row.mark, row.price_decimals)}, "
+    text += f"now {f.signed_money(row.pnl)} USDT ({f.r_multiple(row.r)}). A market order, reduce-only."
+    choices = (
+        Choice("1", "close a quarter", "0.25"),
+        Choice("2", "close half", "0.5"),
+        Choice("a", "close all", "1", dangerous=True),
+    )
+    answer = await app.push_screen_wait(ChoiceDialog(f"Close {row.symbol}", text, choices, mode=session.mode))
+    if answer:
+        session.send(ClosePosition(ts=session.now_ms(), symbol=row.symbol, fraction=Decimal(answer)))
+        app.say(f"Closing {f.share(float(answer), 0)} of {row.symbol}.")
+
+
+async def break_even(app: ConsoleApp) -> None:
+    """Stop to break-even."""
+    session, row = _held(app)
+    session.send(StopToBreakEven(ts=session.now_ms(), symbol=row.symbol))
+    app.say(f"Stop of {row.symbol}: to break-even.")
+
+
+async def trail(app: ConsoleApp) -> None:
+    """Start trailing."""
+    session, row = _held(app)
+    session.send(StartTrailing(ts=session.now_ms(), symbol=row.symbol))
+    app.say(f"Stop of {row.symbol}: trailing from here.")
+
+
+def stop_problem(text: str, side: Side, mark: float, decimals: int) -> str:
+    """What is wrong with ``text`` as a stop price of a ``side`` position at ``mark``; "" when nothing."""
+    value = decimal_of(text)
+    if isinstance(value, str):
+        return value
+    if -int(value.normalize().as_tuple().exponent) > decimals:
+        return f"this instrument has {decimals} decimals."
+    if side is Side.LONG and float(value) >= mark:
+        return f"a long's stop must be under the mark price {f.price(mark, decimals)}, or it would trigger at once."
+    if side is Side.SHORT and float(value) <= mark:
+        return f"a short's stop must be over the mark price {f.price(mark, decimals)}, or it would trigger at once."
+    return ""
+
+
+async def move_stop(app: ConsoleApp) -> None:
+    """Type a new stop price."""
+    session, row = _held(app)
+
+    def judge(values: Mapping[str, str]) -> str:
+        now = app.position_of(row.symbol)
+        if now is None:
+            return "the position has been closed meanwhile."
+        return stop_problem(values["price"], now.side, now.mark, now.price_decimals)
+
+    text = f"{row.side} from {f.price(row.entry, row.price_decimals)}, mark {f.price(row.mark, row.price_decimals)}, "
+    text += f"stop now {f.price(row.stop, row.price_decimals)}."
+    start = f"{row.stop:.{row.price_decimals}f}" if row.stop else ""
+    dialog = PromptDialog(
+        f"Move stop of {row.symbol}", text, (Field("price", "new stop price", start),), judge, mode=session.mode
+    )
+    values = await app.push_screen_wait(dialog)
+    if values:
+        session.send(MoveStop(ts=session.now_ms(), symbol=row.symbol, price=Decimal(values["price"])))
+        app.say(f"Stop of {row.symbol}: to {values['price']}.")
+
+
+def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
+    """What is wrong with a typed target; "" when nothing."""
+    if values["leg"].upper() not in _LEGS:
+        return "the leg is TP1, TP2 or TP3."
+    price = decimal_of(values["price"])
+    if isinstance(price, str):
+        return f"price: {price}"
+    if side is Side.LONG and float(price) <= mark:
+        return f"a long's target must be over the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
+    if side is Side.SHORT and float(price) >= mark:
+        return f"a short's target must be under the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
+    share = decimal_of(values["share"])
+    if isinstance(share, str):
+        return f"share: {share}"
+    return "" if share <= 100 else "share: at most 100 % of the initial quantity."
+
+
+def live_targets(rows: tuple[LadderRow, ...]) -> list[LadderRow]:
+    """Targets of a ladder that are still ahead."""
+    return [row for row in rows if row.leg.upper() in _LEGS and row.state not in {"filled", "off"}]
+
+
+async def add_target(app: ConsoleApp) -> None:
+    """Add a target or move one."""
+    session, row = _held(app)
+    ladder = app.picture.snapshot.ladder
+    used = {rung.leg.upper() for rung in ladder.rows} if ladder.symbol == row.symbol else set()
+    free = next((leg for leg in _LEGS if leg not in used), "TP1")
+
+    def judge(values: Mapping[str, str]) -> str:
+        now = app.position_of(row.symbol)
+        return target_problem(values, now.side, now.mark) if now else "the position has been closed meanwhile."
+
+    fields = (
+        Field("leg", "leg (TP1, TP2 or TP3)", free),
+        Field("price", "price", "", f"{row.mark:.{row.price_decimals}f}"),
+        Field("share", "share of the initial quantity, %", "20"),
+    )
+    text = "A leg that exists is moved; what the targets leave belongs to the runner."
+    answer = await app.push_screen_wait(PromptDialog(f"Target of {row.symbol}", text, fields, judge, mode=session.mode))
+    if answer:
+        leg = answer["leg"].upper()
+        fraction = Decimal(answer["share"]) / 100
+        session.send(
+            SetTarget(
+                ts=session.now_ms(),
+                symbol=row.symbol,
+                leg=_LEGS[leg],
+                price=Decimal(answer["price"]),
+                fraction=fraction,
+            )
+        )
+        app.say(f"{leg} of {row.symbol}: {answer['share']} % at {answer['price']}.")
+
+
+async def remove_target(app: ConsoleApp) -> None:
+    """Choose a target to remove."""
+    session, row = _held(app)
+    ladder = app.picture.snapshot.ladder
+    targets = live_targets(ladder.rows) if ladder.symbol == row.symbol else []
+    if not targets:
+        app.say(f"{row.symbol} has no target that could be removed.", "warn")
+        return
+    choices = [
+        Choice(rung.leg[-1], f"{rung.leg} at {f.price(rung.price, ladder.price_decimals)}", rung.leg.upper())
+        for rung in targets
+    ]
+    answer = await app.push_screen_wait(
+        ChoiceDialog(f"Remove a target of {row.symbol}", "", choices, mode=session.mode)
+    )
+    if answer:
+        session.send(RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[answer]))
+        app.say(f"{answer} of {row.symbol}: removed.")
+
+
+async def cancel_entry(app: ConsoleApp) -> None:
+    """Cancel the working entry."""
+    session = _face(app)
+    session.send(CancelEntry(ts=session.now_ms(), symbol=app.selected))
+    app.say(f"Cancelling the entry of {app.selected}.")
+
+
+# --- control ---
+
+
+async def pause(app: ConsoleApp) -> None:
+    """Pause or resume one strategy, the symbol or all."""
+    session = _face(app)
+    snapshot = app.picture.snapshot
+    paused_all = snapshot.header.entries_paused
+    choices = [Choice("a", "resume all entries" if paused_all else "pause all entries", "all")]
+    members = {row.symbol: row.paused for row in snapshot.universe.members}
+    if app.selected:
+        verb = "resume" if members.get(app.selected, False) else "pause"
+        choices.append(Choice("s", f"{verb} {app.selected}", "symbol"))
+    for number, strategy in enumerate(snapshot.strategies[:9], 1):
+        verb = "pause" if strategy.running else "resume"
+        choices.append(Choice(str(number), f"{verb} strategy {strategy.name}", f"strategy {strategy.name}"))
+    text = "Pausing stops new entries only; open positions stay managed and protected."
+    answer = await app.push_screen_wait(ChoiceDialog("Pause or resume", text, choices, mode=session.mode))
+    if not answer:
+        return
+    now = session.now_ms()
+    kind, _, name = answer.partition(" ")
+    if kind == "all":
+        command = PauseEntries(ts=now, paused=not paused_all)
+    elif kind == "symbol":
+        command = PauseEntries(ts=now, paused=not members.get(app.selected, False), symbol=app.selected)
+    else:
+        running = any(strategy.running for strategy in snapshot.strategies if strategy.name == name)
+        command = PauseEntries(ts=now, paused=running, strategy=name)
+    session.send(command)
+    what = command.strategy or command.symbol or "all entries"
+    app.say(f"{'Paused' if command.paused else 'Resumed'}: {what}.")
+
+
+async def flatten(app: ConsoleApp) -> None:
+    """Close everything, after a second key."""
+    session = _face(app)
+    count = len(app.picture.snapshot.positions)
+    text = f"Cancels entries and targets, then closes {count} position{'s' * (count != 1)} at market. Trading goes on."
+    choices = (Choice("F", "flatten all now", "yes", dangerous=True),)
+    dialog = ChoiceDialog("Flatten all", text, choices, mode=session.mode, dangerous=True)
+    if await app.push_screen_wait(dialog):
+        session.send(FlattenAll(ts=session.now_ms()))
+        app.say("Flattening all positions.", "warn")
+
+
+async def kill(app: ConsoleApp) -> None:
+    """Latch the kill switch, after a second key."""
+    session = _face(app)
+    text = "Cancels all own orders, closes every position at market and refuses entries until you re-arm, "
+    text += "also after a restart."
+    choices = (Choice("K", "KILL: flatten and lock now", "yes", dangerous=True),)
+    dialog = ChoiceDialog("Kill switch", text, choices, mode=session.mode, dangerous=True)
+    if await app.push_screen_wait(dialog):
+        session.send(KillSwitch(ts=session.now_ms(), reason="key in the console"))
+        app.say("Kill switch set.", "alarm")
+
+
+async def rearm(app: ConsoleApp) -> None:
+    """Clear the kill switch, after a second key."""
+    session = _face(app)
+    reason = app.picture.snapshot.header.kill_reason
+    text = f"The kill switch was set: {reason}. Entries are allowed again, within the limits."
+    choices = (Choice("R", "re-arm now", "yes", dangerous=True),)
+    dialog = ChoiceDialog("Re-arm", text, choices, mode=session.mode, dangerous=True)
+    if await app.push_screen_wait(dialog):
+        session.send(Rearm(ts=session.now_ms()))
+        app.say("Re-armed.")
+
+
+async def arm(app: ConsoleApp) -> None:
+    """Allow entries by typing the venue's name."""
+    session = _face(app)
+
+    def judge(values: Mapping[str, str]) -> str:
+        return "" if values["venue"] == session.venue else f"type the venue's name, {session.venue}, exactly."
+
+    text = f"This process may open positions on {session.venue} in {session.mode.upper()} mode until it ends."
+    fields = (Field("venue", f"type {session.venue}"),)
+    if await app.push_screen_wait(PromptDialog("Arm entries", text, fields, judge, mode=session.mode, dangerous=True)):
+        session.send(ArmEntries(ts=session.now_ms(), venue=session.venue))
+        app.say(f"Entries armed on {session.venue}.", "warn")
+
+
+async def reload(app: ConsoleApp) -> None:
+    """Read the settings again."""
+    app.say(f.clean(_face(app).reload_settings()))
+
+
+# --- looking ---
+
+
+async def find(app: ConsoleApp) -> None:
+    """Pick a symbol by name."""
+    snapshot = app.picture.snapshot
+    rows = (*snapshot.universe.members, *snapshot.universe.refused)
+    items = [
+        Item(row.symbol, " · ".join(row.reasons) or f"{row.tier}  {f.price(row.last, row.price_decimals)}", row.symbol)
+        for row in rows
+    ]
+    known = {row.symbol for row in rows}
+    items += [Item(row.symbol, "position", row.symbol) for row in snapshot.positions if row.symbol not in known]
+    if not items:
+        app.say("No symbols are known yet.", "warn")
+        return
+    symbol = await app.push_screen_wait(
+        PickDialog("Find symbol", items, mode=snapshot.header.mode, hint="part of a symbol's name")
+    )
+    if symbol:
+        app.select(symbol)
+
+
+async def command(app: ConsoleApp) -> None:
+    """Run any action by name."""
+    items = [
+        Item(action.id, f"{all_keys_text(app.keys.get(action.id, action.key))}  {action.label}", action.id)
+        for action in ACTIONS
+        if action.id != "command"
+    ]
+    mode = app.picture.snapshot.header.mode
+    name = await app.push_screen_wait(PickDialog("Command", items, mode=mode, hint="an action's name"))
+    if name:
+        app.run_action_by_id(name)
+
+
+async def detail(app: ConsoleApp) -> None:
+    """Everything known about the chosen row's symbol."""
+    symbol = app.chosen_symbol() or app.selected
+    if not symbol:
+        app.say("No row is chosen: j and k move the cursor.", "warn")
+        return
+    body = detail_text(app.picture, symbol)
+    app.push_screen(ReadDialog(f"{symbol}: why", body, mode=app.picture.snapshot.header.mode))
+
+
+async def help_page(app: ConsoleApp) -> None:
+    """Every key in force."""
+    body = help_text(app.picture.palette, app.keys)
+    app.push_screen(ReadDialog("Keys", body, mode=app.picture.snapshot.header.mode))
+
+
+async def palette(app: ConsoleApp) -> None:
+    """Textual's command palette with the console's actions and symbols."""
+    app.action_command_palette()
+
+
+async def leave(app: ConsoleApp) -> None:
+    """Quit, detach or stay."""
+    session = app.session
+    if session is None:
+        app.leave("quit", "left before the session had started")
+        return
+    positions = len(app.picture.snapshot.positions)
+    text = f"{positions} open position{'s' * (positions != 1)}. " if positions else "No open positions. "
+    text += "Stops and targets rest at the venue in either case."
+    choices = (
+        Choice("q", "quit: no new entries, positions left protected", "quit"),
+        Choice("d", "detach: the session trades on without a screen", "detach"),
+    )
+    answer = await app.push_screen_wait(ChoiceDialog("Leave the console", text, choices, mode=session.mode))
+    if answer == "quit":
+        await app.stop_session()
+    elif answer == "detach":
+        app.detach("detached by the person")
+
+
+HANDLERS: dict[str, Handler] = {
+    "buy": buy,
+    "sell": sell,
+    "close": close,
+    "break_even": break_even,
+    "move_stop": move_stop,
+    "trail": trail,
+    "add_target": add_target,
+    "remove_target": remove_target,
+    "cancel_entry": cancel_entry,
+    "pause": pause,
+    "flatten": flatten,
+    "kill": kill,
+    "rearm": rearm,
+    "arm": arm,
+    "reload": reload,
+    "find": find,
+    "command": command,
+    "detail": detail,
+    "help": help_page,
+    "palette": palette,
+    "quit": leave,
+}

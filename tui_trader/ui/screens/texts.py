@@ -1,0 +1,169 @@
+"""The longer texts: the help page, and the detail ("why") of the chosen row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.text import Text
+
+from tui_trader.core.views import LadderView, PositionRow, SignalRow, UniverseRow
+from tui_trader.ui import format as f
+from tui_trader.ui.actions import ACTIONS, all_keys_text
+from tui_trader.ui.state import Frame
+from tui_trader.ui.theme import Palette, tone
+
+
+class Sheet:
+    """A text built line by line in a palette's colours."""
+
+    def __init__(self, colours: Palette) -> None:
+        self.text = Text()
+        self._style = colours.style
+
+    def head(self, words: str) -> None:
+        """A heading, with a line free above it."""
+        if self.text:
+            self.text.append("\n")
+        self.text.append(f"{f.clean(words)}\n", self._style("title_active@raised"))
+
+    def line(self, words: str, role: str = "text") -> None:
+        """A line."""
+        self.text.append(f"{f.clean(words)}\n", self._style(f"{role}@raised"))
+
+    def pair(self, name: str, value: str, role: str = "text", width: int = 18) -> None:
+        """A name and its value."""
+        self.text.append(f"  {f.fit(f.clean(name), width)} ", self._style("dim@raised"))
+        self.text.append(f"{f.clean(value)}\n", self._style(f"{role}@raised"))
+
+
+def help_text(colours: Palette, keys: Mapping[str, str]) -> Text:
+    """Every key in force, by group."""
+    sheet = Sheet(colours)
+    sheet.line("Lower case acts on the selection. Upper case is dangerous and asks first.", "dim")
+    group = ""
+    for action in ACTIONS:
+        if action.group != group:
+            group = action.group
+            sheet.head(group)
+        key = all_keys_text(keys.get(action.id, action.key))
+        warn = "  ▲ asks first" if action.dangerous else ""
+        sheet.text.append(f"  {f.fit(key, 9)}", colours.style("key@raised"))
+        sheet.text.append(f" {f.fit(action.label, 20)}", colours.style("text@raised"))
+        sheet.text.append(f" {action.help}{warn}\n", colours.style("dim@raised"))
+    sheet.head("Signs")
+    sheet.line("  ✓ proven at the venue, or met      ✗ missing, refused, down      ▲ long   ▼ short", "dim")
+    sheet.line("  ● position, working   ‖ paused   ▶ selected   ◀ your order in the book   ≥ at least", "dim")
+    sheet.line("  R: profit or loss in multiples of the distance from entry to the first stop", "dim")
+    sheet.line('Keys are changed in [ui.keymap] of config.toml: action = "key".', "dim")
+    return sheet.text
+
+
+def detail_text(frame: Frame, symbol: str) -> Text:
+    """Everything the snapshot knows of ``symbol``: position, ladder and reasons, orders, signals, liquidity, trades."""
+    sheet = Sheet(frame.palette)
+    snapshot = frame.snapshot
+    for position in snapshot.positions:
+        if position.symbol == symbol:
+            _position(sheet, position, snapshot.ts)
+    if snapshot.ladder.symbol == symbol and snapshot.ladder.rows:
+        _ladder(sheet, snapshot.ladder)
+    _orders(sheet, frame, symbol)
+    signals = [row for row in snapshot.signals if row.symbol == symbol]
+    if signals:
+        sheet.head("Signals and refusals")
+        for signal in signals[:12]:
+            _signal(sheet, signal)
+    for row in (*snapshot.universe.members, *snapshot.universe.refused):
+        if row.symbol == symbol:
+            _liquidity(sheet, row, snapshot.ts)
+    _trades(sheet, frame, symbol)
+    if not sheet.text:
+        sheet.line(f"Nothing is known of {symbol} yet.", "dim")
+    return sheet.text
+
+
+def _position(sheet: Sheet, row: PositionRow, now: int) -> None:
+    decimals = row.price_decimals
+    sheet.head(f"Position {row.symbol} {row.side}")
+    sheet.pair("quantity", f"{f.number(row.qty, row.qty_decimals)}, margin {f.money(row.margin)} USDT")
+    sheet.pair("entry → mark", f"{f.price(row.entry, decimals)} → {f.price(row.mark, decimals)}")
+    result = f"{f.signed_money(row.pnl)} USDT  {f.r_multiple(row.r)}  {f.percent(row.pnl_pct)}"
+    sheet.pair("profit or loss", result, tone(row.pnl))
+    if row.stop_proven:
+        proof = f"✓ {f.price(row.stop, decimals)}, seen at the venue {f.age(row.proven_age_s)} ago"
+    else:
+        proof = f"✗ not proven for {f.age(row.naked_s)}: the executor is placing one or flattening"
+    sheet.pair("stop", proof, "ok" if row.stop_proven else "loss")
+    sheet.pair("longest naked", f.age(row.longest_naked_s))
+    sheet.pair("liquidation", f.price(row.liquidation, decimals))
+    sheet.pair("stage", row.stage)
+    sheet.pair("opened by", f"{row.strategy or 'hand'}, {f.span(now - row.opened_ms)} ago")
+    sheet.pair("fees, funding", f"{f.number(row.fees, 4)}, {f.signed(row.funding_paid, 4)} USDT")
+
+
+def _ladder(sheet: Sheet, ladder: LadderView) -> None:
+    sheet.head("Ladder, and why these prices")
+    for rung in ladder.rows:
+        words = (
+            f"{f.fit(f.price(rung.price, ladder.price_decimals), 12, '>')}  {f.fit(f.r_multiple(rung.r), 8, '>')}  "
+            f"{f.fit(f.share(rung.fraction, 0), 5, '>')}  {f.number(rung.qty, ladder.qty_decimals)}  "
+            f"{rung.state}  {rung.note}"
+        )
+        sheet.pair(rung.leg, words, width=6)
+    for reason in ladder.why:
+        sheet.line(f"  · {reason}", "dim")
+    if ladder.oco:
+        sheet.line(f"  · OCO: {ladder.oco}", "dim")
+
+
+def _orders(sheet: Sheet, frame: Frame, symbol: str) -> None:
+    orders = [row for row in frame.snapshot.orders if row.symbol == symbol]
+    if not orders:
+        return
+    sheet.head("Orders")
+    for row in orders[:20]:
+        level = row.trigger or row.price
+        at = f.price(level, row.price_decimals) if level else "market"
+        done = f", filled {f.number(row.filled, row.qty_decimals)}" if row.filled else ""
+        owner = "external " if row.external else ""
+        quantity = f.number(row.qty, row.qty_decimals)
+        words = f"{owner}{row.side.lower()} {quantity} @ {at}  {row.status.replace('_', ' ')}{done}"
+        sheet.pair(f"{f.clock(row.ts)} {row.leg}", words, width=16)
+        sheet.pair("", f"{row.client_id}  {row.reason}", "dim", width=16)
+
+
+def _signal(sheet: Sheet, row: SignalRow) -> None:
+    role = {"opened": "profit", "refused": "warn"}.get(row.action, "text")
+    conviction = f" conviction {f.number(row.conviction, 2)}" if row.conviction else ""
+    sheet.line(f"  {f.clock(row.ts)} {row.side} {row.strategy or 'by hand'}{conviction}: {row.action}", role)
+    for reason in row.reasons:
+        sheet.line(f"      {reason}", "dim")
+    for each in row.conditions:
+        sheet.line(f"      {'✓' if each.met else '✗'} {each.text or each.name}", "dim" if each.met else "text")
+
+
+def _liquidity(sheet: Sheet, row: UniverseRow, now: int) -> None:
+    sheet.head(f"Liquidity {row.symbol}")
+    sheet.pair("tier, score", f"{row.tier}, {f.number(row.score, 2)}")
+    sheet.pair("last, 24 h", f"{f.price(row.last, row.price_decimals)}, {f.percent(row.change_pct)}")
+    sheet.pair("volume 24 h", f"{f.compact(row.quote_volume)} USDT")
+    sheet.pair("spread", f"{f.number(row.spread_bps, 2)} bps")
+    bound = "at least " if row.depth_is_lower_bound else ""
+    sheet.pair("depth ±0.5 %", f"{bound}{f.compact(row.depth)} USDT")
+    left = f.countdown(row.next_funding_ms - now) if row.next_funding_ms else f.NOTHING
+    sheet.pair("funding", f"{f.funding(row.funding_rate)}, next in {left}")
+    for reason in row.reasons:
+        sheet.line(f"  ✗ {reason}", "warn")
+
+
+def _trades(sheet: Sheet, frame: Frame, symbol: str) -> None:
+    trades = [row for row in frame.snapshot.trades if row.symbol == symbol]
+    if not trades:
+        return
+    sheet.head("Closed trades")
+    for row in trades[:10]:
+        words = (
+            f"{row.side} {f.number(row.qty, row.qty_decimals)}  {f.price(row.entry, row.price_decimals)} → "
+            f"{f.price(row.exit, row.price_decimals)}  {f.signed_money(row.pnl)}  {f.r_multiple(row.r)}  {row.reason}"
+        )
+        sheet.pair(f.clock(row.closed_ms), words, tone(row.pnl), width=10)

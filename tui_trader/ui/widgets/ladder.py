@@ -1,0 +1,102 @@
+"""The TP/SL ladder of the selected position: distance, progress, state, and why each price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tui_trader.core.views import LadderRow, LadderView
+from tui_trader.ui import format as f
+from tui_trader.ui.state import Frame
+from tui_trader.ui.theme import tone
+from tui_trader.ui.widgets.base import Line, Pane, sentence
+
+_STATES = {
+    "planned": ("○ planned", "dim"),
+    "sent": ("◌ sent", "warn"),
+    "resting": ("● resting", "ok"),
+    "proven": ("✓ proven", "ok"),
+    "filled": ("■ filled", "accent"),
+    "moved": ("» moved", "accent"),
+    "trigger": ("◇ trigger", "dim"),
+    "off": ("· off", "faint"),
+}
+
+
+class LadderPane(Pane):
+    """Rungs from the highest price down, the present price between them."""
+
+    def heading(self, frame: Frame) -> str:
+        """Symbol, side, size and the kind of OCO in force."""
+        ladder = frame.snapshot.ladder
+        if ladder.side is None:
+            return "Ladder"
+        words = f"Ladder {f.clean(ladder.symbol)} {ladder.side} {f.number(ladder.qty, ladder.qty_decimals)}"
+        return words + (" · trailing" if ladder.trailing else "")
+
+    def draw(self, frame: Frame, width: int, height: int) -> Sequence[Line]:
+        """The rungs, then the reasons as far as there is room."""
+        ladder = frame.snapshot.ladder
+        if ladder.side is None or not ladder.rows:
+            words = f.clean(ladder.empty_reason) or f"No position in {frame.selected}: b buys, s sells."
+            return sentence(words, width, height)
+        lines: list[Line] = []
+        now: Line = (
+            (" ● now ", "bright"),
+            (f.fit(f.price(ladder.now, ladder.price_decimals), _price_width(ladder), ">"), "bright"),
+            (f"  {f.r_multiple(ladder.now_r)}", tone(ladder.now_r)),
+        )
+        placed = False
+        for row in ladder.rows:
+            if not placed and row.price <= ladder.now:
+                lines.append(now)
+                placed = True
+            lines.extend(_rung(row, ladder, width))
+        if not placed:
+            lines.append(now)
+        if len(lines) > height:
+            lines = [line for line in lines if line and not line[0][0].startswith("       ")]
+        return [*lines, *_why(ladder, width, height - len(lines))]
+
+
+def _price_width(ladder: LadderView) -> int:
+    prices = [row.price for row in ladder.rows] + [ladder.now]
+    return max(len(f.price(price, ladder.price_decimals)) for price in prices)
+
+
+def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
+    state, role = _STATES.get(row.state, (f.clean(row.state), "dim"))
+    leg = f.clean(row.leg)
+    upper = leg.upper()
+    leg_role = "loss" if upper.startswith("SL") else ("profit" if upper.startswith("TP") else "warn")
+    off = row.state in {"filled", "off"}
+    price = f.fit(f.price(row.price, ladder.price_decimals), _price_width(ladder), ">")
+    head: Line = (
+        (f" {f.fit(leg, 5)} ", "dim" if off else leg_role),
+        (price, "dim" if off else "text"),
+        (f" {f.fit(f.r_multiple(row.r), 7, '>')}", "dim"),
+    )
+    tail = f"{f.share(row.fraction, 0)} " if row.fraction > 0 else ""
+    room = width - sum(len(text) for text, _ in head) - 1
+    head = (*head, (f.fit(f"{tail}{state} ", room, ">") if room >= len(state) else "", role))
+    if off or width < 30 or not row.qty:
+        return [head]
+    quantity = f.number(row.qty, ladder.qty_decimals)
+    note = f"{f.percent(row.distance_pct)} away" if not row.note else f.clean(row.note)
+    meter = max(min(width - 34, 12), 4)
+    below: Line = (
+        ("       ", "text"),
+        (f.fit(quantity, _price_width(ladder), ">"), "dim"),
+        ("  ", "text"),
+        (f.bar(row.progress, meter), leg_role),
+        (f" {note}", "dim"),
+    )
+    return [head, below]
+
+
+def _why(ladder: LadderView, width: int, room: int) -> list[Line]:
+    reasons = list(ladder.why) + ([f"OCO {ladder.oco}"] if ladder.oco else [])
+    lines: list[Line] = []
+    for part in f.wrap(" · ".join(f.clean(reason) for reason in reasons), max(width - 6, 8)):
+        lines.append((("why: " if not lines else "     ", "head"), (part, "dim")))
+    spaced: list[Line] = [(), *lines] if room > len(lines) else lines
+    return spaced[: max(room, 0)]

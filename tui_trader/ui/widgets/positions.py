@@ -1,0 +1,83 @@
+"""Open positions with live P&L, and whether each is protected."""
+
+from __future__ import annotations
+
+from tui_trader.core.views import PositionRow
+from tui_trader.ui import format as f
+from tui_trader.ui.state import Frame
+from tui_trader.ui.theme import tone
+from tui_trader.ui.widgets.table import Column, Row, StripTable
+
+
+class PositionsPane(StripTable):
+    """Table of positions; its cursor is the selected symbol."""
+
+    follows_selection = True
+    columns = (
+        Column("symbol", 9, "<", grow=1),
+        Column("side", 5, "<"),
+        Column("qty", 9, ".", drop=4),
+        Column("entry", 10, ".", drop=3),
+        Column("mark", 10, ".", drop=2),
+        Column("P&L", 9, ">"),
+        Column("R", 6, ">"),
+        Column("%", 6, ">", drop=5),
+        Column("stop", 11, ">"),
+        Column("liq", 10, ">", drop=8),
+        Column("stage", 12, "<", drop=10),
+        Column("strategy", 15, "<", drop=12),
+        Column("open", 5, ">", drop=11),
+        Column("funding", 8, ">", drop=13),
+        Column("naked max", 9, ">", drop=14),
+    )
+
+    def heading(self, frame: Frame) -> str:
+        """How many of how many."""
+        header = frame.snapshot.header
+        return (
+            f"Positions {len(frame.snapshot.positions)} of {header.max_positions}"
+            if header.max_positions
+            else "Positions"
+        )
+
+    def empty(self, frame: Frame) -> str:
+        """Words for being flat."""
+        if frame.starting:
+            return "Waiting for the account."
+        return "Flat. Strategies open positions when a setup passes the gate; b buys and s sells the selected symbol."
+
+    def rows(self, frame: Frame, width: int) -> list[Row]:
+        """One row a position."""
+        return [_row(row, frame.snapshot.ts) for row in frame.snapshot.positions]
+
+
+def _stop(row: PositionRow) -> tuple[str, str]:
+    if not row.stop_proven:
+        return f"✗ {f.age(row.naked_s)}", "alarm"
+    return f"✓{f.price(row.stop, row.price_decimals)}", "ok"
+
+
+def _row(row: PositionRow, now: int) -> Row:
+    colour = tone(row.pnl)
+    decimals = row.price_decimals
+    return Row(
+        key=row.symbol,
+        symbol=row.symbol,
+        cells=(
+            (f.clean(row.symbol), "text"),
+            (f"{'▲' if row.side == 'long' else '▼'}{str(row.side)[:4]}", "profit" if row.side == "long" else "loss"),
+            (f.number(row.qty, row.qty_decimals), "text"),
+            (f.price(row.entry, decimals), "dim"),
+            (f.price(row.mark, decimals), "text"),
+            (f.signed_money(row.pnl), colour),
+            (f.signed(row.r, 2), colour),
+            (f.signed(row.pnl_pct, 2), colour),
+            _stop(row),
+            (f.price(row.liquidation, decimals), "dim"),
+            (f.clean(row.stage), "dim"),
+            (f.clean(row.strategy) or "by hand", "dim"),
+            (f.span(now - row.opened_ms), "dim"),
+            (f.signed_money(row.funding_paid), "dim"),
+            (f.age(row.longest_naked_s), "dim"),
+        ),
+    )

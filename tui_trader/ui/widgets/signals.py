@@ -1,0 +1,91 @@
+"""Signals and refusals, each with its conditions and reasons."""
+
+from __future__ import annotations
+
+from tui_trader.core.views import SignalRow
+from tui_trader.ui import format as f
+from tui_trader.ui.state import Frame
+from tui_trader.ui.widgets.base import Line
+from tui_trader.ui.widgets.table import Column, Row, StripTable
+
+_ACTIONS = {
+    "opened": ("→ opened", "profit"),
+    "refused": ("✗ refused", "warn"),
+    "hold": ("· hold", "dim"),
+    "manual": ("→ by hand", "mine"),
+    "override": ("→ override", "warn"),
+    "closed": ("■ closed", "accent"),
+}
+
+
+class SignalsPane(StripTable):
+    """The newest first; the lines under a row are its conditions (met ✓, missed ✗) or the reasons of its refusal."""
+
+    columns = (
+        Column("time", 8),
+        Column("symbol", 9, "<", grow=1),
+        Column("side", 5, "<"),
+        Column("strategy", 15, "<", drop=2, grow=1),
+        Column("conv", 4, ">", drop=1),
+        Column("action", 10, "<"),
+    )
+
+    def heading(self, frame: Frame) -> str:
+        """The pane's name."""
+        return "Signals and refusals"
+
+    def empty(self, frame: Frame) -> str:
+        """Words for silence."""
+        if frame.starting:
+            return "Waiting for candles."
+        return "No signals yet. Strategies judge closed candles; each setup appears here with its conditions."
+
+    def rows(self, frame: Frame, width: int) -> list[Row]:
+        """One row a signal, with its explanation under it."""
+        return [_row(row, width) for row in frame.snapshot.signals]
+
+
+def _row(row: SignalRow, width: int) -> Row:
+    action, role = _ACTIONS.get(row.action, (f.clean(row.action), "dim"))
+    side_role = {"long": "profit", "short": "loss"}.get(row.side, "dim")
+    arrow = {"long": "▲", "short": "▼"}.get(row.side, " ")
+    return Row(
+        key=f"{row.ts} {row.symbol} {row.strategy} {row.action}",
+        symbol=row.symbol,
+        cells=(
+            (f.clock(row.ts), "dim"),
+            (f.clean(row.symbol), "text"),
+            (f"{arrow}{f.clean(row.side)[:4]}", side_role),
+            (f.clean(row.strategy) or "by hand", "dim"),
+            (f.number(row.conviction, 2) if row.conviction else "", "text"),
+            (action, role),
+        ),
+        below=explanation(row, width),
+    )
+
+
+def explanation(row: SignalRow, width: int, most: int = 3) -> tuple[Line, ...]:
+    """Reasons, then conditions, wrapped into at most ``most`` lines that end with "…" when there is more."""
+    pieces = [(f.clean(reason), "warn" if row.action == "refused" else "dim") for reason in row.reasons]
+    pieces += [
+        (f"{f.clean(each.text) or f.clean(each.name)} {'✓' if each.met else '✗'}", "dim" if each.met else "text")
+        for each in row.conditions
+    ]
+    room = max(width - 5, 10)
+    lines: list[list[tuple[str, str]]] = [[]]
+    used = 0
+    for text, role in pieces:
+        for number, part in enumerate(f.wrap(text, room)):
+            size = f.width_of(part)
+            if number or (used and used + 2 + size > room):
+                lines.append([])
+                used = 0
+            if used:
+                lines[-1].append(("  ", "text"))
+                used += 2
+            lines[-1].append((part, role))
+            used += size
+    shown: list[Line] = [(("   ", "text"), *line) for line in lines if line]
+    if len(shown) > most:
+        shown = [*shown[: most - 1], (*shown[most - 1], (" …", "dim"))]
+    return tuple(shown)
