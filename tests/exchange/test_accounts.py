@@ -1,11 +1,9 @@
 """Exact money: every change of the wallet is a ledger row."""
 
-from decimal import Decimal as D
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.exchange.exchange_kit import Desk
+from tests.exchange.exchange_kit import D, Desk
 from tui_trader.exchange.accounts import Position
 from tui_trader.exchange.scripted import scripted_spec
 

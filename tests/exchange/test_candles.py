@@ -1,5 +1,7 @@
 """Candles of every interval, from history and live trades, closed exactly once."""
 
+import itertools
+
 from tui_trader.exchange.candles import DAY_MS, MINUTE_MS, Candle, CandleSeries, bucket
 
 START = 1_767_225_600_000  # 2026-01-01 00:00 UTC, a Thursday
@@ -33,7 +35,7 @@ def test_intervals_aggregate_closed_and_running_minutes() -> None:
     assert rows[-1].open_ms == START
     assert (rows[-1].high, rows[-1].close, rows[-1].volume) == (1100, 1100, 24)
     assert (rows[-2].open_ms, rows[-2].volume) == (START - 5 * MINUTE_MS, 50)
-    assert all(later.open_ms - row.open_ms == 5 * MINUTE_MS for row, later in zip(rows, rows[1:], strict=False))
+    assert all(later.open_ms - row.open_ms == 5 * MINUTE_MS for row, later in itertools.pairwise(rows))
 
 
 def test_silent_minutes_repeat_the_close() -> None:

@@ -1,11 +1,10 @@
 """The second book: what it refuses, when it triggers, and what a trigger becomes."""
 
-from decimal import Decimal as D
 from typing import Any
 
 import pytest
 
-from tests.exchange.exchange_kit import Desk
+from tests.exchange.exchange_kit import D, Desk
 from tui_trader.exchange.reject import VenueError
 
 

@@ -1,8 +1,6 @@
 """Same seed, same market, at any speed; and the venue's own bookkeeping over a long run."""
 
-from decimal import Decimal as D
-
-from tests.exchange.exchange_kit import START_MS, Desk
+from tests.exchange.exchange_kit import START_MS, D, Desk
 from tui_trader.exchange.engine import ExchangeEngine
 from tui_trader.exchange.market_maker import build_markets
 from tui_trader.exchange.orders import OrderRequest

@@ -209,8 +209,12 @@ def test_control_messages() -> None:
         '{"method":5}',
         '{"method":"SUBSCRIBE","params":"a"}',
         '{"method":"SUBSCRIBE","params":[1]}',
-    ]
-    + ['{"id":{}}', "[" * 100_000, '{"method":"SET_PROPERTY","params":[1]}', '"\\ud800"', '{"id":true}'],
+        '{"id":{}}',
+        "[" * 100_000,
+        '{"method":"SET_PROPERTY","params":[1]}',
+        '"\\ud800"',
+        '{"id":true}',
+    ],
 )
 def test_garbage_is_answered_with_an_error(text: str) -> None:
     wire = Wire()

@@ -1,10 +1,8 @@
 """Regular orders: partial fills, times in force, reduce-only, amending, self-trades, countdowns."""
 
-from decimal import Decimal as D
-
 import pytest
 
-from tests.exchange.exchange_kit import Desk
+from tests.exchange.exchange_kit import D, Desk
 from tui_trader.exchange.orders import OrderRequest
 from tui_trader.exchange.reject import VenueError
 from tui_trader.exchange.scripted import ScriptedMarket

@@ -1,6 +1,7 @@
 """Public REST answers: market data. Weights and shapes follow the venue's 2026 bodies."""
 
 from tui_trader.exchange.candles import INTERVALS, Candle
+from tui_trader.exchange.contract import SymbolSpec
 from tui_trader.exchange.engine import ExchangeEngine
 from tui_trader.exchange.params import Params
 from tui_trader.exchange.reject import VenueError
@@ -306,35 +307,7 @@ def symbol_info(state: SymbolState) -> Json:
         "liquidationFee": plain(spec.liquidation_fee),
         "marketTakeBound": "0.05",
         "maxMoveOrderLimit": 10000,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": plain(spec.min_price),
-                "maxPrice": plain(spec.max_price),
-                "tickSize": plain(spec.tick_size),
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": plain(spec.min_qty),
-                "maxQty": plain(spec.max_qty),
-                "stepSize": plain(spec.step_size),
-            },
-            {
-                "filterType": "MARKET_LOT_SIZE",
-                "minQty": plain(spec.min_qty),
-                "maxQty": plain(spec.market_max_qty),
-                "stepSize": plain(spec.market_step_size),
-            },
-            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 200},
-            {"filterType": "MIN_NOTIONAL", "notional": plain(spec.min_notional)},
-            {
-                "filterType": "PERCENT_PRICE",
-                "multiplierUp": format(spec.multiplier_up, ".4f"),
-                "multiplierDown": format(spec.multiplier_down, ".4f"),
-                "multiplierDecimal": "4",
-            },
-        ],
+        "filters": _filters(spec),
         "orderTypes": [
             "LIMIT",
             "MARKET",
@@ -347,3 +320,35 @@ def symbol_info(state: SymbolState) -> Json:
         "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
         "permissionSets": ["GRID", "COPY"],
     }
+
+
+def _filters(spec: SymbolSpec) -> list[Json]:
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": plain(spec.min_price),
+            "maxPrice": plain(spec.max_price),
+            "tickSize": plain(spec.tick_size),
+        },
+        {
+            "filterType": "LOT_SIZE",
+            "minQty": plain(spec.min_qty),
+            "maxQty": plain(spec.max_qty),
+            "stepSize": plain(spec.step_size),
+        },
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": plain(spec.min_qty),
+            "maxQty": plain(spec.market_max_qty),
+            "stepSize": plain(spec.market_step_size),
+        },
+        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 200},
+        {"filterType": "MIN_NOTIONAL", "notional": plain(spec.min_notional)},
+        {
+            "filterType": "PERCENT_PRICE",
+            "multiplierUp": format(spec.multiplier_up, ".4f"),
+            "multiplierDown": format(spec.multiplier_down, ".4f"),
+            "multiplierDecimal": "4",
+        },
+    ]
