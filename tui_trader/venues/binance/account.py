@@ -21,7 +21,7 @@ from tui_trader.core.events import (
     OrderUpdate,
     VenuePosition,
 )
-from tui_trader.core.types import ZERO, Severity
+from tui_trader.core.types import ZERO, Severity, VenueBook
 from tui_trader.errors import VenueError
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance import orders as wire
@@ -97,15 +97,20 @@ class Account:
 
     def _tell(self, facts: list[Event]) -> None:
         for fact in facts:
-            if isinstance(fact, OrderUpdate | Fill):
-                self.remember(fact.symbol, fact.venue_id, fact.client_id)
+            if isinstance(fact, OrderUpdate):
+                self.remember(fact.symbol, fact.book, fact.venue_id, fact.client_id, fact.actual_id)
+            elif isinstance(fact, Fill):
+                self.remember(fact.symbol, VenueBook.REGULAR, fact.venue_id, fact.client_id)
             self._sink(fact)
 
-    def remember(self, symbol: str, venue_id: str, client_id: str) -> None:
-        """Which client id belongs to a venue id, and that the symbol has activity whose fills a snapshot must ask."""
+    def remember(self, symbol: str, book: VenueBook, venue_id: str, client_id: str, actual_id: str = "") -> None:
+        """Which client id belongs to a regular order's venue id, and that the symbol has activity whose fills a
+        snapshot must ask. The two books number their orders independently, so only regular ids (``actual_id`` of a
+        triggered conditional order is one) can name an execution's order."""
         self._active[symbol] = system_clock.monotonic()
-        if venue_id and client_id:
-            self._client_ids[f"{symbol}:{venue_id}"] = client_id
+        regular_id = venue_id if book is VenueBook.REGULAR else actual_id
+        if regular_id and client_id:
+            self._client_ids[f"{symbol}:{regular_id}"] = client_id
             if len(self._client_ids) > _IDS_KEPT:
                 self._client_ids.popitem(last=False)
 
@@ -159,7 +164,7 @@ class Account:
         rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
         rows += [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
         for row in rows:
-            self.remember(row.symbol, row.venue_id, row.client_id)
+            self.remember(row.symbol, row.book, row.venue_id, row.client_id)
         return rows
 
     async def _wallet(self) -> Decimal:

@@ -408,7 +408,7 @@ class BinanceVenue:
         venue_id = answer.get("algoId" if algo else "orderId")
         if not isinstance(venue_id, int):
             raise OutcomeUnknown("the venue's answer names no order id; the order may stand: query it.")
-        self.account.remember(order.symbol, str(venue_id), order.client_id)
+        self.account.remember(order.symbol, order.book, str(venue_id), order.client_id)
         return str(venue_id)
 
     async def cancel(self, order: CancelOrder) -> None:
