@@ -55,8 +55,8 @@ class Controlled(Protocol):
         """Latch the kill switch."""
         ...
 
-    async def stop(self, reason: str) -> None:
-        """Leave the account, positions protected."""
+    async def hand_over(self, reason: str) -> None:
+        """Leave the account, positions protected; returns when its lock is free."""
         ...
 
 
@@ -151,7 +151,7 @@ class ControlServer:
             await reply(Answer(ok=True, text="kill switch latched: everything is being flattened, entries refused"))
         elif request.do == "takeover":
             await reply(Answer(ok=True, text="stopping: no new entries, positions stay protected"))
-            await self._session.stop(reason or "taken over by another session")
+            await self._session.hand_over(reason or "taken over by another session")
             await reply(Answer(ok=True, gone=True, text="gone: positions are protected at the venue"))
         else:
             await reply(Answer(ok=False, text=f"unknown request {request.do[:40]!r}; known: status, takeover, kill"))

@@ -1,0 +1,469 @@
+"""The session: everything that trades, around the pure engine, in one asyncio loop. Front ends are guests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_trader import clock
+from tui_trader.core.commands import (
+    Announce,
+    CancelOrder,
+    Command,
+    LoadCandles,
+    PlaceOrder,
+    QueryOrder,
+    Record,
+    RequestSnapshot,
+    SetLeverage,
+    SettingsApplied,
+    WatchSymbols,
+)
+from tui_trader.core.engine import Engine
+from tui_trader.core.events import (
+    Event,
+    KillSwitch,
+    LinkDown,
+    LinkUp,
+    OpenPosition,
+    SettingsChanged,
+    ShutdownRequested,
+    Timer,
+    UserCommand,
+    WorkerFailed,
+)
+from tui_trader.core.settings import Settings
+from tui_trader.core.types import Channel, Leg
+from tui_trader.core.views import Snapshot, TicketPreview, WorkerRow
+from tui_trader.errors import ConfigError, StoreError
+from tui_trader.runtime.control import ControlServer, control_path
+from tui_trader.runtime.inbox import Inbox
+from tui_trader.runtime.lock import AccountLock
+from tui_trader.runtime.log import Redactor, SessionLog
+from tui_trader.runtime.outbox import Outbox, Sendable
+from tui_trader.runtime.reconcile import Reconciler
+from tui_trader.runtime.supervise import LagMeter, Supervisor, describe
+from tui_trader.store.journal import Store
+from tui_trader.venues.base import Venue
+
+if TYPE_CHECKING:
+    from tui_trader.config import Loaded
+
+TIMER_S = 0.1
+SLICE_NS = 2_000_000
+ENGINE_FAILURES_MAX = 100
+SETTLE_S = 2.0
+OUTBOX_S = 0.7
+VENUE_S = 0.9
+STORE_S = 1.0
+KILL_FILE = "KILL"
+
+
+class Session:
+    """Owns engine, venue, store, inbox and outbox. Implements ``SessionFace`` and what the control socket needs.
+
+    ``checked`` is awaited once the venue is open and before anything may be sent; it raises to refuse the account.
+    ``on_stopped(keep)`` is awaited at the very end; ``keep`` is True while a position is open or a successor waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings_source: Callable[[], Loaded],
+        mode: str,
+        venue: Venue,
+        store_path: Path,
+        lock: AccountLock,
+        armed: bool,
+        redact: Redactor | None = None,
+        checked: Callable[[], Awaitable[None]] | None = None,
+        on_stopped: Callable[[bool], Awaitable[None]] | None = None,
+    ) -> None:
+        self._source = settings_source
+        self._loaded = settings_source()
+        self._mode = mode
+        self._venue = venue
+        self._store_path = store_path
+        self._lock = lock
+        self._armed = armed
+        self._checked = checked
+        self._on_stopped = on_stopped
+        self._data_dir = store_path.parent
+        self.redact = redact or Redactor()
+        self.log = SessionLog(self._data_dir / "session.log", self.redact)
+        self._inbox = Inbox()
+        self._store: Store | None = None
+        self._engine: Engine | None = None
+        self._outbox: Outbox | None = None
+        self._reconciler: Reconciler | None = None
+        self._supervisor = Supervisor(self._worker_failed)
+        self._lag = LagMeter()
+        self._control = ControlServer(control_path(self._data_dir, lock.path.stem), self)
+        self._view: Snapshot | None = None
+        self._view_failure = ""
+        self._processed = 0
+        self._engine_failures = 0
+        self._stop_task: asyncio.Task[None] | None = None
+        self._reason = ""
+        self._gone = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self.headless = False
+
+    # --- the face ---
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._engine.settings if self._engine is not None else self._loaded.settings
+
+    @property
+    def mode(self) -> str:
+        """demo, testnet or live."""
+        return self._mode
+
+    @property
+    def venue(self) -> str:
+        """The venue's name."""
+        return self._venue.name
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for checks and tests. Raises ``RuntimeError`` before ``start``."""
+        if self._engine is None:
+            raise RuntimeError("the session has not started")
+        return self._engine
+
+    def now_ms(self) -> int:
+        """Venue time."""
+        return self._venue.clock.now_ms()
+
+    def view(self, selected: str, timeframe: str) -> Snapshot | None:
+        """The newest frame; None until the first event was processed. A defect in drawing never reaches trading."""
+        if self._engine is None or not self._processed:
+            return None
+        try:
+            frame = self._engine.view(self.now_ms(), selected, timeframe)
+            self._view = msgspec.structs.replace(frame, workers=self._worker_rows())
+        except Exception as error:  # noqa: BLE001 - a frame that cannot be built is told once; trading goes on
+            words = describe(error)
+            if words != self._view_failure:
+                self._view_failure = words
+                self.log.say("warning", f"the view could not be built: {words}; the last one stays")
+        return self._view
+
+    def send(self, command: UserCommand) -> None:
+        """Hand a command to the engine."""
+        self._inbox.put(command)
+
+    def preview(self, ticket: OpenPosition) -> TicketPreview:
+        """The consequences of an entry."""
+        if self._engine is None:
+            return TicketPreview(symbol=ticket.symbol, side=ticket.side, error="still starting: no account yet")
+        try:
+            return self._engine.preview(ticket)
+        except Exception as error:  # noqa: BLE001 - a preview that fails says so; nothing was sent
+            self.log.say("warning", f"preview of {ticket.symbol} failed: {describe(error)}")
+            return TicketPreview(symbol=ticket.symbol, side=ticket.side, error=f"cannot be computed: {describe(error)}")
+
+    def reload_settings(self) -> str:
+        """Read the settings again and hand them to the engine; says what changed or what is wrong."""
+        try:
+            loaded = self._source()
+        except ConfigError as error:
+            return f"settings left as they were: {error}"
+        before, after = self.settings.model_dump(), loaded.settings.model_dump()
+        changed = [f"{s}.{k}" for s, t in after.items() if isinstance(t, dict) for k in t if before[s][k] != t[k]]
+        self._loaded = loaded
+        self.send(SettingsChanged(ts=self.now_ms(), settings_json=loaded.settings.model_dump_json().encode()))
+        return (
+            f"settings read again: {', '.join(changed)} changed" if changed else "settings read again: nothing changed"
+        )
+
+    def detach(self, reason: str) -> None:
+        """The front end leaves; trading goes on."""
+        if not self.headless:
+            self.headless = True
+            self.log.say("warning", f"{reason}; trading on headless", pid=os.getpid())
+
+    async def stop(self, reason: str) -> None:
+        """No new entries, entries cancelled, stops untouched, venue, store and lock given back; at most 5 s."""
+        await asyncio.shield(self._begin_stop(reason, keep=False))
+
+    # --- the control socket ---
+
+    def status(self) -> dict[str, object]:
+        """Plain facts of the running session."""
+        frame = self.view("", "1m")
+        facts: dict[str, object] = {
+            "pid": os.getpid(),
+            "mode": self._mode,
+            "venue": self.venue,
+            "headless": self.headless,
+            "stopping": self._reason,
+        }
+        if frame is not None:
+            header = frame.header
+            facts |= {
+                "equity": header.equity,
+                "positions": header.positions,
+                "naked": header.naked,
+                "armed": header.armed,
+                "killed": header.killed,
+                "blocks": list(header.blocks),
+            }
+        return facts
+
+    def kill(self, reason: str) -> None:
+        """Latch the kill switch."""
+        self.log.say("alarm", f"kill switch: {reason}")
+        self.send(KillSwitch(ts=self.now_ms(), reason=reason))
+
+    async def hand_over(self, reason: str) -> None:
+        """Stop for a successor; returns once the account's lock is free."""
+        self._begin_stop(reason, keep=True)
+        await self._gone.wait()
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Open the store, recover, open the venue, and trade. Raises after giving everything back."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._close_all()
+            if self._on_stopped is not None:
+                await self._on_stopped(False)
+            self.log.close()
+            self._stopped.set()
+            raise
+
+    async def run_until_stopped(self) -> str:
+        """Wait for the end; returns its reason."""
+        await self._stopped.wait()
+        return self._reason
+
+    async def _start(self) -> None:
+        self._store = store = await Store.open(self._store_path, self._store_changed)
+        recovered = await store.recovered()
+        await self._control.start()
+        await self._venue.open(self._inbox.put)
+        if self._checked is not None:
+            await self._checked()
+        from tui_trader.strategies.registry import build_strategies
+
+        self._engine = engine = Engine(
+            self._loaded.settings,
+            build_strategies(self._loaded.settings.strategies),
+            mode=self._mode,
+            venue=self._venue.name,
+            epoch=store.epoch,
+            capabilities_note=_oco_note(self._venue),
+            clock_rate=self._venue.clock.rate,
+            armed=self._armed,
+            recovered=recovered,
+        )
+        self._outbox = Outbox(self._venue, store, self._inbox.put)
+        self._reconciler = reconciler = Reconciler(
+            self._venue,
+            self._inbox.put,
+            fills_cursor=lambda: engine.fills_cursor_ms,
+            interval_s=lambda: engine.settings.execution.reconcile_s,
+        )
+        self.log.say(
+            "info",
+            f"{self._mode} session on {self.venue} starts",
+            pid=os.getpid(),
+            epoch=store.epoch,
+            open_plans=len(recovered.plans),
+            armed=self._armed,
+        )
+        self._supervisor.start("engine", self._run_engine)
+        self._supervisor.start("reconcile", reconciler.run_snapshots, restart=True)
+        self._supervisor.start("history", reconciler.run_candles, restart=True)
+        self._supervisor.start("watch", reconciler.run_watch, restart=True)
+        self._supervisor.start("timer", self._run_timer, restart=True)
+        self._supervisor.start("loop lag", self._lag.run, restart=True)
+
+    async def _run_engine(self) -> None:
+        while True:
+            batch = await self._inbox.drain()
+            began = clock.perf_ns()
+            for event in batch:
+                self._apply(event)
+                if clock.perf_ns() - began > SLICE_NS:
+                    await asyncio.sleep(0)
+                    began = clock.perf_ns()
+            await asyncio.sleep(0)
+
+    async def _run_timer(self) -> None:
+        kill_file = self._data_dir / KILL_FILE
+        beat = 0
+        while True:
+            self._inbox.put(Timer(ts=self.now_ms()))
+            beat += 1
+            if beat % 10 == 0 and self._engine is not None and not self._engine.state.killed and kill_file.exists():
+                self.kill(f"the file {kill_file} exists")
+            await asyncio.sleep(TIMER_S)
+
+    def _apply(self, event: Event) -> None:
+        """One event through the engine, and what it wants done, carried."""
+        engine = self.engine
+        try:
+            commands = engine.process(event)
+        except Exception as error:  # noqa: BLE001 - the engine's defect halts entries; exits must go on
+            # What was decided before the defect stands in the engine's ledger as sent, so it is sent.
+            commands = list(engine.state.out)
+            self._engine_failed(event, error)
+        self._processed += 1
+        self._carry(commands)
+
+    def _carry(self, commands: list[Command]) -> None:
+        sends: list[Sendable] = []
+        for command in commands:
+            if isinstance(command, PlaceOrder | CancelOrder | QueryOrder | SetLeverage):
+                sends.append(command)
+            else:
+                self._do(command)
+        if sends and self._outbox is not None:
+            self._outbox.submit(sends)
+
+    def _do(self, command: Record | Announce | RequestSnapshot | LoadCandles | WatchSymbols | SettingsApplied) -> None:
+        if isinstance(command, Record):
+            self._record(command)
+        elif isinstance(command, Announce):
+            self.log.say(command.severity.value, command.text, symbol=command.symbol, venue_ms=command.ts)
+        elif self._reconciler is None:
+            return
+        elif isinstance(command, RequestSnapshot):
+            self._reconciler.request_snapshot()
+        elif isinstance(command, LoadCandles):
+            self._reconciler.request_candles(command.symbol, command.count)
+        elif isinstance(command, WatchSymbols):
+            self._reconciler.request_watch(command.symbols)
+        else:
+            self.log.say("info", "settings applied", held_back=list(command.held_back))
+
+    def _record(self, record: Record) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.record(record)
+        except StoreError as error:
+            self.log.say("warning", f"a row of {record.kind} was not stored: {error}")
+
+    # --- failures ---
+
+    def _engine_failed(self, event: Event, error: BaseException) -> None:
+        self._engine_failures += 1
+        words = f"{describe(error)} while processing {type(event).__name__}"
+        self.log.say("alarm", f"the engine failed: {words}", where=_where(error))
+        if not isinstance(event, WorkerFailed):
+            self._inbox.put(WorkerFailed(ts=self.now_ms(), worker="engine", reason=self.redact(words)))
+        if self._engine_failures >= ENGINE_FAILURES_MAX:
+            self._begin_stop("the engine keeps failing; positions rely on their stops at the venue", keep=True)
+
+    def _worker_failed(self, worker: str, error: BaseException) -> None:
+        words = self.redact(describe(error))
+        self.log.say("alarm", f"worker {worker} failed: {words}", where=_where(error))
+        self._inbox.put(WorkerFailed(ts=self.now_ms(), worker=worker, reason=words))
+
+    def _store_changed(self, words: str) -> None:
+        """From the store: why it cannot write, or "" when it can again."""
+        if words:
+            self._inbox.put(LinkDown(ts=self.now_ms(), channel=Channel.STORE, reason=words))
+        else:
+            self._inbox.put(LinkUp(ts=self.now_ms(), channel=Channel.STORE))
+
+    def _worker_rows(self) -> tuple[WorkerRow, ...]:
+        self._supervisor.note("engine", f"{self._inbox.depth} waiting, oldest p99 {self._inbox.age_p99_ms():.1f} ms")
+        self._supervisor.note("loop lag", f"p99 {self._lag.p99_ms():.1f} ms")
+        if self._reconciler is not None:
+            self._supervisor.note("reconcile", f"{self._reconciler.snapshots} snapshots")
+        sending = self._outbox.pending if self._outbox is not None else 0
+        return (*self._supervisor.rows(), WorkerRow(name="outbox", state="running", detail=f"{sending} under way"))
+
+    # --- the end ---
+
+    def _begin_stop(self, reason: str, *, keep: bool) -> asyncio.Task[None]:
+        if self._stop_task is None:
+            self._reason = reason
+            self._stop_task = asyncio.get_running_loop().create_task(self._stop(reason, keep), name="stop")
+        return self._stop_task
+
+    async def _stop(self, reason: str, keep: bool) -> None:
+        self.log.say("warning", f"stopping: {reason}; no new entries, stops stay at the venue")
+        if self._outbox is not None:
+            self._outbox.stop_entries(f"the session is stopping ({reason})")
+            self._inbox.put(ShutdownRequested(ts=self.now_ms(), reason=reason))
+            await self._settle()
+            await self._step("outbox", self._outbox.aclose(OUTBOX_S), OUTBOX_S + 0.1)
+            await asyncio.sleep(0)
+        held = self._held()
+        await self._close_all()
+        if self._on_stopped is not None:
+            await self._step("end", self._on_stopped(keep or bool(held)), 1.0)
+        words = f"stopped: {', '.join(held)} left at the venue" if held else "stopped: no position is open"
+        self.log.say("info", words)
+        self.log.close()
+        self._stopped.set()
+
+    async def _settle(self) -> None:
+        """Wait, at most ``SETTLE_S``, until entries are off, nothing is under way and every position is covered."""
+        until = clock.monotonic() + SETTLE_S
+        while clock.monotonic() < until:
+            if self._settled():
+                return
+            await asyncio.sleep(0.02)
+        self.log.say("alarm", "stopping although not all is settled: the next start reconciles before it trades")
+
+    def _settled(self) -> bool:
+        if self._engine is None or self._outbox is None:
+            return True
+        state = self._engine.state
+        entries = any(order.live and order.leg is Leg.ENTRY for order in state.ledger)
+        naked = any(plan.naked_since_ms for plan in state.plans.values())
+        return bool(state.stopping) and not entries and not naked and not self._outbox.pending
+
+    def _held(self) -> list[str]:
+        """Open positions in words, each with its proven stop or the lack of one."""
+        if self._engine is None:
+            return []
+        frame = self.view("", "1m")
+        rows = frame.positions if frame is not None else ()
+        return [f"{r.symbol} {r.side} {r.qty:g} ({'stop proven' if r.stop_proven else 'NO PROVEN STOP'})" for r in rows]
+
+    async def _close_all(self) -> None:
+        await self._step("workers", self._supervisor.aclose(), 0.5)
+        await self._step("venue", self._venue.aclose(), VENUE_S)
+        if self._store is not None:
+            await self._step("store", self._store.aclose(), STORE_S)
+        self._lock.release()
+        self._gone.set()
+        await self._step("control", self._control.aclose(), 1.2)
+
+    async def _step(self, name: str, work: Awaitable[None], timeout_s: float) -> None:
+        """One part of closing; its failure is told and never keeps the next part from closing."""
+        try:
+            await asyncio.wait_for(work, timeout_s)
+        except Exception as error:  # noqa: BLE001 - every other part must still be closed
+            self.log.say("warning", f"closing {name}: {describe(error)}")
+
+
+def _oco_note(venue: Venue) -> str:
+    return "OCO at the venue" if venue.capabilities.oco else "OCO emulated"
+
+
+def _where(error: BaseException) -> str:
+    """Innermost frames of a failure as ``file:line function``, without values."""
+    frames: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return " < ".join(reversed(frames[-6:]))

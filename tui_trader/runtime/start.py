@@ -1,0 +1,209 @@
+"""From options to a session: the account's lock, the demo exchange, the venue, arming."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_trader import clock
+from tui_trader.core.settings import Settings
+from tui_trader.errors import SessionBusyError
+from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
+from tui_trader.runtime.control import Request, ask, control_path
+from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder
+from tui_trader.runtime.log import Redactor
+from tui_trader.runtime.session import Session
+from tui_trader.venues.base import Venue
+
+if TYPE_CHECKING:
+    from tui_trader.config import Loaded
+
+STORE_FILE = "store.sqlite3"
+TAKE_OVER_S = 12.0
+REAL_HOSTS = {
+    "testnet": ("https://demo-fapi.binance.com", "wss://demo-fstream.binance.com"),
+    "live": ("https://fapi.binance.com", "wss://fstream.binance.com"),
+}
+
+
+def _silent(_: str) -> None:
+    """Nobody listens to the progress."""
+
+
+class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start. ``arm`` and ``typed_venue`` arm live trading; ``protect_only`` starts live without entries.
+
+    ``say`` hears, line by line, what is being done.
+    """
+
+    settings_source: Callable[[], Loaded]
+    mode: str
+    data_dir: Path
+    environ: Mapping[str, str] = {}
+    arm: bool = False
+    typed_venue: str = ""
+    protect_only: bool = False
+    take_over: bool = False
+    say: Callable[[str], None] = _silent
+
+
+class _Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the account. The secret is a callable so that no repr shows it."""
+
+    rest_url: str
+    ws_url: str
+    key: str
+    secret: Callable[[], str]
+    on_stopped: Callable[[bool], Awaitable[None]] | None = None
+
+
+async def build_session(options: StartOptions) -> Session:
+    """A session that holds its account's lock and is ready for ``start``.
+
+    Raises ``ArmingError``, ``ConfigError``, ``SessionBusyError``, ``VenueUnreachable`` in words; nothing is left behind
+    then.
+    """
+    settings = options.settings_source().settings
+    armed = armed_for(
+        options.mode, settings.venue.name, arm=options.arm, typed=options.typed_venue, protect_only=options.protect_only
+    )
+    key = _key(options)
+    lock = await _acquire(options, settings, key)
+    try:
+        access = await _access(options, settings)
+        options.say(f"connecting to {settings.venue.name} ({options.mode})")
+        venue = _venue(settings, access)
+        return Session(
+            settings_source=options.settings_source,
+            mode=options.mode,
+            venue=venue,
+            store_path=_account_dir(options) / STORE_FILE,
+            lock=lock,
+            armed=armed,
+            redact=Redactor((access.key, access.secret())),
+            checked=_checks(options, venue, access),
+            on_stopped=access.on_stopped,
+        )
+    except BaseException:
+        lock.release()
+        raise
+
+
+async def start_session(options: StartOptions) -> Session:
+    """``build_session``, then ``start``: what a console awaits after its first paint."""
+    session = await build_session(options)
+    await session.start()
+    options.say("reading the account before anything is traded")
+    return session
+
+
+def running_session(options: StartOptions) -> Holder | None:
+    """Who holds the account that ``options`` would use; None when it is free. For asking whether to take over."""
+    settings = options.settings_source().settings
+    path = lock_path(_account_dir(options), settings.venue.name, options.mode, _key(options))
+    if not is_held(path):
+        return None
+    return read_holder(path) or Holder(pid=0, started_ms=0)
+
+
+async def take_over(path: Path) -> None:
+    """Ask the session that holds the lock at ``path`` to leave. Raises ``SessionBusyError`` when it does not."""
+    holder = read_holder(path)
+    if holder is None or not holder.control:
+        raise SessionBusyError(
+            "A session holds this account but does not say where it listens. End that process; its stops rest at the "
+            "venue."
+        )
+    answer = await ask(Path(holder.control), Request(do="takeover"), timeout_s=TAKE_OVER_S, until_gone=True)
+    if not answer.gone:
+        raise SessionBusyError(f"The running session (process {holder.pid}) refused to leave: {answer.text}")
+
+
+def _account_dir(options: StartOptions) -> Path:
+    """Each mode has a folder of its own, so that a demo's trades never count against a live account's limits."""
+    folder = options.data_dir / options.mode
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _key(options: StartOptions) -> str:
+    from tui_trader.credentials import credentials
+
+    return credentials(options.mode, options.environ, options.data_dir).key
+
+
+async def _acquire(options: StartOptions, settings: Settings, key: str) -> AccountLock:
+    path = lock_path(_account_dir(options), settings.venue.name, options.mode, key)
+    holder = Holder(pid=os.getpid(), started_ms=clock.wall_ms(), control=str(control_path(path.parent, path.stem)))
+    lock = AccountLock(path, holder)
+    try:
+        return lock.acquire()
+    except SessionBusyError:
+        if not options.take_over:
+            raise
+    options.say("taking over: the running session stops its entries and leaves its positions protected")
+    await take_over(path)
+    return lock.acquire()
+
+
+async def _access(options: StartOptions, settings: Settings) -> _Access:
+    if options.mode == "demo":
+        return await _demo_access(options, settings)
+    from tui_trader.credentials import credentials
+
+    held = credentials(options.mode, options.environ, options.data_dir)
+    if held.warning:
+        options.say(held.warning)
+    rest_url, ws_url = REAL_HOSTS[options.mode]
+    return _Access(
+        rest_url=settings.venue.rest_url or rest_url,
+        ws_url=settings.venue.ws_url or ws_url,
+        key=held.key,
+        secret=held.secret.reveal,
+    )
+
+
+async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
+    from tui_trader.runtime.demo import demo_exchange
+
+    demo = await demo_exchange(_account_dir(options), settings.demo, options.say)
+    info = demo.info
+
+    async def on_stopped(keep: bool) -> None:
+        if not keep:
+            await demo.stop()
+
+    return _Access(
+        rest_url=info.rest_url, ws_url=info.ws_url, key=info.api_key, secret=lambda: info.secret, on_stopped=on_stopped
+    )
+
+
+def _venue(settings: Settings, access: _Access) -> Venue:
+    from tui_trader.venues.binance.client import BinanceVenue
+
+    return BinanceVenue(
+        rest_url=access.rest_url,
+        ws_url=access.ws_url,
+        key=access.key,
+        secret=access.secret(),
+        settings=settings.venue,
+        data=settings.data,
+        rng=random.Random(),
+    )
+
+
+def _checks(options: StartOptions, venue: Venue, access: _Access) -> Callable[[], Awaitable[None]] | None:
+    if options.mode == "demo":
+        return None
+
+    async def check() -> None:
+        options.say("asking what the key may do")
+        permissions = await venue.permissions()
+        check_permissions(permissions, mode=options.mode, real_host=not on_loopback(access.rest_url))
+
+    return check
