@@ -9,8 +9,10 @@ from tui_trader.core.events import Candle, OpenPosition
 from tui_trader.core.gate import GateContext
 from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.state import EngineState
-from tui_trader.core.types import Origin, Refusal, Severity
+from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
 from tui_trader.core.views import ConditionView, SignalRow, TicketPreview
+
+STALE_BAR_S = 30.0
 
 
 def gate_context(state: EngineState, symbol: str) -> GateContext:
@@ -97,7 +99,7 @@ def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:
 def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...]) -> None:
     """Bars have closed: let every running strategy look at a member of the universe."""
     series = state.candles.get(symbol)
-    if series is None or symbol not in state.universe.members or state.now - bars[0][1].open_ms > state.ms(3_600):
+    if series is None or symbol not in state.universe.members or _too_late(state, bars[0][1]):
         return
     market = MarketState(symbol=symbol, candles=series, instrument=state.instruments.get(symbol))
     for name, strategy in state.strategies.items():
@@ -105,6 +107,11 @@ def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...
             continue
         for timeframe, bar in bars:
             _evaluate(state, strategy, market, timeframe, bar)
+
+
+def _too_late(state: EngineState, bar: Candle) -> bool:
+    """A bar heard of long after its close (sleep, reconnect) must not be traded on."""
+    return state.now - (bar.open_ms + MINUTE_MS) > state.ms(STALE_BAR_S)
 
 
 def _evaluate(state: EngineState, strategy: Strategy, market: MarketState, timeframe: str, bar: Candle) -> None:

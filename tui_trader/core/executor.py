@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tui_trader.core import oco
-from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
+from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder, RequestSnapshot
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
 from tui_trader.core.ladder import LadderError
@@ -127,7 +127,11 @@ def drive(state: EngineState, plan: Plan) -> None:
     if instrument is None or plan.stage is Stage.CLOSED:
         return
     orders = state.ledger.of_plan(plan.plan_id)
-    open_qty = state.open_qty(plan)
+    unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
+    open_qty = max(ZERO, state.open_qty(plan) - unheard)
+    if any(o.unbooked > 0 for o in orders) and state.now - state.snapshot_asked_ms >= state.ms(1.0):
+        state.snapshot_asked_ms = state.now
+        state.out.append(RequestSnapshot(ts=state.now, reason=f"{plan.symbol}: fills not heard yet"))
     _settle_stage(state, plan, open_qty, orders)
     if oco.is_over(plan, open_qty, orders):
         finish(state, plan)

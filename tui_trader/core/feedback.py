@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from tui_trader.core.commands import RequestSnapshot
 from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
 from tui_trader.core.executor import begin_close, drive, query, set_levels
@@ -14,7 +16,7 @@ from tui_trader.core.exits import on_exit_fill
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder, apply_update
 from tui_trader.core.state import EngineState
-from tui_trader.core.types import Leg, OrderStatus, Severity
+from tui_trader.core.types import Leg, OrderStatus, Severity, VenueBook
 
 WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
 """The venue refuses a stop because price is already beyond it: the position must be closed at once."""
@@ -27,9 +29,8 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
     order = state.ledger.find(update.client_id, update.venue_id)
     if order is None:
         return
-    triggered_child = order.actual_id and update.venue_id == order.actual_id
-    if triggered_child and update.status in (OrderStatus.WORKING, OrderStatus.CANCELED):
-        return
+    if order.book is VenueBook.ALGO and update.book is VenueBook.REGULAR:
+        update = _as_triggered(update)
     changed = apply_update(order, update)
     state.ledger.index(order)
     if changed:
@@ -38,9 +39,21 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
             _on_refused(state, order, 0, update.reason or order.status.value)
     plan = state.plan_of(order.plan_id)
     if plan is not None:
-        if changed and order.leg is Leg.ENTRY and order.status is OrderStatus.FILLED and plan.entered < order.qty:
-            state.out.append(RequestSnapshot(ts=state.now, reason=f"fills of {order.client_id} not heard yet"))
         drive(state, plan)
+
+
+def _as_triggered(update: OrderUpdate) -> OrderUpdate:
+    """A word on the regular order that our conditional order became, as a word on the conditional order itself.
+
+    It may arrive before the conditional order's own word; resting as a regular order means triggered, not proven.
+    """
+    resting = update.status is OrderStatus.WORKING
+    return msgspec.structs.replace(
+        update,
+        venue_id="",
+        actual_id=update.venue_id,
+        status=OrderStatus.TRIGGERED if resting else update.status,
+    )
 
 
 def _store_order(state: EngineState, order: OwnOrder) -> None:
@@ -70,6 +83,9 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     realized = state.portfolio.book_fill(fill)
     plan = state.plan_of(order.plan_id) if order is not None else state.plans.get(fill.symbol)
     leg = order.leg if order is not None else None
+    if order is not None:
+        order.booked += fill.qty
+        order.filled_qty = max(order.filled_qty, order.booked)
     _store_fill(state, fill, plan, leg)
     if plan is None:
         state.say(Severity.WARNING, f"{fill.symbol}: a fill of {fill.qty} at {fill.price} is not ours", fill.symbol)

@@ -53,12 +53,13 @@ def _refresh_universe(state: EngineState) -> None:
     if not state.metrics:
         return
     universe, keep = state.universe, pinned(state)
+    stale = float(state.ms(state.settings.data.stale_after_s))
     due = state.now >= universe.next_refresh_ms or not universe.members
-    if not due and not universe.check(state.now, state.metrics, keep):
+    if not due and not universe.check(state.now, state.metrics, state.ms(state.settings.universe.grace_s), stale):
         if not set(keep) <= set(state.watching):
             _watch(state, (*state.watching, *keep))
         return
-    change = universe.refresh(state.now, state.metrics, keep)
+    change = universe.refresh(state.now, state.metrics, keep, stale)
     candidates = universe.candidates(state.metrics, state.settings.universe.max_size + CANDIDATES_BEYOND)
     _watch(state, (*candidates, *change.members, *keep))
     if change.joined:

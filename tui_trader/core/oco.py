@@ -278,11 +278,10 @@ def desired_targets(plan: Plan, open_qty: Decimal, instrument: Instrument) -> li
 
 
 def is_over(plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> bool:
-    """Whether nothing is open, nothing rests and nothing is unresolved: the plan can be closed."""
-    if open_qty > 0 or any(o.live for o in orders):
+    """Whether nothing is open, nothing rests, nothing is unresolved and every fill is booked."""
+    if open_qty > 0 or any(o.live or o.unbooked > 0 for o in orders):
         return False
-    entry_ended = all(o.status.terminal for o in orders if o.leg is Leg.ENTRY)
-    return entry_ended and (plan.entered > 0 or plan.stage is not Stage.OPEN)
+    return plan.stage is not Stage.OPEN
 
 
 def stuck_stop(orders: list[OwnOrder], now: int, limit_ms: int) -> OwnOrder | None:

@@ -88,6 +88,7 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     reduce_only: bool = True
     status: OrderStatus = OrderStatus.SENT
     filled_qty: Decimal = ZERO
+    booked: Decimal = ZERO
     avg_price: Decimal = ZERO
     venue_id: str = ""
     actual_id: str = ""
@@ -118,6 +119,11 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     def remaining(self) -> Decimal:
         """Quantity that may still be filled."""
         return max(ZERO, self.qty - self.filled_qty) if self.live else ZERO
+
+    @property
+    def unbooked(self) -> Decimal:
+        """Filled by the venue's word, while the fills themselves (price, fee) have not been heard yet."""
+        return max(ZERO, self.filled_qty - self.booked)
 
     @property
     def proven(self) -> bool:

@@ -46,6 +46,7 @@ def _restored_order(row: dict[str, object]) -> OwnOrder | None:
         order = msgspec.convert(known, OwnOrder, strict=False)
     except msgspec.ValidationError:
         return None
+    order.booked = order.filled_qty
     if order.live:
         order.status = OrderStatus.UNKNOWN
         order.sent_ms = 0
@@ -159,6 +160,8 @@ def _venue_wins(state: EngineState, symbol: str, qty: Decimal, entry: Decimal) -
             plan.entered += open_after - open_before
             plan.entry_value += (open_after - open_before) * (entry or mark)
             plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
+        for order in state.ledger.of_plan(plan.plan_id):
+            order.booked = max(order.booked, order.filled_qty)
     state.portfolio.adopt(symbol, qty, entry)
     state.reconciling.pop(symbol, None)
     state.say(

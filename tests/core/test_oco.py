@@ -1,0 +1,184 @@
+"""One step of the executor at a time: desired exits against what rests."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_trader.core.instruments import Instrument
+from tui_trader.core.oco import (
+    Cancel,
+    Patience,
+    Place,
+    Plan,
+    PlanTarget,
+    Stage,
+    converge,
+    desired_targets,
+    is_over,
+    proven_stop,
+    stuck_stop,
+)
+from tui_trader.core.orders import OwnOrder
+from tui_trader.core.types import Leg, OrderSide, OrderStatus, OrderType, Origin, Side
+
+BTC = Instrument(symbol="BTCUSDT", base_asset="BTC", tick_size=Decimal(1))
+PATIENCE = Patience(stop_retry_ms=1_000, cancel_retry_ms=2_000)
+QTY = Decimal("0.046")
+STOP = Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=QTY, trigger_price=Decimal(42_850))
+TP1 = Place(leg=Leg.TP1, type=OrderType.LIMIT, qty=Decimal("0.023"), price=Decimal(44_475))
+TP2 = Place(leg=Leg.TP2, type=OrderType.LIMIT, qty=Decimal("0.013"), price=Decimal(45_125))
+
+
+def plan(**changes: object) -> Plan:
+    base = {
+        "plan_id": 1,
+        "symbol": "BTCUSDT",
+        "side": Side.LONG,
+        "origin": Origin.STRATEGY,
+        "strategy": "test",
+        "opened_ms": 0,
+        "entry_qty": QTY,
+        "stage": Stage.OPEN,
+        "entered": QTY,
+        "entry_value": QTY * 43_500,
+        "stop_price": Decimal(42_850),
+        "initial_stop": Decimal(42_850),
+        "targets": [
+            PlanTarget(leg=Leg.TP1, price=Decimal(44_475), qty=Decimal("0.023")),
+            PlanTarget(leg=Leg.TP2, price=Decimal(45_125), qty=Decimal("0.013")),
+        ],
+    }
+    return Plan(**(base | changes))
+
+
+def resting(step: Place, number: int = 1, *, sent_ms: int = 0, proven: bool = True, **changes: object) -> OwnOrder:
+    base = {
+        "client_id": f"tt-e-1-{step.leg.value}-{number}",
+        "plan_id": 1,
+        "leg": step.leg,
+        "symbol": "BTCUSDT",
+        "side": OrderSide.SELL,
+        "type": step.type,
+        "qty": step.qty,
+        "price": step.price,
+        "trigger_price": step.trigger_price,
+        "status": OrderStatus.WORKING if proven else OrderStatus.SENT,
+        "sent_ms": sent_ms,
+        "proven_ms": 1 if proven else 0,
+    }
+    return OwnOrder(**(base | changes))
+
+
+def steps(p: Plan, orders: list[OwnOrder], *, open_qty: Decimal = QTY, now: int = 5_000) -> list[object]:
+    return list(converge(p, open_qty, orders, BTC, now, PATIENCE))
+
+
+def test_i1_the_stop_comes_first_and_alone() -> None:
+    assert steps(plan(), []) == [STOP]
+
+
+def test_targets_rest_only_under_a_proven_stop() -> None:
+    unproven = resting(STOP, proven=False, sent_ms=4_900)
+    assert steps(plan(), [unproven]) == []
+    assert steps(plan(), [resting(STOP)]) == [TP1, TP2]
+
+
+def test_when_all_rests_nothing_is_to_do() -> None:
+    assert steps(plan(), [resting(STOP), resting(TP1), resting(TP2)]) == []
+
+
+def test_an_unproven_stop_is_doubled_after_its_patience() -> None:
+    silent = resting(STOP, proven=False, sent_ms=1_000)
+    assert steps(plan(), [silent], now=1_999) == []
+    assert steps(plan(), [silent], now=2_000) == [STOP]
+
+
+def test_i10_the_old_stop_goes_only_when_the_new_one_is_proven() -> None:
+    moved = plan(stop_price=Decimal(43_522))
+    new = Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=QTY, trigger_price=Decimal(43_522))
+    old, fresh = resting(STOP, 1), resting(new, 2, proven=False, sent_ms=4_990)
+    targets = [resting(TP1), resting(TP2)]
+    assert steps(moved, [old, *targets]) == [new]
+    assert steps(moved, [old, fresh, *targets]) == []
+    proven = resting(new, 2)
+    assert steps(moved, [old, proven, *targets]) == [Cancel(client_id=old.client_id)]
+
+
+def test_stop_quantity_follows_a_filled_target() -> None:
+    p = plan()
+    p.targets[0].done = Decimal("0.023")
+    left = Decimal("0.023")
+    assert steps(p, [resting(STOP), resting(TP2)], open_qty=left) == [
+        Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=left, trigger_price=Decimal(42_850))
+    ]
+
+
+def test_flat_cancels_every_remaining_leg_once_per_patience() -> None:
+    orders = [resting(STOP), resting(TP1), resting(TP2, cancel_ms=4_000)]
+    closing = plan(stage=Stage.CLOSING)
+    assert steps(closing, orders, open_qty=Decimal(0)) == [
+        Cancel(client_id=orders[0].client_id),
+        Cancel(client_id=orders[1].client_id),
+    ]
+
+
+def test_closing_cancels_targets_then_closes_at_market_and_keeps_the_stop() -> None:
+    closing = plan(stage=Stage.CLOSING)
+    stop = resting(STOP)
+    assert steps(closing, [stop, resting(TP1)]) == [Cancel(client_id="tt-e-1-t1-1")]
+    market = Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=QTY)
+    assert steps(closing, [stop]) == [market]
+    assert steps(closing, [stop, resting(market, proven=False)]) == []
+
+
+def test_partial_close_clears_targets_first_and_restores_them_after() -> None:
+    p = plan(close_qty=Decimal("0.011"))
+    assert steps(p, [resting(STOP), resting(TP1)]) == [Cancel(client_id="tt-e-1-t1-1")]
+    assert steps(p, [resting(STOP)]) == [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=Decimal("0.011"))]
+
+
+def test_a_working_entry_is_cancelled_on_request() -> None:
+    entry = resting(
+        Place(leg=Leg.ENTRY, type=OrderType.LIMIT, qty=QTY, price=Decimal(43_000)), side=OrderSide.BUY
+    )
+    waiting = plan(stage=Stage.ENTERING, entered=Decimal(0), cancel_entry=True, stop_price=Decimal(0))
+    assert steps(waiting, [entry], open_qty=Decimal(0)) == [Cancel(client_id=entry.client_id)]
+    assert not is_over(waiting, Decimal(0), [entry])
+    entry.status = OrderStatus.CANCELED
+    assert is_over(waiting, Decimal(0), [entry])
+
+
+def test_a_stuck_trigger_is_found() -> None:
+    stuck = resting(STOP, status=OrderStatus.TRIGGERED, triggered_ms=1_000)
+    assert stuck_stop([stuck], 3_000, 2_000) is None
+    assert stuck_stop([stuck], 3_001, 2_000) is stuck
+
+
+def test_a_stop_for_less_than_is_open_proves_nothing() -> None:
+    small = resting(STOP, qty=Decimal("0.02"))
+    assert proven_stop(plan(), [small], QTY) is None
+    assert proven_stop(plan(), [small], Decimal("0.02")) is small
+
+
+@pytest.mark.parametrize("side", list(Side))
+@given(
+    open_steps=st.integers(1, 200),
+    legs=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120)), min_size=1, max_size=3),
+)
+def test_i3_i18_targets_never_exceed_what_is_open(side: Side, open_steps: int, legs: list[tuple[int, int]]) -> None:
+    open_qty = Decimal(open_steps) / 1000
+    names = [Leg.TP1, Leg.TP2, Leg.TP3]
+    p = plan(
+        side=side,
+        targets=[
+            PlanTarget(leg=names[i], price=Decimal(44_000 + i), qty=Decimal(q) / 1000, done=Decimal(min(q, d)) / 1000)
+            for i, (q, d) in enumerate(legs)
+        ],
+    )
+    found = desired_targets(p, open_qty, BTC)
+    assert sum(t.qty for t in found) <= open_qty
+    assert all(t.qty >= BTC.min_qty for t in found)

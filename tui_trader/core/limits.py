@@ -1,0 +1,155 @@
+"""Limits that no person can override in passing (SPEC §8): losses, positions, margin, notional, order rate, collar."""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+
+from tui_trader.core.settings import LimitSettings
+from tui_trader.core.types import DAY_MS, MINUTE_MS, ZERO, Refusal, dec
+
+
+class LossLimits:
+    """Today's and total loss against their limits, in equity (realised and unrealised). Days are UTC.
+
+    ``day_start`` and ``baseline`` are equities in USDT; both survive a restart through ``to_state``.
+    """
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self.settings = settings
+        self.day = -1
+        self.day_start: Decimal | None = None
+        self.baseline: Decimal | None = None
+        self.daily_reached = False
+        self.total_reached = False
+
+    def update(self, now_ms: int, equity: Decimal) -> tuple[str, ...]:
+        """Take note of the equity; returns which of "daily" and "total" were newly reached."""
+        day = now_ms // DAY_MS
+        if self.baseline is None:
+            self.baseline = equity
+        if day != self.day or self.day_start is None:
+            self.day, self.day_start, self.daily_reached = day, equity, False
+        daily, total = self.amounts(equity)
+        found = []
+        if not self.daily_reached and daily > 0 and self.day_pnl(equity) <= -daily:
+            self.daily_reached = True
+            found.append("daily")
+        if not self.total_reached and total > 0 and self.total_pnl(equity) <= -total:
+            self.total_reached = True
+            found.append("total")
+        return tuple(found)
+
+    def amounts(self, equity: Decimal | None) -> tuple[Decimal, Decimal]:
+        """The daily and total loss limits in USDT: the fixed amount when set, else the fraction of its start."""
+        day_start = self.day_start if self.day_start is not None else equity or ZERO
+        baseline = self.baseline if self.baseline is not None else equity or ZERO
+        daily = self.settings.daily_loss or day_start * dec(self.settings.daily_loss_frac)
+        total = self.settings.total_loss or baseline * dec(self.settings.total_loss_frac)
+        return daily, total
+
+    def day_pnl(self, equity: Decimal | None) -> Decimal:
+        """P&L since 00:00 UTC (or since the first equity of the day), USDT."""
+        return ZERO if equity is None or self.day_start is None else equity - self.day_start
+
+    def total_pnl(self, equity: Decimal | None) -> Decimal:
+        """P&L since the baseline, USDT."""
+        return ZERO if equity is None or self.baseline is None else equity - self.baseline
+
+    def transfer(self, amount: Decimal) -> None:
+        """A deposit or withdrawal is not profit or loss: move both starts by it."""
+        if self.day_start is not None:
+            self.day_start += amount
+        if self.baseline is not None:
+            self.baseline += amount
+
+    def rearm(self, now_ms: int, equity: Decimal | None) -> None:
+        """A person starts over: losses count from now."""
+        self.day, self.day_start, self.baseline = now_ms // DAY_MS, equity, equity
+        self.daily_reached = self.total_reached = False
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Hard reasons while a loss limit is reached."""
+        found = []
+        if self.daily_reached:
+            text = "the daily loss limit is reached: no new entries until 00:00 UTC"
+            found.append(Refusal(code="daily_loss", text=text, hard=True))
+        if self.total_reached:
+            text = "the total loss limit is reached: a person must re-arm"
+            found.append(Refusal(code="total_loss", text=text, hard=True))
+        return tuple(found)
+
+    def to_state(self) -> dict[str, object]:
+        """Plain values for the store."""
+        return {
+            "day": self.day,
+            "day_start": None if self.day_start is None else str(self.day_start),
+            "baseline": None if self.baseline is None else str(self.baseline),
+            "daily_reached": self.daily_reached,
+            "total_reached": self.total_reached,
+        }
+
+    @classmethod
+    def from_state(cls, settings: LimitSettings, state: dict[str, object]) -> LossLimits:
+        """Take up where ``to_state`` left off; unreadable parts start anew."""
+        limits = cls(settings)
+        day = state.get("day")
+        limits.day = day if isinstance(day, int) else -1
+        limits.day_start = _decimal(state.get("day_start"))
+        limits.baseline = _decimal(state.get("baseline"))
+        limits.daily_reached = bool(state.get("daily_reached"))
+        limits.total_reached = bool(state.get("total_reached"))
+        return limits
+
+
+def _decimal(value: object) -> Decimal | None:
+    try:
+        found = Decimal(str(value)) if value is not None else None
+    except ArithmeticError:
+        return None
+    return found if found is None or found.is_finite() else None
+
+
+class OrderRate:
+    """Orders sent in the last minute of venue time."""
+
+    def __init__(self) -> None:
+        self._sent: deque[int] = deque(maxlen=5_000)
+
+    def record(self, now_ms: int) -> None:
+        """An order goes out."""
+        self._sent.append(now_ms)
+
+    def count(self, now_ms: int) -> int:
+        """How many went out in the last 60 s."""
+        while self._sent and now_ms - self._sent[0] > MINUTE_MS:
+            self._sent.popleft()
+        return len(self._sent)
+
+
+def limit_refusals(
+    *,
+    settings: LimitSettings,
+    positions: int,
+    symbol_notional: Decimal,
+    added_notional: Decimal,
+    entry: Decimal,
+    mark: Decimal,
+    orders_last_minute: int,
+) -> tuple[Refusal, ...]:
+    """Hard limits on one more entry: number of positions, notional per symbol, orders per minute, price collar."""
+    found = []
+    if positions >= settings.max_positions:
+        found.append(("max_positions", f"{positions} positions ≥ {settings.max_positions}"))
+    after = symbol_notional + added_notional
+    if after > settings.max_notional_per_symbol:
+        found.append(("notional", f"notional {after:,.2f} > {settings.max_notional_per_symbol:,.2f} per symbol"))
+    if orders_last_minute >= settings.max_orders_per_minute:
+        text = f"{orders_last_minute} orders in the last minute ≥ {settings.max_orders_per_minute}"
+        found.append(("order_rate", text))
+    if mark <= 0:
+        found.append(("mark", "no mark price: the collar cannot be checked"))
+    elif abs(entry - mark) / mark > dec(settings.price_collar):
+        away = abs(entry - mark) / mark
+        found.append(("collar", f"entry {entry} is {away:.2%} from mark {mark} > {settings.price_collar:.2%}"))
+    return tuple(Refusal(code=code, text=text, hard=True) for code, text in found)
