@@ -123,7 +123,7 @@ class Outbox:
         approval: object = order.approval
         if not isinstance(approval, Approval):
             return "it carries no approval of the gate"
-        if order.qty <= 0 or not order.qty.is_finite():
+        if not order.qty.is_finite() or order.qty <= 0:
             return f"its quantity {order.qty} is not positive"
         if order.qty > approval.max_qty:
             return f"its quantity {order.qty} exceeds the approved {approval.max_qty}"

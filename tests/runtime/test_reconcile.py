@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from tests.runtime.build import Heard, ScriptedVenue, snapshot
+from tui_trader.core.events import AccountSnapshot, CandleHistory, LinkDown, LinkUp, Notice
+from tui_trader.errors import RateLimited, VenueRefused, VenueUnreachable
+from tui_trader.runtime import reconcile
+from tui_trader.runtime.reconcile import Backoff, Reconciler
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.venue = ScriptedVenue()
+        self.heard = Heard()
+        self.cursor = 0
+        self.interval = 60.0
+        self.reconciler = Reconciler(
+            self.venue, self.heard, fills_cursor=lambda: self.cursor, interval_s=lambda: self.interval
+        )
+        self.tasks: list[asyncio.Future[None]] = []
+
+    def run(self, work: Work) -> asyncio.Future[None]:
+        task = asyncio.ensure_future(work())
+        self.tasks.append(task)
+        return task
+
+
+@pytest_asyncio.fixture
+async def desk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(reconcile, "SNAPSHOT_GAP_S", 0.0)
+    desk = Desk()
+    yield desk
+    for task in desk.tasks:
+        task.cancel()
+    await asyncio.gather(*desk.tasks, return_exceptions=True)
+
+
+async def test_the_first_snapshot_comes_by_itself_and_brings_the_link_up(desk: Desk) -> None:
+    desk.run(desk.reconciler.run_snapshots)
+    await desk.heard.count(1, AccountSnapshot)
+    assert [type(e) for e in desk.heard.events] == [LinkUp, AccountSnapshot]
+    assert desk.reconciler.complete.is_set()
+
+
+async def test_requests_while_one_runs_are_served_by_one_more(desk: Desk) -> None:
+    gate = asyncio.Event()
+    desk.venue.answers["snapshot"] = [gate, snapshot(2)]
+    desk.run(desk.reconciler.run_snapshots)
+    while not desk.venue.calls:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        desk.reconciler.request_snapshot()
+    gate.set()
+    await desk.heard.count(2, AccountSnapshot)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(desk.venue.calls) == 2
+
+
+async def test_a_link_that_fails_is_told_once_and_then_up_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "FIRST_PAUSE_S", 0.0)
+    desk.reconciler._snapshot_backoff = Backoff(first=0.0)
+    down = VenueUnreachable("no answer")
+    desk.venue.answers["snapshot"] = [snapshot(1), down, down, down, snapshot(2)]
+    desk.interval = 0.0
+    desk.run(desk.reconciler.run_snapshots)
+    await desk.heard.count(2, LinkUp)
+    kinds = [type(e) for e in desk.heard.events[:5]]
+    assert kinds == [LinkUp, AccountSnapshot, LinkDown, LinkUp, AccountSnapshot]
+
+
+async def test_an_unknown_failure_is_a_down_link_and_raised_for_the_supervisor(desk: Desk) -> None:
+    desk.venue.answers["snapshot"] = [KeyError("shape")]
+    with pytest.raises(KeyError):
+        await desk.run(desk.reconciler.run_snapshots)
+    assert [type(e) for e in desk.heard.events] == [LinkDown]
+
+
+async def test_fills_are_asked_from_the_cursor_with_a_margin(desk: Desk) -> None:
+    desk.cursor = 10_000_000
+    desk.run(desk.reconciler.run_snapshots)
+    await desk.heard.count(1, AccountSnapshot)
+    assert desk.venue.calls == [("snapshot", str(10_000_000 - 60_000))]
+
+
+async def test_histories_are_coalesced_retried_and_refusals_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "after", lambda self, error: 0.0)
+    desk.venue.answers["candles"] = [VenueUnreachable("down"), ()]
+    desk.reconciler.request_candles("A", 10)
+    desk.reconciler.request_candles("A", 20)
+    desk.run(desk.reconciler.run_candles)
+    await desk.heard.count(1, CandleHistory)
+    assert desk.venue.calls == [("candles", "A 20")] * 2
+    desk.venue.answers["candles"] = [VenueRefused("no such symbol", -1121)]
+    desk.reconciler.request_candles("B", 5)
+    await desk.heard.count(1, Notice)
+    assert len(desk.venue.calls) == 3
+
+
+async def test_only_the_newest_watch_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "after", lambda self, error: 0.0)
+    desk.venue.answers["watch"] = [VenueUnreachable("down"), None]
+    desk.reconciler.request_watch(("A",))
+    desk.reconciler.request_watch(("A", "B"))
+    desk.run(desk.reconciler.run_watch)
+    while len(desk.venue.calls) < 2:
+        await asyncio.sleep(0)
+    assert desk.venue.calls == [("watch", "A,B")] * 2
+
+
+def test_backoff_doubles_is_bounded_and_obeys_the_venue() -> None:
+    """I13: silence until Retry-After."""
+    backoff = Backoff(first=1.0, longest=4.0)
+    plain = VenueUnreachable("x")
+    assert [backoff.after(plain) for _ in range(4)] == [1.0, 2.0, 4.0, 4.0]
+    assert backoff.after(RateLimited("ban", retry_after_ms=120_000)) == 120.0
+    backoff.reset()
+    assert backoff.after(plain) == 1.0
