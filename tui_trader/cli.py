@@ -1,0 +1,252 @@
+"""The command line. Imports only what the chosen command needs: the console must paint within a second.
+
+Exit codes: 0 done (or allowed), 1 failed or refused, 2 called wrongly, 130 interrupted. A mistake ends in a sentence on
+stderr; a bug ends in a sentence and a crash file in the data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from tui_trader.cli_context import Globals
+from tui_trader.errors import TuiTraderError, UsageError
+
+app = typer.Typer(
+    name="tui-trader",
+    add_completion=False,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="A contract, like BTCUSDT.")]
+SideArgument = Annotated[str, typer.Argument(metavar="SIDE", help="long or short.")]
+
+
+def _g(context: typer.Context) -> Globals:
+    found = context.find_object(Globals)
+    return found if found is not None else Globals()
+
+
+@app.callback()
+def console(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", envvar="TP_CONFIG", help="Config file.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", envvar="TP_DATA_DIR", help="Folder for store, logs and keys.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="demo (simulated exchange), testnet or live.")] = "demo",
+    venue: Annotated[str | None, typer.Option(help="Venue: binance.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="standard, conservative, aggressive or ultra_conservative.")
+    ] = None,
+    seed: Annotated[str | None, typer.Option(help="Seed of the demo's market.")] = None,
+    speed: Annotated[str | None, typer.Option(help="How many times as fast the demo's clock runs.")] = None,
+    arm: Annotated[bool, typer.Option("--arm", help="Allow live entries; the venue's name is asked for.")] = False,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Take over from a running session.")] = False,
+    low_bandwidth: Annotated[bool, typer.Option("--low-bandwidth", help="Draw less often, for slow lines.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """A terminal trading console for crypto perpetual futures.
+
+    Without a command: the console, on a simulated exchange unless --mode says otherwise. Global options stand before
+    the command.
+    """
+    if version:
+        from tui_trader import __version__
+
+        typer.echo(f"tui-trader {__version__}")
+        raise typer.Exit
+    if mode not in ("demo", "testnet", "live"):
+        raise UsageError(f"--mode {mode!r} is unknown; use demo, testnet or live.")
+    overrides: dict[str, object] = {}
+    given = {"preset": preset, "venue.name": venue, "demo.seed": seed, "demo.speed": speed}
+    overrides.update({key: value for key, value in given.items() if value is not None})
+    if low_bandwidth:
+        overrides["ui.low_bandwidth"] = True
+    context.obj = Globals(
+        config=config, data_dir=data_dir, mode=mode, overrides=overrides, arm=arm, take_over=take_over
+    )
+    if context.invoked_subcommand is None:
+        from tui_trader.cli_session import run_console
+
+        raise typer.Exit(run_console(context.obj))
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    headless: Annotated[bool, typer.Option("--headless", help="Trade without a terminal.")] = False,
+) -> None:
+    """Start a session; with --headless it needs no terminal."""
+    from tui_trader.cli_session import run_console, run_headless
+
+    raise typer.Exit(run_headless(_g(context)) if headless else run_console(_g(context)))
+
+
+@app.command()
+def universe(context: typer.Context, as_json: Json = False) -> None:
+    """The tradeable symbols by liquidity, and why the others are refused."""
+    from tui_trader.cli_market import show_universe
+
+    raise typer.Exit(show_universe(_g(context), as_json))
+
+
+@app.command()
+def symbol(context: typer.Context, name: Symbol, as_json: Json = False) -> None:
+    """One symbol: its market, tier, and whether it may be traded."""
+    from tui_trader.cli_market import show_symbol
+
+    raise typer.Exit(show_symbol(_g(context), name, as_json))
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    name: Symbol,
+    side: SideArgument,
+    bid: Annotated[str | None, typer.Option(help="Best bid; with it the answer needs no venue.")] = None,
+    ask: Annotated[str | None, typer.Option(help="Best ask.")] = None,
+    volume: Annotated[str | None, typer.Option(help="Traded value in 24 h, USDT.")] = None,
+    depth: Annotated[str | None, typer.Option(help="Value resting within ±0.5 %, USDT.")] = None,
+    funding: Annotated[str | None, typer.Option(help="Funding rate of the interval, a fraction.")] = None,
+    next_funding_min: Annotated[str | None, typer.Option(help="Minutes to the next funding time.")] = None,
+    equity: Annotated[str | None, typer.Option(help="Equity, USDT.")] = None,
+    atr: Annotated[str | None, typer.Option(help="Average true range, in price.")] = None,
+    conviction: Annotated[str, typer.Option(help="0 to 1.")] = "0.5",
+    as_json: Json = False,
+) -> None:
+    """Every check an order passes: allowed, or each reason why not. Exit code 1 when refused."""
+    from tui_trader.cli_market import show_validate
+
+    given = {
+        "bid": bid,
+        "ask": ask,
+        "volume": volume,
+        "depth": depth,
+        "funding": funding,
+        "next-funding-min": next_funding_min,
+        "equity": equity,
+        "atr": atr,
+    }
+    raise typer.Exit(show_validate(_g(context), name, side, given, conviction, as_json))
+
+
+@app.command()
+def tpsl(
+    context: typer.Context,
+    name: Symbol,
+    side: SideArgument,
+    entry: Annotated[str, typer.Option(help="Entry price.")],
+    atr: Annotated[str, typer.Option(help="Average true range, in price.")],
+    tick: Annotated[str, typer.Option(help="Tick size.")] = "0.01",
+    qty: Annotated[str | None, typer.Option(help="Quantity, to see it split.")] = None,
+    step: Annotated[str | None, typer.Option(help="Step size of quantities.")] = None,
+    stop: Annotated[str | None, typer.Option(help="A stop price instead of the ATR's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The TP/SL ladder of a position, with the reason of each level."""
+    from tui_trader.cli_decide import show_tpsl
+
+    raise typer.Exit(show_tpsl(_g(context), name, side, (entry, atr, tick, qty, step, stop), as_json))
+
+
+@app.command()
+def size(
+    context: typer.Context,
+    name: Symbol,
+    equity: Annotated[str, typer.Option(help="Equity, USDT.")],
+    entry: Annotated[str, typer.Option(help="Entry price.")],
+    conviction: Annotated[str, typer.Option(help="0 to 1.")] = "0.5",
+    stop: Annotated[str | None, typer.Option(help="Stop price; the fixed_risk model needs it.")] = None,
+    model: Annotated[str | None, typer.Option(help="margin_fraction, fixed_risk or fixed_margin.")] = None,
+    step: Annotated[str | None, typer.Option(help="Step size of quantities.")] = None,
+    min_notional: Annotated[str | None, typer.Option(help="The venue's least order value, USDT.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How large a trade would be, and why. Exit code 1 when refused."""
+    from tui_trader.cli_decide import show_size
+
+    raise typer.Exit(
+        show_size(_g(context), name, (equity, entry, conviction, stop, step, min_notional), model, as_json)
+    )
+
+
+@app.command("config")
+def show_config(context: typer.Context, as_json: Json = False) -> None:
+    """Each setting in force and where it came from."""
+    from tui_trader.cli_data import show_settings
+
+    raise typer.Exit(show_settings(_g(context), as_json))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A table of the store, like trades.")] = "trades",
+    fmt: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", help="A file; else to stdout.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A whole table of the store as CSV or JSON."""
+    from tui_trader.cli_data import export_table
+
+    raise typer.Exit(export_table(_g(context), table, "json" if as_json else fmt, out))
+
+
+@app.command("replay-book")
+def replay_book(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of raw frames, gzipped.")], as_json: Json = False
+) -> None:
+    """Rebuild the order book of a recording and compare it with its best prices. Exit code 1 on a mismatch."""
+    from tui_trader.cli_data import replay_recording
+
+    raise typer.Exit(replay_recording(file, as_json))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    help="The simulated exchange alone, for any Binance client; `exchange --help` lists its options.",
+)
+def exchange(context: typer.Context) -> None:
+    """Hand the rest of the line to the exchange."""
+    from tui_trader.exchange.__main__ import main as exchange_main
+
+    raise typer.Exit(exchange_main(context.args))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns its exit code and never lets a traceback out."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = app(args=words, prog_name="tui-trader", standalone_mode=False)
+    except TyperException as error:
+        return _fail(f"{error.format_message()} See tui-trader --help.", error.exit_code)
+    except TuiTraderError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, Abort):
+        return _fail("Interrupted.", 130)
+    except BrokenPipeError:
+        # The reader of a pipe has left; writing the rest at exit would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last guard: a person gets a sentence, the developer a file
+        from tui_trader.cli_context import crash_report
+
+        return _fail(crash_report(error, words), 1)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write("".join(char if char.isprintable() or char == "\n" else "�" for char in text) + "\n")
+    return code

@@ -1,0 +1,176 @@
+"""The commands that trade: the console, and a session without a terminal.
+
+The console paints before anything heavy is imported; the session is built after the first paint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tui_trader.cli_context import Globals
+from tui_trader.errors import ArmingError, SessionBusyError, TuiTraderError, UsageError
+
+if TYPE_CHECKING:
+    from tui_trader.runtime.session import Session
+    from tui_trader.runtime.start import StartOptions
+    from tui_trader.ui.app import ConsoleApp, ExitReason
+
+_T = TypeVar("_T")
+
+
+def run_console(options: Globals) -> int:
+    """The console; when another session holds the account, offers to take over."""
+    loaded = options.load()
+    for warning in loaded.warnings:
+        sys.stderr.write(f"note: {warning}\n")
+    typed = _typed_venue(options, loaded.settings.venue.name)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("The console needs a terminal. Without one, use: tui-trader run --headless")
+    take_over = options.take_over
+    while True:
+        reason = _loop(_console(options, typed, take_over))
+        if reason.error is None:
+            return _farewell(reason.words)
+        if not isinstance(reason.error, SessionBusyError) or take_over:
+            raise reason.error
+        take_over = _confirmed(reason.error)
+
+
+def run_headless(options: Globals) -> int:
+    """A session without a terminal, until a signal or the control socket ends it."""
+    typed = _typed_venue(options, options.load().settings.venue.name)
+    try:
+        return _farewell(_loop(_headless(options, typed, options.take_over)))
+    except SessionBusyError as error:
+        if options.take_over:
+            raise
+        _confirmed(error)
+    return _farewell(_loop(_headless(options, typed, True)))
+
+
+async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
+    from tui_trader.ui.app import run_console as show
+
+    progress: list[str] = []
+    started: list[Session] = []
+    apps: list[ConsoleApp] = []
+    loop = asyncio.get_running_loop()
+    loaded = options.load()
+    signals = await _module("tui_trader.runtime.signals")
+
+    def leave(kind: str, words: str) -> None:
+        if apps:
+            apps[0].leave(kind, words)
+
+    handlers = signals.install_handlers(loop, None, leave)
+
+    async def start() -> Session:
+        progress.append("loading the engine")
+        module = await _module("tui_trader.runtime.start")
+        session: Session = await module.build_session(_start_options(options, typed, take_over, progress.append))
+        handlers.attach(session)
+        started.append(session)
+        await session.start()
+        progress.append("reading the account before anything is traded")
+        return session
+
+    try:
+        reason = await show(
+            start,
+            low_bandwidth=loaded.settings.ui.low_bandwidth,
+            settings=loaded.settings,
+            mode=options.mode,
+            progress=progress,
+            on_app=apps.append,
+        )
+        if started and reason.goes_on:
+            await signals.continue_headless(started[0], reason.words)
+        elif started:
+            await started[0].stop(reason.words)
+            await started[0].run_until_stopped()
+        return reason
+    finally:
+        handlers.remove()
+
+
+async def _headless(options: Globals, typed: str, take_over: bool) -> str:
+    from tui_trader.runtime.signals import run_headless as serve
+    from tui_trader.runtime.start import build_session
+
+    def say(line: str) -> None:
+        # Nobody may be reading any more, and a session must not stop over that.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line + "\n")
+
+    session = await build_session(_start_options(options, typed, take_over, say))
+    say(f"trading headless: {options.mode}, process {os.getpid()}; SIGTERM stops it, positions stay protected")
+    return await serve(session)
+
+
+def _start_options(options: Globals, typed: str, take_over: bool, say: Callable[[str], None]) -> StartOptions:
+    start = importlib.import_module("tui_trader.runtime.start")
+    built: StartOptions = start.StartOptions(
+        settings_source=options.load,
+        mode=options.mode,
+        data_dir=options.folder(),
+        environ=dict(os.environ),
+        arm=options.arm,
+        typed_venue=typed,
+        take_over=take_over,
+        say=say,
+    )
+    return built
+
+
+async def _module(name: str) -> ModuleType:
+    return await asyncio.to_thread(importlib.import_module, name)
+
+
+def _typed_venue(options: Globals, venue: str) -> str:
+    """The venue's name as a person typed it: what arms live trading, for this start only."""
+    if options.mode != "live":
+        return ""
+    if not options.arm:
+        raise ArmingError("Live trading is not armed; nothing was sent. Start with --mode live --arm.")
+    if not sys.stdin.isatty():
+        raise ArmingError("Live trading is armed by a person at a terminal, who types the venue's name; there is none.")
+    sys.stderr.write(f"LIVE: real money will be traded on {venue}.\nType the venue's name to arm this start: ")
+    sys.stderr.flush()
+    typed = sys.stdin.readline().strip()
+    if typed.lower() != venue.lower():
+        raise ArmingError("That is not the venue's name. Live trading is not armed; nothing was sent.")
+    return typed
+
+
+def _confirmed(error: SessionBusyError) -> bool:
+    """Ask whether to take over; raises ``error`` when the answer is no or nobody is there to ask."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SessionBusyError(f"{error} To take over without being asked, add --take-over before the command.")
+    sys.stderr.write(f"{error}\nTake over? It stops entries, leaves positions protected and exits. [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise TuiTraderError("Left the running session alone.")
+    return True
+
+
+def _farewell(words: str) -> int:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{words}\n" if words else "")
+    return 0
+
+
+def _loop(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run in uvloop where there is one: it halves the cost of a message."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
