@@ -40,7 +40,7 @@ from tui_trader.core.events import (
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg
 from tui_trader.core.views import Snapshot, TicketPreview, WorkerRow
-from tui_trader.errors import ConfigError, StoreError
+from tui_trader.errors import ConfigError, StoreError, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.lock import AccountLock
@@ -57,9 +57,9 @@ if TYPE_CHECKING:
 TIMER_S = 0.1
 SLICE_NS = 2_000_000
 ENGINE_FAILURES_MAX = 100
-SETTLE_S = 2.0
-OUTBOX_S = 0.7
-VENUE_S = 0.9
+SETTLE_S = 1.8
+OUTBOX_S = 0.5
+VENUE_S = 1.3
 STORE_S = 1.0
 KILL_FILE = "KILL"
 
@@ -108,6 +108,7 @@ class Session:
         self._view_failure = ""
         self._processed = 0
         self._engine_failures = 0
+        self._starting: asyncio.Task[object] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._reason = ""
         self._gone = asyncio.Event()
@@ -231,16 +232,27 @@ class Session:
     # --- life ---
 
     async def start(self) -> None:
-        """Open the store, recover, open the venue, and trade. Raises after giving everything back."""
+        """Open the store, recover, open the venue, and trade. Raises after giving everything back.
+
+        A ``stop`` meanwhile ends the start with ``TuiTraderError``.
+        """
+        self._starting = task = asyncio.current_task()
         try:
             await self._start()
-        except BaseException:
+        except BaseException as error:
+            self.log.say("warning", f"the session did not start: {describe(error)}")
             await self._close_all()
             if self._on_stopped is not None:
-                await self._on_stopped(False)
+                # Nobody knows whether a position is open, so what holds it is kept.
+                await self._on_stopped(True)
             self.log.close()
             self._stopped.set()
+            if isinstance(error, asyncio.CancelledError) and self._stop_task is not None and task is not None:
+                task.uncancel()
+                raise TuiTraderError(f"stopped while starting: {self._reason}") from None
             raise
+        finally:
+            self._starting = None
 
     async def run_until_stopped(self) -> str:
         """Wait for the end; returns its reason."""
@@ -258,7 +270,7 @@ class Session:
 
         self._engine = engine = Engine(
             self._loaded.settings,
-            build_strategies(self._loaded.settings.strategies),
+            build_strategies(self._loaded.settings),
             mode=self._mode,
             venue=self._venue.name,
             epoch=store.epoch,
@@ -396,6 +408,10 @@ class Session:
         return self._stop_task
 
     async def _stop(self, reason: str, keep: bool) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await self._stopped.wait()
+            return
         self.log.say("warning", f"stopping: {reason}; no new entries, stops stay at the venue")
         if self._outbox is not None:
             self._outbox.stop_entries(f"the session is stopping ({reason})")

@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tui_trader.runtime.session import Session
+if TYPE_CHECKING:
+    from tui_trader.runtime.session import Session
 
 TERMINAL_CLOSED = "terminal closed"
 _HANDLED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
