@@ -14,7 +14,6 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 import msgspec
-from tui_trader.core.signals import Strategy
 
 from tests.core.build import settings as default_settings
 from tui_trader.core import commands as cmd
@@ -22,6 +21,7 @@ from tui_trader.core import events as ev
 from tui_trader.core.engine import Engine
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.settings import Settings
+from tui_trader.core.signals import Strategy
 from tui_trader.core.state import Recovered
 from tui_trader.core.types import Channel, VenueBook
 from tui_trader.errors import OrderNotFound, OutcomeUnknown, RateLimited
@@ -177,7 +177,7 @@ class Desk:
         if not bids or not asks:
             return
         now = self.now
-        mark = self.market.mark_price(now, self.market.mid)
+        mark = state.mark
         self.process(
             ev.MarkPrice(
                 ts=now,
@@ -215,7 +215,7 @@ class Desk:
 
         self._later(hear)
 
-    def _request(self, method: str, path: str, params: dict[str, str], signed: bool = True) -> Reply | None:
+    def request(self, method: str, path: str, params: dict[str, str], signed: bool = True) -> Reply | None:
         fields = dict(params)
         if signed:
             fields |= {"timestamp": str(self.now), "recvWindow": "5000"}
@@ -226,7 +226,7 @@ class Desk:
         return self.faults(method, path, reply) if self.faults is not None else reply
 
     def _get(self, path: str, params: dict[str, str], signed: bool = True) -> dict[str, object]:
-        reply = self._request("GET", path, params, signed)
+        reply = self.request("GET", path, params, signed)
         assert reply is not None
         assert reply.status == 200, reply.body
         found: dict[str, object] = msgspec.json.decode(reply.body)
@@ -269,15 +269,15 @@ class Desk:
 
     def _place(self, order: cmd.PlaceOrder) -> None:
         path = "/fapi/v1/algoOrder" if order.book is VenueBook.ALGO else "/fapi/v1/order"
-        reply = self._request("POST", path, wire.place_params(order))
+        reply = self.request("POST", path, wire.place_params(order))
         self._outcome(ev.SendAction.PLACE, order.symbol, order.client_id, reply)
 
     def _cancel(self, order: cmd.CancelOrder) -> None:
-        reply = self._request("DELETE", *_addressed(order))
+        reply = self.request("DELETE", *_addressed(order))
         self._outcome(ev.SendAction.CANCEL, order.symbol, order.client_id, reply)
 
     def _query(self, order: cmd.QueryOrder) -> None:
-        reply = self._request("GET", *_addressed(order))
+        reply = self.request("GET", *_addressed(order))
         good, body = self._outcome(ev.SendAction.QUERY, order.symbol, order.client_id, reply)
         if good:
             update = _row_update(body, order.book, self.now)
@@ -285,7 +285,7 @@ class Desk:
 
     def _leverage(self, order: cmd.SetLeverage) -> None:
         fields = {"symbol": order.symbol, "leverage": str(order.leverage)}
-        self._outcome(ev.SendAction.LEVERAGE, order.symbol, "", self._request("POST", "/fapi/v1/leverage", fields))
+        self._outcome(ev.SendAction.LEVERAGE, order.symbol, "", self.request("POST", "/fapi/v1/leverage", fields))
 
     def snapshot(self) -> None:
         """Fetch the whole account and hand it to the engine."""

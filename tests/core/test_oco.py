@@ -142,9 +142,7 @@ def test_partial_close_clears_targets_first_and_restores_them_after() -> None:
 
 
 def test_a_working_entry_is_cancelled_on_request() -> None:
-    entry = resting(
-        Place(leg=Leg.ENTRY, type=OrderType.LIMIT, qty=QTY, price=Decimal(43_000)), side=OrderSide.BUY
-    )
+    entry = resting(Place(leg=Leg.ENTRY, type=OrderType.LIMIT, qty=QTY, price=Decimal(43_000)), side=OrderSide.BUY)
     waiting = plan(stage=Stage.ENTERING, entered=Decimal(0), cancel_entry=True, stop_price=Decimal(0))
     assert steps(waiting, [entry], open_qty=Decimal(0)) == [Cancel(client_id=entry.client_id)]
     assert not is_over(waiting, Decimal(0), [entry])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 
 from tui_trader.core.events import Candle
 from tui_trader.core.indicators import AtrReading, WilderAtr
@@ -210,7 +211,7 @@ class CandleBook:
         """Sort every hole into confirmed (inside a loaded span) or open (to be backfilled)."""
         spans = [*self._confirmed, span]
         self._gaps, self._confirmed = [], []
-        for before, after in zip(merged, merged[1:], strict=False):
+        for before, after in pairwise(merged):
             start, end = before.open_ms + MINUTE_MS, after.open_ms
             if start == end:
                 continue

@@ -39,7 +39,21 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
             _on_refused(state, order, 0, update.reason or order.status.value)
     plan = state.plan_of(order.plan_id)
     if plan is not None:
+        if changed and order.leg is Leg.STOP and order.status is OrderStatus.CANCELED and not order.cancel_ms:
+            _on_stop_lost(state, plan)
         drive(state, plan)
+
+
+def _on_stop_lost(state: EngineState, plan: Plan) -> None:
+    """Somebody else cancelled a stop: it is replaced once; the second time the position is flattened."""
+    if state.open_qty(plan) <= 0:
+        return
+    plan.stops_lost += 1
+    if plan.stops_lost > 1:
+        state.halted = f"stops of {plan.symbol} are cancelled from outside"
+        begin_close(state, plan, "its stop was cancelled from outside again")
+    else:
+        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; replacing it", plan.symbol)
 
 
 def _as_triggered(update: OrderUpdate) -> OrderUpdate:

@@ -88,6 +88,7 @@ class Plan(msgspec.Struct, kw_only=True):
     longest_naked_ms: int = 0
     last_stop_ms: int = 0
     stop_failures: int = 0
+    stops_lost: int = 0
     revisions: dict[str, int] = {}
 
     @property

@@ -1,0 +1,246 @@
+"""The executor against the exchange itself: a long and a short walked through their whole ladders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from tests.desk import Desk
+from tui_trader.core import commands as cmd
+from tui_trader.core import events as ev
+from tui_trader.core.types import Leg, OrderStatus, OrderType, Side
+from tui_trader.exchange.rest import Reply, Request
+
+QTY = Decimal("0.040")
+
+
+def opened(side: Side = Side.LONG, **changes: object) -> Desk:
+    desk = Desk(**changes).start()
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=side, qty=QTY))
+    desk.run(3_000)
+    assert desk.position == QTY * side.sign, desk.log[-5:]
+    return desk
+
+
+def prices(desk: Desk, kind: str) -> list[tuple[str, str]]:
+    return [(qty, price) for k, _, qty, price in desk.resting() if k == kind]
+
+
+def test_entry_is_protected_and_has_its_targets() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans["BTCUSDT"]
+    entry = plan.avg_entry
+    assert desk.resting() == sorted(
+        [
+            ("STOP_MARKET", "SELL", "0.040", f"{(entry - 650).normalize():f}"),
+            ("LIMIT", "SELL", "0.020", f"{(entry + 975).normalize():f}"),
+            ("LIMIT", "SELL", "0.012", f"{(entry + 1625).normalize():f}"),
+        ]
+    )
+    assert plan.naked_since_ms == 0
+    assert plan.longest_naked_ms <= 1_000
+
+
+def test_i4_every_send_was_approved_and_ids_differ() -> None:
+    desk = opened()
+    placed = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder)]
+    assert len({c.client_id for c in placed}) == len(placed)
+    assert all(c.qty <= c.approval.max_qty for c in placed)
+    assert [c.reduce_only for c in placed] == [c.leg is not Leg.ENTRY for c in placed]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_whole_ladder(side: Side) -> None:
+    desk = opened(side)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    entry, sign = float(plan.avg_entry), side.sign
+
+    desk.move(entry + sign * 700)
+    (_, stop), *rest = prices(desk, "STOP_MARKET")
+    assert rest == []
+    assert (Decimal(stop) - plan.avg_entry) * sign > 0, "the stop is at break-even"
+
+    desk.move(entry + sign * 1_000)
+    assert desk.position == Decimal("0.020") * sign
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.020"]
+
+    desk.move(entry + sign * 1_700)
+    assert desk.position == Decimal("0.008") * sign
+    assert plan.trailing
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.008"]
+    assert prices(desk, "LIMIT") == []
+
+    desk.move(entry + sign * 2_500, ms=4_000)
+    trailed = Decimal(prices(desk, "STOP_MARKET")[0][1])
+    assert abs(trailed - (plan.best - sign * Decimal(520))) <= Decimal("0.1")
+    desk.move(entry + sign * 2_300, ms=4_000)
+    assert Decimal(prices(desk, "STOP_MARKET")[0][1]) == trailed, "a trailing stop never loosens"
+
+    desk.move(entry + sign * 1_800, ms=4_000)
+    assert desk.position == 0
+    assert desk.resting() == []
+    assert desk.engine.state.plans == {}
+    trade = desk.engine.state.trades[0]
+    assert trade.reason == "stop"
+    assert trade.pnl > 0
+    assert trade.qty == float(QTY)
+
+
+def test_stop_loses_one_r_and_costs() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans["BTCUSDT"]
+    desk.move(float(plan.avg_entry) - 700)
+    assert (desk.position, desk.resting()) == (0, [])
+    trade = desk.engine.state.trades[0]
+    assert trade.reason == "stop"
+    assert -1.3 < trade.r < -1.0
+
+
+def test_i17_wallet_change_is_realised_minus_fees() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans["BTCUSDT"]
+    desk.move(float(plan.avg_entry) - 700)
+    assert desk.engine.state.portfolio.wallet == Decimal(10_000) + plan.realized - plan.fees
+
+
+def test_limit_entry_times_out_and_leaves_nothing() -> None:
+    desk = Desk().start()
+    desk.process(
+        ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=Decimal("43400.0"))
+    )
+    desk.run(1_000)
+    assert [k for k, *_ in desk.resting()] == ["LIMIT"]
+    desk.run(61_000)
+    assert desk.resting() == []
+    assert desk.engine.state.plans == {}
+    assert any("without a fill" in text for text in desk.log)
+
+
+def test_partly_filled_limit_entry_is_protected_for_what_is_filled() -> None:
+    desk = Desk().start()
+    desk.market.lots = 10
+    desk.run(500)
+    best_ask = Decimal(str(round(desk.market.mid + 0.1, 1)))
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=best_ask))
+    desk.run(400)
+    held = desk.position
+    assert 0 < held <= QTY
+    desk.run(2_000)
+    stops = [Decimal(qty) for qty, _ in prices(desk, "STOP_MARKET")]
+    assert stops == [desk.position]
+
+
+def test_a_lost_answer_to_the_stop_leaves_one_proven_stop() -> None:
+    desk = Desk()
+    dropped: list[str] = []
+
+    def lose(method: str, path: str, reply: object) -> object:
+        if method == "POST" and path.endswith("algoOrder") and not dropped:
+            dropped.append(path)
+            return None
+        return reply
+
+    desk.faults = lose
+    desk.start()
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(8_000)
+    assert dropped
+    assert len(prices(desk, "STOP_MARKET")) == 1
+    assert desk.position == QTY
+
+
+def test_an_unknown_entry_outcome_is_asked_about_never_resent() -> None:
+    desk = Desk()
+
+    def lose(method: str, path: str, reply: object) -> object:
+        return None if (method, path) == ("POST", "/fapi/v1/order") else reply
+
+    desk.faults = lose
+    desk.start()
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(5_000)
+    entries = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.ENTRY]
+    assert len(entries) == 1
+    assert desk.position == QTY
+    assert len(prices(desk, "STOP_MARKET")) == 1
+
+
+def test_an_entry_that_never_arrived_is_given_up_after_evidence() -> None:
+    desk = Desk()
+    desk.start()
+    real = desk.api.handle
+
+    def lose_on_the_way(request: Request) -> Reply:
+        placing = (request.method, request.path) == ("POST", "/fapi/v1/order")
+        return real(replace(request, path="/fapi/v1/order/test") if placing else request)
+
+    desk.api.handle = lose_on_the_way
+    desk.faults = lambda method, path, reply: None if (method, path) == ("POST", "/fapi/v1/order") else reply
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    assert "BTCUSDT" in desk.engine.state.plans, "one negative proves nothing"
+    desk.run(15_000)
+    assert desk.engine.state.plans == {}
+    ended = [o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY]
+    assert [o.status for o in ended] == [OrderStatus.REJECTED]
+
+
+def test_i1_a_stop_cancelled_from_outside_twice_flattens_and_halts() -> None:
+    desk = Desk()
+    desk.start()
+
+    def refuse(method: str, path: str, reply: object) -> object:
+        if method == "POST" and path.endswith("algoOrder"):
+            for algo in list(desk.account.open_algos("BTCUSDT")):
+                desk.exchange.algos.cancel(algo)
+            return None
+        return reply
+
+    desk.faults = refuse
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(30_000)
+    assert (desk.position, desk.resting()) == (0, [])
+    stops = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.STOP]
+    assert 2 <= len(stops) <= 6, "replaced once; while the flattening runs the stop is still tried"
+    assert desk.engine.state.halted
+
+
+def test_i1_a_stop_that_the_venue_refuses_ends_in_a_flat_position() -> None:
+    desk = Desk().start()
+    real = desk.api.handle
+
+    def without_stops(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("algoOrder"):
+            return Reply(400, '{"code":-4045,"msg":"Reach max stop order limit."}')
+        return real(request)
+
+    desk.api.handle = without_stops
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(8_000)
+    assert (desk.position, desk.resting()) == (0, [])
+    assert "refuses the stop" in desk.engine.state.trades[0].reason
+
+
+def test_flatten_keeps_the_stop_until_nothing_is_open() -> None:
+    desk = opened()
+    desk.process(ev.FlattenAll(ts=desk.now))
+    desk.run(5_000)
+    assert (desk.position, desk.resting()) == (0, [])
+    kinds = [
+        "cancel " + c.client_id.split("-")[3] if isinstance(c, cmd.CancelOrder) else f"place {c.leg.value}"
+        for c in desk.sent
+    ]
+    tail = kinds[kinds.index("place cl") :]
+    assert tail[0] == "place cl"
+    assert "cancel sl" in tail
+    assert "cancel sl" not in kinds[: kinds.index("place cl")]
+
+
+def test_market_close_type() -> None:
+    desk = opened()
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
+    desk.run(3_000)
+    close = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.CLOSE]
+    assert [(c.type, c.qty, c.reduce_only) for c in close] == [(OrderType.MARKET, QTY, True)]

@@ -1,0 +1,161 @@
+"""Start, restart and what happens elsewhere: the venue's word is taken, bare positions are protected, orphans go."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from tests.core.test_executor import QTY, opened, prices
+from tests.desk import Desk
+from tui_trader.core import events as ev
+from tui_trader.core.state import Recovered
+from tui_trader.core.types import Origin, Side
+
+
+def by_hand(desk: Desk, side: str, qty: str, **fields: str) -> None:
+    """Trade on the account from elsewhere, as a phone would."""
+    params = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": qty} | fields
+    reply = desk.request("POST", "/fapi/v1/order", params)
+    assert reply is not None
+    assert reply.status == 200, reply.body
+
+
+def remembered(desk: Desk) -> Recovered:
+    """What a store would give back: JSON round trips included."""
+    plans = {}
+    orders: dict[str, dict[str, object]] = {}
+    for record in desk.records:
+        data = msgspec.json.decode(msgspec.json.encode(record.data))
+        if record.kind == "plans":
+            plans[data["plan_id"]] = data
+        elif record.kind == "orders":
+            orders.setdefault(data["client_id"], {}).update(data)
+    for order in desk.sent:
+        if hasattr(order, "leg") and order.client_id not in orders:
+            orders[order.client_id] = {
+                "client_id": order.client_id,
+                "plan_id": order.plan_id,
+                "leg": order.leg.value,
+                "symbol": order.symbol,
+                "side": order.side.value,
+                "type": order.type.value,
+                "qty": str(order.qty),
+                "price": str(order.price),
+                "trigger_price": str(order.trigger_price),
+                "status": "intent",
+            }
+    for order in desk.sent:
+        if hasattr(order, "leg"):
+            orders[order.client_id] |= {
+                "side": order.side.value,
+                "type": order.type.value,
+                "qty": str(order.qty),
+                "price": str(order.price),
+                "trigger_price": str(order.trigger_price),
+            }
+    live = [p["body"] for p in plans.values() if not p["closed_ms"]]
+    fills = tuple(f"{r.data['symbol']}:{r.data['trade_id']}" for r in desk.records if r.kind == "fills")
+    return Recovered(
+        next_plan_id=max(plans, default=0) + 1,
+        plans=tuple(live),
+        orders=tuple(orders.values()),
+        trade_ids=fills,
+        fills_cursor_ms=desk.engine.fills_cursor_ms,
+    )
+
+
+def revive(desk: Desk, recovered: Recovered) -> None:
+    desk.restart(recovered)
+    desk.start()
+    desk.run(2_000)
+
+
+def test_i14_restart_with_the_store_goes_on_where_it_was() -> None:
+    desk = opened()
+    before, plan = desk.resting(), desk.engine.state.plans["BTCUSDT"]
+    revive(desk, remembered(desk))
+    again = desk.engine.state.plans["BTCUSDT"]
+    assert desk.resting() == before
+    assert (again.plan_id, again.entered, again.avg_entry, again.stop_price) == (
+        plan.plan_id,
+        plan.entered,
+        plan.avg_entry,
+        plan.stop_price,
+    )
+    assert again.naked_since_ms == 0
+
+
+def test_restart_without_a_store_adopts_the_position_and_its_stop() -> None:
+    desk = opened()
+    stop = prices(desk, "STOP_MARKET")
+    revive(desk, Recovered())
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert plan.origin is Origin.ADOPTED
+    assert plan.entered == QTY
+    assert prices(desk, "STOP_MARKET") == stop
+    assert plan.naked_since_ms == 0
+
+
+def test_a_bare_position_is_protected_at_start() -> None:
+    desk = Desk()
+    by_hand(desk, "SELL", "0.050")
+    desk.start()
+    desk.run(3_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.050"]
+    assert desk.position == Decimal("-0.050")
+
+
+def test_i8_orphans_of_ours_are_cancelled_and_foreign_orders_stay() -> None:
+    desk = Desk()
+    by_hand(desk, "BUY", "0.010", type="LIMIT", price="40000", timeInForce="GTC", newClientOrderId="tt-old1234-9-en-1")
+    by_hand(desk, "BUY", "0.020", type="LIMIT", price="40000", timeInForce="GTC", newClientOrderId="phone-1")
+    desk.start()
+    desk.run(2_000)
+    assert desk.resting() == [("LIMIT", "BUY", "0.020", "40000")]
+
+
+def test_closed_elsewhere_clears_the_legs_and_books_the_trade() -> None:
+    desk = opened()
+    by_hand(desk, "SELL", "0.040", reduceOnly="true")
+    desk.run(4_000)
+    assert (desk.position, desk.resting()) == (0, [])
+    assert desk.engine.state.plans == {}
+    assert desk.engine.state.trades[0].qty == float(QTY)
+
+
+def test_reduced_elsewhere_shrinks_the_stop() -> None:
+    desk = opened()
+    by_hand(desk, "SELL", "0.030", reduceOnly="true")
+    desk.run(5_000)
+    assert desk.position == Decimal("0.010")
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]
+    total = sum(Decimal(qty) for qty, _ in prices(desk, "LIMIT"))
+    assert total <= Decimal("0.010")
+
+
+def test_a_stop_cancelled_from_outside_is_replaced() -> None:
+    desk = opened()
+    for algo in list(desk.account.open_algos("BTCUSDT")):
+        desk.exchange.algos.cancel(algo)
+    desk.run(3_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+
+
+def test_i7_fills_lost_on_the_stream_are_found_by_the_snapshot() -> None:
+    desk = Desk().start()
+    desk.stream_faults = lambda event: event.get("e") in ("ORDER_TRADE_UPDATE", "TRADE_LITE")
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(6_000)
+    desk.stream_faults = None
+    desk.run(3_000)
+    assert desk.engine.state.portfolio.position("BTCUSDT").qty == QTY
+    assert len(prices(desk, "STOP_MARKET")) == 1
+
+
+def test_liquidation_by_the_venue_is_booked_and_cleared() -> None:
+    desk = opened()
+    by_hand(desk, "SELL", "0.040", reduceOnly="true", newClientOrderId="autoclose-1")
+    desk.run(4_000)
+    assert desk.engine.state.plans == {}
+    assert desk.resting() == []
