@@ -206,7 +206,8 @@ def export(
 
 @app.command("replay-book")
 def replay_book(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of raw frames, gzipped.")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A gzipped recording of frames.")],
+    as_json: Json = False,
 ) -> None:
     """Rebuild the order book of a recording and compare it with its best prices. Exit code 1 on a mismatch."""
     from tui_trader.cli_data import replay_recording
