@@ -40,14 +40,14 @@ from tui_trader.core.events import (
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg
 from tui_trader.core.views import Snapshot, TicketPreview, WorkerRow
-from tui_trader.errors import ConfigError, StoreError, TuiTraderError
+from tui_trader.errors import ConfigError, RateLimited, StoreError, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
 from tui_trader.runtime.outbox import Outbox, Sendable
 from tui_trader.runtime.reconcile import Reconciler
-from tui_trader.runtime.supervise import LagMeter, Supervisor, describe
+from tui_trader.runtime.supervise import LagMeter, Supervisor, describe, where_of
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
 
@@ -61,6 +61,8 @@ SETTLE_S = 1.8
 OUTBOX_S = 0.5
 VENUE_S = 1.3
 STORE_S = 1.0
+OPEN_TRIES = 3
+OPEN_PAUSE_MAX_S = 130.0
 KILL_FILE = "KILL"
 
 
@@ -263,7 +265,7 @@ class Session:
         self._store = store = await Store.open(self._store_path, self._store_changed)
         recovered = await store.recovered()
         await self._control.start()
-        await self._venue.open(self._inbox.put)
+        await self._open_venue()
         if self._checked is not None:
             await self._checked()
         from tui_trader.strategies.registry import build_strategies
@@ -300,6 +302,20 @@ class Session:
         self._supervisor.start("watch", reconciler.run_watch, restart=True)
         self._supervisor.start("timer", self._run_timer, restart=True)
         self._supervisor.start("loop lag", self._lag.run, restart=True)
+
+    async def _open_venue(self) -> None:
+        """Open the venue; when it asks for silence (many restarts in a minute), wait as long as it says and go on."""
+        for _ in range(OPEN_TRIES - 1):
+            try:
+                await self._venue.open(self._inbox.put)
+            except RateLimited as error:
+                pause = min(max(error.retry_after_ms / 1000, 1.0), OPEN_PAUSE_MAX_S)
+                self.log.say("warning", f"the venue asks for silence: {error}; starting again in {pause:.0f} s")
+                await self._venue.aclose()
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._venue.open(self._inbox.put)
 
     async def _run_engine(self) -> None:
         while True:
@@ -373,7 +389,7 @@ class Session:
     def _engine_failed(self, event: Event, error: BaseException) -> None:
         self._engine_failures += 1
         words = f"{describe(error)} while processing {type(event).__name__}"
-        self.log.say("alarm", f"the engine failed: {words}", where=_where(error))
+        self.log.say("alarm", f"the engine failed: {words}", where=where_of(error))
         if not isinstance(event, WorkerFailed):
             self._inbox.put(WorkerFailed(ts=self.now_ms(), worker="engine", reason=self.redact(words)))
         if self._engine_failures >= ENGINE_FAILURES_MAX:
@@ -381,7 +397,7 @@ class Session:
 
     def _worker_failed(self, worker: str, error: BaseException) -> None:
         words = self.redact(describe(error))
-        self.log.say("alarm", f"worker {worker} failed: {words}", where=_where(error))
+        self.log.say("alarm", f"worker {worker} failed: {words}", where=where_of(error))
         self._inbox.put(WorkerFailed(ts=self.now_ms(), worker=worker, reason=words))
 
     def _store_changed(self, words: str) -> None:
@@ -472,14 +488,3 @@ class Session:
 
 def _oco_note(venue: Venue) -> str:
     return "OCO at the venue" if venue.capabilities.oco else "OCO emulated"
-
-
-def _where(error: BaseException) -> str:
-    """Innermost frames of a failure as ``file:line function``, without values."""
-    frames: list[str] = []
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return " < ".join(reversed(frames[-6:]))

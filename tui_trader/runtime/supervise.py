@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from tui_trader import clock
 from tui_trader.core.views import WorkerRow
@@ -18,6 +19,17 @@ def describe(error: BaseException) -> str:
     """An exception as one line: its kind and its words."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def where_of(error: BaseException) -> str:
+    """Innermost frames of a failure as ``file:line function``, without values."""
+    frames: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return " < ".join(reversed(frames[-6:]))
 
 
 class _Worker:
