@@ -119,8 +119,11 @@ class ConsoleApp(App[ExitReason]):
         self.set_keymap(self._custom_keys)
         if self._keymap_words:
             self.say(" ".join(self._keymap_words), "warn")
-        self.tick()
         self._run_ticker()
+
+    def on_screen_ready(self) -> None:
+        """The main screen stands: paint it, then start the session."""
+        self.tick()
         if self._start is not None:
             self.call_after_refresh(self._begin)
 
@@ -154,7 +157,7 @@ class ConsoleApp(App[ExitReason]):
             return
         self.picture = self._frame()
         screen = self.screen_stack[0]
-        if isinstance(screen, MainScreen) and screen.is_mounted:
+        if isinstance(screen, MainScreen) and screen.ready:
             screen.show(self.picture)
 
     def _frame(self) -> Frame:

@@ -17,7 +17,6 @@ NOTHING = "–"
 _HUGE = 1e13
 _COMPACT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _SPARK = "▁▂▃▄▅▆▇█"
-_EIGHTHS = "▏▎▍▌▋▊▉"
 
 
 @lru_cache(maxsize=4096)
@@ -173,17 +172,13 @@ def span(ms: float) -> str:
     return f"{total // 86_400}d{total % 86_400 // 3_600:02d}"
 
 
-def bar(level: float, width: int) -> str:
-    """A meter of ``width`` cells, eighths of a cell fine: 0 → "░░░", 1 and more → "███"."""
+def bar(level: float, width: int) -> tuple[str, str]:
+    """A meter of ``width`` cells in two parts, used and free, half a cell fine: 0.25 of 6 → ("━╸", "────")."""
     if width <= 0:
-        return ""
-    filled = min(max(level, 0.0), 1.0) * width if math.isfinite(level) else 0.0
-    whole = int(filled)
-    part = int((filled - whole) * 8)
-    text = "█" * whole
-    if part and whole < width:
-        text += _EIGHTHS[part - 1]
-    return text + "░" * (width - len(text))
+        return "", ""
+    halves = round(min(max(level, 0.0), 1.0) * width * 2) if math.isfinite(level) else 0
+    used = "━" * (halves // 2) + ("╸" if halves % 2 else "")
+    return used, "─" * (width - len(used))
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

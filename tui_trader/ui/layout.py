@@ -87,8 +87,8 @@ def _share(total: int, weights: Sequence[tuple[int, float]]) -> list[int]:
 
 def _wide(width: int, height: int) -> tuple[Slot, ...]:
     top, body = 2, height - 3
-    left = min(max(width * 36 // 100, 52), 76)
-    right = min(max(width * 22 // 100, 34), 48)
+    left = min(max(width * 36 // 100 + 1, 52), 80)
+    right = min(max(width * 22 // 100 + 1, 34), 50)
     middle = width - left - right + 2
     two = body - 3
     three = body - 4

@@ -28,3 +28,7 @@ class PanePicked(Message):
 
 class TerminalGone(Message):
     """The terminal was closed under the console."""
+
+
+class ScreenReady(Message):
+    """The main screen and all its panes are mounted."""

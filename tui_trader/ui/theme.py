@@ -106,8 +106,6 @@ _DARK = Palette(
         "base": "#121212",
         "raised": "#1c1c1c",
         "sel": "#303030",
-        "bid": "#005f00",
-        "ask": "#5f0000",
         "bar": "#262626",
         "alarm": "#d70000",
         "mode_live": "#d70000",
@@ -144,8 +142,6 @@ _LIGHT = Palette(
         "base": "#ffffff",
         "raised": "#eeeeee",
         "sel": "#d7e7f7",
-        "bid": "#d7ffd7",
-        "ask": "#ffd7d7",
         "bar": "#e4e4e4",
         "alarm": "#d70000",
         "mode_live": "#d70000",
@@ -182,8 +178,6 @@ _CONTRAST = Palette(
         "base": "#000000",
         "raised": "#000000",
         "sel": "#0000af",
-        "bid": "#005f00",
-        "ask": "#870000",
         "bar": "#303030",
         "alarm": "#d70000",
         "mode_live": "#d70000",
@@ -208,7 +202,7 @@ _COLOUR_BLIND = Palette(
         "mine": "#ffafd7",
         "alarm": "#121212",
     },
-    grounds={**_DARK.grounds, "bid": "#00005f", "ask": "#5f3700", "alarm": "#ffaf00", "mode_demo": "#d7d7ff"},
+    grounds={**_DARK.grounds, "alarm": "#ffaf00", "mode_demo": "#d7d7ff"},
 )
 
 _MONO = Palette(

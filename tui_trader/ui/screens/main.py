@@ -14,7 +14,7 @@ from textual.widget import Widget
 from tui_trader.ui import format as f
 from tui_trader.ui.actions import ACTIONS
 from tui_trader.ui.layout import MIN_HEIGHT, MIN_WIDTH, PANES, ConsoleLayout, Plan, plan, shown
-from tui_trader.ui.messages import PanePicked
+from tui_trader.ui.messages import PanePicked, ScreenReady
 from tui_trader.ui.state import Frame
 from tui_trader.ui.widgets.base import Line, Pane
 from tui_trader.ui.widgets.book import BookPane
@@ -102,6 +102,7 @@ class MainScreen(Screen[None]):
         self.where: Plan = plan(0, 0)
         self.in_sight: tuple[str, ...] = ()
         self.picture: Frame | None = None
+        self.ready = False
 
     def compose(self) -> ComposeResult:
         """Everything exists from the start; the plan says what is seen."""
@@ -110,6 +111,11 @@ class MainScreen(Screen[None]):
             yield from self.panes.values()
             yield from self.lines.values()
             yield self.tiny
+
+    def on_mount(self) -> None:
+        """All panes are mounted."""
+        self.ready = True
+        self.app.post_message(ScreenReady())
 
     def on_resize(self, event: events.Resize) -> None:
         """Another size, another plan."""

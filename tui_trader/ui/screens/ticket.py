@@ -128,6 +128,11 @@ def verdict_of(preview: TicketPreview, override: bool) -> tuple[bool, str]:
 class TicketScreen(Dialog[OpenPosition]):
     """The ticket for one symbol and side. Dismisses with the command to send, or None."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "scroll(8)", show=False, priority=True),
+        Binding("pageup", "scroll(-8)", show=False, priority=True),
+    ]
+
     def __init__(self, session: SessionFace, symbol: str, side: Side, last: float, decimals: int) -> None:
         verb = "Buy" if side is Side.LONG else "Sell"
         super().__init__(f" {verb} {symbol} ", mode=session.mode)
@@ -140,7 +145,7 @@ class TicketScreen(Dialog[OpenPosition]):
         self._later: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Fields above, consequences under them, the verdict at the end."""
+        """Fields above, then the verdict, then the consequences, which scroll where the screen is small."""
         limit = f"{self.last:.{self.decimals}f}" if self.last else ""
         side = Cycle(("long", "short"), at=0 if self.side is Side.LONG else 1, cycle_id="side")
         fields = Vertical(
@@ -155,8 +160,8 @@ class TicketScreen(Dialog[OpenPosition]):
         box = Vertical(
             Static(self._banner(), markup=False, id="ticket-mode", classes=f"mode {_paint(self.mode)}"),
             fields,
-            VerticalScroll(Static("", markup=False, id="preview"), id="consequences", can_focus=False),
             Static("", markup=False, id="verdict"),
+            VerticalScroll(Static("", markup=False, id="preview"), id="consequences", can_focus=False),
             classes=f"dialog ticket {_paint(self.mode)}",
         )
         box.border_title = self.words.strip()
@@ -184,6 +189,10 @@ class TicketScreen(Dialog[OpenPosition]):
             limit=self.query_one("#limit", Input).value,
             override=self.query_one("#override", Cycle).value == "yes",
         )
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the consequences on a small screen."""
+        self.query_one("#consequences", VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def _enable(self) -> None:
         typed = self.typed()

@@ -33,7 +33,8 @@ def padded(line: Line, width: int) -> Line:
         size = width_of(text)
         if used + size > width:
             rest = width - used
-            return (*line[:index], (fit(text, rest), role)) if rest else line[:index]
+            short = " " * rest if text.isspace() else fit(text, rest)
+            return (*line[:index], (short, role)) if rest else line[:index]
         used += size
     return (*line, (" " * (width - used), "text")) if used < width else line
 

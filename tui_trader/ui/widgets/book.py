@@ -44,17 +44,20 @@ def _level(level: BookLevel, book: BookView, width: int, largest: float, side: s
     """One level: price, size, a bar behind them, and the own order's name."""
     price = f.price(level.price, book.price_decimals)
     size = _size(level.qty, book.qty_decimals)
-    mine = f"◀ {f.clean(level.mine)} {_size(level.mine_qty, book.qty_decimals)}" if level.mine else ""
-    role = "loss" if side == "ask" else "profit"
     price_width = max(width * 42 // 100, 11)
     size_width = min(max(width // 4, 8), 12)
     rest = max(width - price_width - size_width - 1, 0)
+    mine = f" ◀ {f.clean(level.mine)}" if level.mine else ""
+    with_size = f"{mine} {_size(level.mine_qty, book.qty_decimals)}"
+    if mine and f.width_of(with_size) <= rest:
+        mine = with_size
+    role = "loss" if side == "ask" else "profit"
     text = f.fit(price, price_width, ">") + f.fit(size, size_width + 1, ">")
     filled = int(min(level.qty / largest, 1.0) * len(text)) if largest > 0 else 0
     cells: list[Cell] = []
-    for start, end, tail in ((0, len(text) - filled, ""), (len(text) - filled, len(text), f"@{side}")):
+    for start, end, tail in ((0, len(text) - filled, ""), (len(text) - filled, len(text), "@bar")):
         cells.extend(_coloured(text[start:end], max(price_width - start, 0), role, tail))
-    cells.append((f.fit(f" {mine}", rest), "mine"))
+    cells.append((f.fit(mine, rest), "mine"))
     return tuple(cells)
 
 
@@ -74,7 +77,7 @@ def _middle(book: BookView, width: int) -> Line:
     else:
         text = "no asks" if book.bids else "no bids"
     role = "bright" if book.synced else "warn"
-    return ((f.fit(f"── {text} ", width, "<").replace("  ", " ─", 0), role),)
+    return ((" " + f.fit(text, width - 1), role),)
 
 
 def _foot(book: BookView, width: int) -> list[Line]:

@@ -109,7 +109,7 @@ class ChartPane(Pane):
             return sentence("No room for a chart here; make the terminal larger.", width, height)
         volume_rows = min(4, height // 6) if height >= 13 else 0
         rows = height - 1 - volume_rows
-        step = 2 if room // 2 >= min(len(chart.candles), 24) else 1
+        step = 2 if room // 2 >= min(len(chart.candles), 60) else 1
         visible = chart.candles[-(room // step) :]
         scale = scale_for(visible, chart.lines, rows)
         grid: Grid = [[(" ", "text")] * room for _ in range(rows + volume_rows)]

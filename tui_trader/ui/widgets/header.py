@@ -234,10 +234,10 @@ class SelectedLine(Pane):
         ]
         ladder = frame.snapshot.ladder
         if ladder.symbol == row.symbol:
-            for rung in sorted(ladder.rows, key=lambda rung: rung.leg):
+            for rank, rung in enumerate(sorted(ladder.rows, key=lambda rung: rung.leg)):
                 if rung.leg.upper().startswith("TP") and rung.state not in {"filled", "off"}:
                     text = f"{f.clean(rung.leg)} {f.price(rung.price, decimals)}"
-                    parts.append((5, ((text, "dim@sel"),)))
+                    parts.append((5 + rank, ((text, "dim@sel"),)))
         line = fill_line(parts, width, gap=2)
         on_sel = ((text, role if "@" in role or role == "alarm" else f"{role}@sel") for text, role in line)
         return (*on_sel, (" " * width, "text@sel"))

@@ -54,7 +54,7 @@ class LadderPane(Pane):
         if not placed:
             lines.append(now)
         if len(lines) > height:
-            lines = [line for line in lines if line and not line[0][0].startswith("       ")]
+            lines = [line for line in lines if line and line[0][1] != "faint"]
         return [*lines, *_why(ladder, width, height - len(lines))]
 
 
@@ -75,20 +75,18 @@ def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
         (price, "dim" if off else "text"),
         (f" {f.fit(f.r_multiple(row.r), 7, '>')}", "dim"),
     )
-    tail = f"{f.share(row.fraction, 0)} " if row.fraction > 0 else ""
     room = width - sum(len(text) for text, _ in head) - 1
-    head = (*head, (f.fit(f"{tail}{state} ", room, ">") if room >= len(state) else "", role))
+    head = (*head, (f.fit(f"{state} ", room, ">") if room >= len(state) else "", role))
     if off or width < 30 or not row.qty:
         return [head]
-    quantity = f.number(row.qty, ladder.qty_decimals)
-    note = f"{f.percent(row.distance_pct)} away" if not row.note else f.clean(row.note)
-    meter = max(min(width - 34, 12), 4)
+    used, free = f.bar(row.progress, max(min(width - 32, 12), 4))
     below: Line = (
-        ("       ", "text"),
-        (f.fit(quantity, _price_width(ladder), ">"), "dim"),
+        (f.fit(f"{f.share(row.fraction, 0)} ", 7, ">") if row.fraction > 0 else " " * 7, "faint"),
+        (f.fit(f.number(row.qty, ladder.qty_decimals), _price_width(ladder), ">"), "dim"),
         ("  ", "text"),
-        (f.bar(row.progress, meter), leg_role),
-        (f" {note}", "dim"),
+        (used, leg_role),
+        (free, "faint"),
+        (f" {f.clean(row.note) or f.percent(row.distance_pct)}", "dim"),
     )
     return [head, below]
 
@@ -96,7 +94,7 @@ def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
 def _why(ladder: LadderView, width: int, room: int) -> list[Line]:
     reasons = list(ladder.why) + ([f"OCO {ladder.oco}"] if ladder.oco else [])
     lines: list[Line] = []
-    for part in f.wrap(" · ".join(f.clean(reason) for reason in reasons), max(width - 6, 8)):
-        lines.append((("why: " if not lines else "     ", "head"), (part, "dim")))
+    for part in f.wrap(" · ".join(f.clean(reason) for reason in reasons), max(width - 7, 8)):
+        lines.append(((" why: " if not lines else "      ", "head"), (part, "dim")))
     spaced: list[Line] = [(), *lines] if room > len(lines) else lines
     return spaced[: max(room, 0)]

@@ -27,7 +27,7 @@ class OrdersPane(StripTable):
         Column("time", 8, drop=2),
         Column("symbol", 9, "<", grow=1),
         Column("leg", 5),
-        Column("side", 5),
+        Column("side", 6),
         Column("qty", 9, "."),
         Column("price", 11, "."),
         Column("status", 16, "<"),
@@ -87,7 +87,7 @@ class TradesPane(StripTable):
     columns = (
         Column("closed", 8),
         Column("symbol", 9, "<", grow=1),
-        Column("side", 5),
+        Column("side", 6),
         Column("qty", 9, ".", drop=6),
         Column("entry", 10, ".", drop=4),
         Column("exit", 10, ".", drop=3),
@@ -124,7 +124,7 @@ def _trade(row: TradeRow) -> Row:
         cells=(
             (f.clock(row.closed_ms), "dim"),
             (f.clean(row.symbol), "text"),
-            (f"{'▲' if row.side == 'long' else '▼'}{str(row.side)[:4]}", "dim"),
+            (f"{'▲' if row.side == 'long' else '▼'}{row.side}", "dim"),
             (f.number(row.qty, row.qty_decimals), "dim"),
             (f.price(row.entry, row.price_decimals), "dim"),
             (f.price(row.exit, row.price_decimals), "text"),

@@ -15,14 +15,14 @@ class PositionsPane(StripTable):
     follows_selection = True
     columns = (
         Column("symbol", 9, "<", grow=1),
-        Column("side", 5, "<"),
+        Column("side", 6, "<"),
         Column("qty", 9, ".", drop=4),
-        Column("entry", 10, ".", drop=3),
-        Column("mark", 10, ".", drop=2),
+        Column("entry", 9, ".", drop=3),
+        Column("mark", 9, ".", drop=2),
         Column("P&L", 9, ">"),
         Column("R", 6, ">"),
         Column("%", 6, ">", drop=5),
-        Column("stop", 11, ">"),
+        Column("stop", 10, ">"),
         Column("liq", 10, ">", drop=8),
         Column("stage", 12, "<", drop=10),
         Column("strategy", 15, "<", drop=12),
@@ -65,7 +65,7 @@ def _row(row: PositionRow, now: int) -> Row:
         symbol=row.symbol,
         cells=(
             (f.clean(row.symbol), "text"),
-            (f"{'▲' if row.side == 'long' else '▼'}{str(row.side)[:4]}", "profit" if row.side == "long" else "loss"),
+            (f"{'▲' if row.side == 'long' else '▼'}{row.side}", "profit" if row.side == "long" else "loss"),
             (f.number(row.qty, row.qty_decimals), "text"),
             (f.price(row.entry, decimals), "dim"),
             (f.price(row.mark, decimals), "text"),

@@ -31,12 +31,14 @@ class RiskPane(Pane):
             level = meter.level
             role = "loss" if level >= 1 else ("warn" if level >= 0.8 else "accent")
             bar_width = max(width - name_width - text_width - 5, 4)
+            used, free = f.bar(level, bar_width)
             sign = "!" if level >= 0.8 else " "
             lines.append(
                 (
                     (" " + f.fit(f.clean(meter.name), name_width), "dim"),
                     (f.fit(text, text_width, ">") + " ", "text" if level < 0.8 else role),
-                    (f.bar(level, bar_width), role),
+                    (used, role),
+                    (free, "faint"),
                     (f" {sign}", role),
                 )
             )

@@ -24,7 +24,7 @@ class SignalsPane(StripTable):
     columns = (
         Column("time", 8),
         Column("symbol", 9, "<", grow=1),
-        Column("side", 5, "<"),
+        Column("side", 6, "<"),
         Column("strategy", 15, "<", drop=2, grow=1),
         Column("conv", 4, ">", drop=1),
         Column("action", 10, "<"),
@@ -55,7 +55,7 @@ def _row(row: SignalRow, width: int) -> Row:
         cells=(
             (f.clock(row.ts), "dim"),
             (f.clean(row.symbol), "text"),
-            (f"{arrow}{f.clean(row.side)[:4]}", side_role),
+            (f"{arrow}{f.clean(row.side)}", side_role),
             (f.clean(row.strategy) or "by hand", "dim"),
             (f.number(row.conviction, 2) if row.conviction else "", "text"),
             (action, role),

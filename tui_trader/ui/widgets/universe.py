@@ -10,10 +10,10 @@ from tui_trader.ui.widgets.base import Line
 from tui_trader.ui.widgets.table import Column, Row, StripTable
 
 _COLUMNS = (
-    Column("#", 2, ">", drop=6),
+    Column("#", 2, ">", drop=8),
     Column("symbol", 9, "<", grow=1),
-    Column("tier", 4, "<", drop=8),
-    Column("last", 10, "."),
+    Column("tier", 4, "<", drop=6),
+    Column("last", 12, "."),
     Column("24h%", 6, ">", drop=1),
     Column("vol", 5, ">", drop=2),
     Column("spr", 4, ">", drop=3),

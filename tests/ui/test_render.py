@@ -1,0 +1,141 @@
+"""Any values draw: huge, tiny, zero, negative, not finite, foreign names; every line has exactly the pane's width."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.ui.sample import alarm_snapshot, empty_snapshot, snapshot
+from tui_trader.core.events import Candle
+from tui_trader.core.views import Snapshot
+from tui_trader.ui.layout import PANES
+from tui_trader.ui.screens.main import _PANE_TYPES
+from tui_trader.ui.screens.texts import detail_text, help_text
+from tui_trader.ui.state import Frame, starting_snapshot
+from tui_trader.ui.theme import PALETTES, following, palette
+from tui_trader.ui.widgets.base import Line, Pane, changed_span, line_width, padded
+from tui_trader.ui.widgets.header import HeaderLine, KeysLine, SelectedLine, StatusLine, TabsLine
+
+_FLOATS = st.one_of(
+    st.floats(), st.sampled_from([0.0, -0.0, 1e-12, 1e15, -1e15, 1e308, 43_512.4, 99.95, 999_999.5, 0.5])
+)
+_NAMES = st.one_of(st.text(max_size=30), st.sampled_from(["BTCUSDT", "币安人生USDT", "A" * 60, "", "\x1b[2J", "[b]x"]))
+_LINES: dict[str, type[Pane]] = {
+    "header": HeaderLine,
+    "status": StatusLine,
+    "tabs": TabsLine,
+    "selected": SelectedLine,
+    "keys": KeysLine,
+}
+
+
+def scrambled(value: object, draw: st.DataObject) -> object:
+    """The sample with every number and every free text drawn anew."""
+    if isinstance(value, Candle):
+        return Candle(value.open_ms, *(draw.draw(_FLOATS) for _ in range(5)))
+    if isinstance(value, msgspec.Struct):
+        changes = {name: scrambled(getattr(value, name), draw) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **changes)
+    if isinstance(value, tuple):
+        return tuple(scrambled(item, draw) for item in value[:3])
+    if type(value) is float:
+        return draw.draw(_FLOATS)
+    if type(value) is str:
+        return draw.draw(_NAMES)
+    return value
+
+
+def drawn(name: str, frame: Frame, width: int, height: int) -> list[Line]:
+    pane = (_PANE_TYPES.get(name) or _LINES[name])(name)
+    pane.picture = frame
+    heading = pane.heading(frame)
+    assert heading.isprintable()
+    return pane._measured(pane.draw(frame, width, height), width, height)
+
+
+def check(frame: Frame, width: int, height: int) -> None:
+    for name in (*PANES, *_LINES):
+        rows = 1 if name in _LINES else height
+        lines = drawn(name, frame, width, rows)
+        assert len(lines) == rows
+        for line in lines:
+            assert line_width(line) == width, (name, line)
+            assert all(text.isprintable() for text, _ in line), (name, line)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data(), st.integers(8, 140), st.integers(1, 45), st.sampled_from([*PANES]))
+def test_any_values_fit(draw: st.DataObject, width: int, height: int, active: str) -> None:
+    shown = scrambled(draw.draw(st.sampled_from([snapshot(3), alarm_snapshot(), empty_snapshot()])), draw)
+    assert isinstance(shown, Snapshot)
+    symbol = shown.positions[0].symbol if shown.positions else "BTCUSDT"
+    frame = Frame(snapshot=shown, selected=symbol, palette=palette(""), recent=(active,))
+    check(frame, width, height)
+    assert detail_text(frame, symbol).plain.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("width", [1, 8, 31, 60, 78, 160, 300])
+def test_every_state_fits_in_every_theme(width: int) -> None:
+    states = [
+        snapshot(),
+        empty_snapshot(),
+        alarm_snapshot(),
+        alarm_snapshot(killed=True),
+        starting_snapshot(("one", "two"), mode="demo", detail="starting"),
+        starting_snapshot(("one",), mode="live", detail="", failed="no key"),
+    ]
+    for colours in PALETTES.values():
+        for shown in states:
+            frame = Frame(snapshot=shown, selected="BTCUSDT", palette=colours, starting=shown.sequence < 0)
+            check(frame, width, 24)
+        assert "Kill switch" in help_text(colours, {}).plain
+
+
+def test_signs_carry_the_meaning_without_colour() -> None:
+    frame = Frame(snapshot=alarm_snapshot(), selected="BTCUSDT", palette=palette("tui-trader-mono"))
+    header = "".join(text for text, _ in drawn("header", frame, 160, 1)[0])
+    assert "LIVE" in header
+    assert "✗ 1 NAKED" in header
+    assert "feed ✗" in header
+    assert "−512.40" in header
+    positions = "\n".join("".join(text for text, _ in line) for line in drawn("positions", frame, 120, 5))
+    assert "▲long" in positions
+    assert "▼short" in positions
+    assert "✗ 4.2s" in positions
+    assert "+2.85" in positions
+
+
+def test_decimal_points_stand_under_each_other() -> None:
+    frame = Frame(snapshot=snapshot(), selected="BTCUSDT", palette=palette(""))
+    lines = ["".join(text for text, _ in line) for line in drawn("universe", frame, 78, 14)]
+    prices = ("43,512.4", "2,611.30", "98.11", "0.5713", "1.20415", "0.72284")
+    places = {line.index(price) + price.index(".") for price in prices for line in lines if f" {price}" in line}
+    assert len(places) == 1
+
+
+def test_every_palette_has_every_role() -> None:
+    roles = {role for colours in PALETTES.values() for role in colours.inks}
+    grounds = {ground for colours in PALETTES.values() for ground in colours.grounds}
+    for colours in PALETTES.values():
+        assert set(colours.inks) == roles
+        assert set(colours.grounds) == grounds
+        assert colours.textual().name == colours.name
+    assert following(list(PALETTES)[-1]) == next(iter(PALETTES))
+    assert following("no such theme") == next(iter(PALETTES))
+
+
+_CELLS = st.lists(st.tuples(st.text("ab", min_size=1, max_size=3), st.sampled_from(["text", "dim"])), max_size=5)
+
+
+@given(_CELLS, _CELLS)
+def test_the_changed_span_covers_every_difference(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> None:
+    before, after = padded(tuple(old), 12), padded(tuple(new), 12)
+    start, end = changed_span(before, after)
+
+    def flat(line: Line) -> list[tuple[str, str]]:
+        return [(char, role) for text, role in line for char in text]
+
+    for x, (one, other) in enumerate(zip(flat(before), flat(after), strict=True)):
+        assert one == other or start <= x < end
