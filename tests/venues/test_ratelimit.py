@@ -1,0 +1,67 @@
+"""Budget: never over the venue's limits, the reserve for exits, silence until Retry-After."""
+
+from __future__ import annotations
+
+import pytest
+
+from tui_trader.errors import RateLimited
+from tui_trader.venues.ratelimit import Budget, Urgency
+
+
+class Time:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_reserve_is_for_exits_only() -> None:
+    budget = Budget(Time(), weight=100, reserve=0.25)
+    budget.take(75)
+    with pytest.raises(RateLimited, match="reserved for exits") as refused:
+        budget.take(1)
+    assert refused.value.retry_after_ms == 60_000
+    budget.take(25, urgency=Urgency.EXIT)
+    with pytest.raises(RateLimited):
+        budget.take(1, urgency=Urgency.EXIT)
+
+
+def test_the_window_ends() -> None:
+    time = Time()
+    budget = Budget(time, weight=100, reserve=0)
+    budget.take(100)
+    time.now += 60
+    budget.take(100)
+
+
+def test_orders_have_their_own_windows() -> None:
+    time = Time()
+    budget = Budget(time, orders_10s=4, orders_1m=10, reserve=0)
+    for _ in range(4):
+        budget.take(1, orders=1)
+    with pytest.raises(RateLimited):
+        budget.take(1, orders=1)
+    budget.take(1)
+    time.now += 10
+    budget.take(1, orders=1)
+
+
+def test_the_venues_count_wins_when_it_is_higher() -> None:
+    budget = Budget(Time(), weight=100, reserve=0)
+    budget.take(1)
+    budget.heard({"X-MBX-USED-WEIGHT-1M": "99", "X-MBX-ORDER-COUNT-10S": "x"})
+    budget.take(1)
+    with pytest.raises(RateLimited):
+        budget.take(1)
+
+
+def test_silence_also_holds_exits_back_until_it_ends() -> None:
+    time = Time()
+    budget = Budget(time)
+    budget.silence(30)
+    budget.silence(10)
+    with pytest.raises(RateLimited) as refused:
+        budget.take(1, urgency=Urgency.EXIT)
+    assert refused.value.retry_after_ms == 30_000
+    time.now += 30
+    budget.take(1)
