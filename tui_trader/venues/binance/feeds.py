@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from math import inf, isfinite
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from tui_trader import clock as system_clock
 from tui_trader.clock import VenueClock
@@ -107,7 +109,6 @@ class Feeds:
         self._ask_snapshot = ask_snapshot
         self.decoder = Decoder()
         self.impossible = 0
-        self.frames = 0
         self.last_answer_error = ""
         self._symbols: frozenset[str] = frozenset()
         self._watched: dict[str, SymbolFeed] = {}
@@ -117,6 +118,7 @@ class Feeds:
         self._tickers: dict[str, Ticker] = {}
         self._klines: dict[str, Kline] = {}
         self._scheduled = False
+        self._routes: dict[bytes, tuple[Callable[[bytes], Any], Callable[..., None]]] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             DepthUpdate: self._depth,
             BookTicker: self._top,
@@ -141,6 +143,7 @@ class Feeds:
         """Watch exactly ``symbols``; returns (added, removed)."""
         wanted = dict.fromkeys(symbol for symbol in symbols if symbol in self._symbols)
         now = system_clock.monotonic()
+        self._routes.clear()
         added = [symbol for symbol in wanted if symbol not in self._watched]
         removed = [symbol for symbol in self._watched if symbol not in wanted]
         for symbol in removed:
@@ -151,12 +154,24 @@ class Feeds:
         return added, removed
 
     def on_frame(self, raw: bytes) -> None:
-        """Take one frame of any link."""
-        self.frames += 1
+        """Take one frame of any link. A stream seen before goes straight to its decoder and handler."""
+        try:
+            decode, handler = self._routes[raw[11 : raw.index(b'"', 11, 160)]]
+            message = decode(raw).data
+        except (KeyError, msgspec.MsgspecError, ValueError, RecursionError):
+            self._slow_frame(raw)
+            return
+        handler(message)
+
+    def _slow_frame(self, raw: bytes) -> None:
         message = self.decoder.decode(raw)
         handler = self._handlers.get(type(message))
-        if handler is not None:
-            handler(message)
+        if handler is None:
+            return
+        route = self.decoder.route(raw)
+        if route is not None:
+            self._routes[route[0]] = route[1], handler
+        handler(message)
 
     def link_down(self, reason: str) -> None:
         """The public link broke: no book is current any more."""

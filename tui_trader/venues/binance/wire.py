@@ -7,6 +7,7 @@ frame is read once. Raw frames go through one tagged union on ``e``.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -123,6 +124,14 @@ class Decoder:
             return self._other(raw)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return self._explain(raw, error)
+
+    def route(self, raw: bytes) -> tuple[bytes, Callable[[bytes], Any]] | None:
+        """(name bytes, decode) for the stream of a combined frame just decoded; None for any other frame."""
+        if not raw.startswith(_PREFIX):
+            return None
+        name = raw[11 : raw.index(b'"', 11)]
+        decoder = self._by_stream.get(name)
+        return None if decoder is None else (name, decoder.decode)
 
     def _learn(self, name: bytes) -> msgspec.json.Decoder[Any]:
         if len(self._by_stream) >= _STREAMS_KEPT:
