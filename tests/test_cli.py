@@ -187,6 +187,14 @@ async def test_export(capsys: Capture, tmp_path: Path) -> None:
     assert "did you mean trades" in err
 
 
+def test_a_file_that_is_no_recording_is_counted_and_refused(capsys: Capture) -> None:
+    Path("junk.gz").write_bytes(bytes(range(256)) * 4)
+    code, out, err = call(capsys, "replay-book", "junk.gz", "--json")
+    assert code == 1
+    assert json.loads(out)["checks"] == 0
+    assert "could be compared" in err
+
+
 # --- mistakes ---
 
 

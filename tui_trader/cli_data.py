@@ -73,7 +73,7 @@ def _write(out: Path, pieces: Iterator[str]) -> None:
 
 
 def replay_recording(file: Path, as_json: bool) -> int:
-    """Rebuild the book of a recording; 1 when it differs from the venue's own best prices."""
+    """Rebuild the book of a recording; 1 when it differs from the venue's best prices, or nothing could be compared."""
     from tui_trader.venues.replay_book import replay_book
 
     if not file.is_file():
@@ -88,4 +88,6 @@ def replay_recording(file: Path, as_json: bool) -> int:
     else:
         for name, value in document.items():
             print(f"{name:15} {value}")
-    return 1 if report.mismatches else 0
+    if not report.checks:
+        print(f"Nothing in {file} could be compared: it holds no recorded order book, or is damaged.", file=sys.stderr)
+    return 1 if report.mismatches or not report.checks else 0
