@@ -183,8 +183,7 @@ class StrategySettings(Section):
     """Which strategies run, and on what."""
 
     enabled: tuple[str, ...] = ("ma_crossover", "volume_breakout")
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.6
-    a_plus: Annotated[float, Field(ge=0, le=1)] = 0.8
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
     breakout_timeframe: Annotated[str, Field(pattern="^(1m|5m|15m|1h|4h|1d)$")] = "5m"
     ma_length: Annotated[int, Field(ge=2, le=1_000)] = 60
     ma_band: Annotated[float, Field(gt=0, lt=0.5)] = 0.001

@@ -7,13 +7,13 @@ from tui_trader.core.events import Candle
 from tui_trader.core.indicators import mean_close
 from tui_trader.core.settings import StrategySettings
 from tui_trader.core.types import MINUTE_MS, Side, dec
-from tui_trader.strategies.base import Condition, MarketState, Signal, clamp01
+from tui_trader.strategies.base import Condition, MarketState, Signal, met_score
 
 
 class MaCrossover:
     """Mean of the last 60 closes of 1 m candles, not counting the current one; above 0.1 % long, below short.
 
-    Conviction is 0.5 at the edge of the band and grows to 1.0 at five bands from the mean.
+    Conviction is 0.8 (A+) at the edge of the band and grows to 1.0 at five bands from the mean.
     """
 
     name = "ma_crossover"
@@ -44,7 +44,7 @@ class MaCrossover:
         away = price / mean - 1
         side = Side.LONG if price > mean * (1 + self._band) else None
         side = Side.SHORT if price < mean * (1 - self._band) else side
-        score = clamp01(0.5 + (abs(away) - self._band) / (8 * self._band)) if side is not None else 0.0
+        score = met_score((abs(away) - self._band) / (4 * self._band)) if side is not None else 0.0
         sign = ">" if side is not None else "inside"
         condition = Condition(
             name="distance to the mean",

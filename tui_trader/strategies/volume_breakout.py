@@ -9,14 +9,14 @@ from tui_trader.core.events import Candle
 from tui_trader.core.indicators import high_low_range, mean_volume
 from tui_trader.core.settings import StrategySettings
 from tui_trader.core.types import Side, dec
-from tui_trader.strategies.base import Condition, MarketState, Signal, clamp01, confluence
+from tui_trader.strategies.base import Condition, MarketState, Signal, confluence, met_score, missed_score
 
 
 class VolumeBreakout:
     """Range of the 20 bars before ≤ 3 ATR; a close beyond it on volume ≥ 1.8 × their mean; stop at mid-range.
 
-    Scores: tightness and volume reach 1.0 at half the allowed range and at twice the needed volume; a condition at its
-    limit scores 0.5. Without a break beyond the range there is nothing to say.
+    A condition just met scores 0.8; tightness reaches 1.0 at half the allowed range, volume at twice the needed one,
+    the break at half an ATR beyond the range. Without a break there is nothing to say.
     """
 
     name = "volume_breakout"
@@ -79,6 +79,8 @@ class VolumeBreakout:
         width = (bounds[0] - bounds[1]) / atr
         times = bar.volume / volume
         beyond = (bar.close - bounds[0]) / atr if side is Side.LONG else (bounds[1] - bar.close) / atr
+        tight = self._max_range / width if width > 0 else 1.0
+        heavy = times / self._volume_mult
         return (
             Condition(
                 name="consolidation",
@@ -86,7 +88,7 @@ class VolumeBreakout:
                 limit=self._max_range,
                 text=f"range {width:.1f} ATR {'≤' if width <= self._max_range else '>'} {self._max_range:.1f}",
                 met=width <= self._max_range,
-                score=clamp01(1.5 - width / self._max_range),
+                score=met_score(2 - 2 * width / self._max_range) if width <= self._max_range else missed_score(tight),
             ),
             Condition(
                 name="volume",
@@ -94,7 +96,7 @@ class VolumeBreakout:
                 limit=self._volume_mult,
                 text=f"volume {times:.1f}× {'≥' if times >= self._volume_mult else '<'} {self._volume_mult:.1f}",
                 met=times >= self._volume_mult,
-                score=clamp01(0.5 * times / self._volume_mult),
+                score=met_score(times / self._volume_mult - 1) if times >= self._volume_mult else missed_score(heavy),
             ),
             Condition(
                 name="break",
@@ -102,6 +104,6 @@ class VolumeBreakout:
                 limit=0.0,
                 text=f"close {beyond:.2f} ATR beyond the range",
                 met=beyond > 0,
-                score=clamp01(0.5 + beyond),
+                score=met_score(2 * beyond),
             ),
         )

@@ -1,0 +1,101 @@
+"""Candles of every timeframe from 1 m: a bar at its close only, gaps told, duplicates harmless."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.build import NOW, candle_book, minutes
+from tui_trader.core.candles import TIMEFRAMES, CandleBook
+from tui_trader.core.events import Candle
+
+DAY_START = NOW // 86_400_000 * 86_400_000
+
+
+def day_of_minutes(count: int) -> list[Candle]:
+    closes = [100.0 + (i * 7919) % 13 for i in range(count)]
+    return minutes(closes, end_ms=DAY_START + count * 60_000)
+
+
+@pytest.mark.parametrize("timeframe", ["5m", "15m", "1h", "4h"])
+def test_higher_timeframes_join_their_minutes(timeframe: str) -> None:
+    candles = day_of_minutes(480)
+    book = candle_book(candles)
+    size = TIMEFRAMES[timeframe] // 60_000
+    groups = [candles[i : i + size] for i in range(0, 480, size)]
+    expected = tuple(
+        Candle(
+            g[0].open_ms,
+            g[0].open,
+            max(c.high for c in g),
+            min(c.low for c in g),
+            g[-1].close,
+            sum(c.volume for c in g),
+        )
+        for g in groups
+    )
+    assert book.closed(timeframe, 1_000) == expected
+
+
+def test_i21_a_bar_is_visible_at_its_close_and_not_before() -> None:
+    book = CandleBook("BTCUSDT")
+    candles = day_of_minutes(60)
+    book.load(candles[:59])
+    assert book.closed("1h", 1) == ()
+    closed = book.update(candles[59], True)
+    assert [name for name, _ in closed] == ["1m", "5m", "15m", "1h"]
+    assert len(book.closed("1h", 1)) == 1
+
+
+def test_history_then_stream_equals_stream_alone() -> None:
+    candles = day_of_minutes(400)
+    streamed, loaded = CandleBook("A"), candle_book(candles[:300])
+    for candle in candles:
+        streamed.update(candle, True)
+    for candle in candles[300:]:
+        loaded.update(candle, True)
+    for timeframe in TIMEFRAMES:
+        assert streamed.closed(timeframe, 500) == loaded.closed(timeframe, 500)
+    one, other = streamed.atr("15m", 14), loaded.atr("15m", 14)
+    assert one is not None
+    assert other is not None
+    assert one.value == pytest.approx(other.value, rel=1e-12)
+
+
+def test_duplicates_and_stale_updates_change_nothing() -> None:
+    candles = day_of_minutes(100)
+    book = candle_book(candles)
+    before = book.closed("1m", 200)
+    assert book.update(candles[-1], True) == ()
+    assert book.update(candles[10], False) == ()
+    book.load(candles)
+    assert book.closed("1m", 200) == before
+
+
+def test_a_missed_close_asks_for_a_backfill_that_mends_it() -> None:
+    candles = day_of_minutes(100)
+    book = candle_book(candles[:50])
+    book.update(candles[52], True)
+    assert book.needs_backfill
+    book.load(candles[:60])
+    assert not book.needs_backfill
+    assert book.closed("5m", 3) == candle_book(candles[:60]).closed("5m", 3)
+
+
+@given(st.lists(st.integers(0, 299), unique=True, max_size=40))
+def test_holes_are_never_joined_into_a_whole_bar(missing: list[int]) -> None:
+    candles = day_of_minutes(300)
+    book = candle_book([c for i, c in enumerate(candles) if i not in missing])
+    holes = {(DAY_START + i * 60_000) // 300_000 for i in missing}
+    assert all(bar.open_ms // 300_000 not in holes for bar in book.closed("5m", 100))
+
+
+def test_the_running_candle_is_not_closed() -> None:
+    candles = day_of_minutes(61)
+    book = candle_book(candles[:60])
+    book.update(candles[60], False)
+    running = book.running("1m")
+    assert running is not None
+    assert running.open_ms == candles[60].open_ms
+    assert book.closed("1m", 1)[0].open_ms == candles[59].open_ms

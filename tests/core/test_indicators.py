@@ -1,0 +1,42 @@
+"""Wilder's ATR: incremental and vectorised agree, nothing before warm-up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.build import minutes
+from tui_trader.core.indicators import WilderAtr, high_low_range, mean_close, mean_volume, wilder_atr
+
+
+@given(st.lists(st.tuples(st.floats(1, 1e5), st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=300))
+def test_incremental_and_vectorised_agree(rows: list[tuple[float, float, float]]) -> None:
+    close = np.array([c for c, _, _ in rows])
+    high, low = close + [u for _, u, _ in rows], close - [d for _, _, d in rows]
+    vector = wilder_atr(high, low, close, 14)
+    atr = WilderAtr(14)
+    for i in range(len(rows)):
+        value = atr.update(float(high[i]), float(low[i]), float(close[i]))
+        if value is None:
+            assert i < 13
+            assert math.isnan(vector[i])
+        else:
+            assert vector[i] == pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+def test_constant_range_gives_that_range() -> None:
+    bars = minutes([100.0] * 30, spread=2.0)
+    assert WilderAtr(14).extend(bars) == pytest.approx(4.0)
+    assert WilderAtr(14).extend(bars[:13]) is None
+
+
+def test_means_and_ranges_need_their_bars() -> None:
+    bars = minutes([1.0, 2.0, 3.0], spread=0.5, volume=7.0)
+    assert mean_close(bars, 2) == 2.5
+    assert mean_volume(bars, 3) == 7.0
+    assert high_low_range(bars, 3) == (3.5, 0.5)
+    assert (mean_close(bars, 4), mean_volume(bars, 4), high_low_range(bars, 4)) == (None, None, None)
