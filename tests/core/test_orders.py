@@ -138,7 +138,8 @@ def test_ledger_finds_by_any_id_and_refuses_reuse() -> None:
         ledger.add(order())
     apply_update(first, update(OrderStatus.TRIGGERED, actual_id="99"))
     ledger.index(first)
-    assert ledger.find("", "77") is first
+    assert ledger.find("", "77", VenueBook.ALGO) is first
+    assert ledger.find("", "77", VenueBook.REGULAR) is None, "the books number independently"
     assert ledger.find("unheard-of", "99") is first
     assert ledger.live() == [first]
     second = order("tt-abc1234-2-sl-1", plan_id=2)

@@ -26,7 +26,7 @@ REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
 
 def on_order_update(state: EngineState, update: OrderUpdate) -> None:
     """An order's state from a stream, an answer or a query."""
-    order = state.ledger.find(update.client_id, update.venue_id)
+    order = state.ledger.find(update.client_id, update.venue_id, update.book)
     if order is None:
         return
     if order.book is VenueBook.ALGO and update.book is VenueBook.REGULAR:

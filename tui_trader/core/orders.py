@@ -175,7 +175,7 @@ class OrderLedger:
 
     def __init__(self, keep_ended: int = 200) -> None:
         self._orders: dict[str, OwnOrder] = {}
-        self._by_venue: dict[str, str] = {}
+        self._by_venue: dict[tuple[VenueBook, str], str] = {}
         self._by_plan: dict[int, list[str]] = {}
         self._ended: list[str] = []
         self._keep = keep_ended
@@ -187,10 +187,13 @@ class OrderLedger:
         """The order with this client id."""
         return self._orders.get(client_id)
 
-    def find(self, client_id: str, venue_id: str) -> OwnOrder | None:
-        """The order by client id, else by a venue id (a triggered conditional order has a second one)."""
+    def find(self, client_id: str, venue_id: str, book: VenueBook = VenueBook.REGULAR) -> OwnOrder | None:
+        """The order by client id, else by its id in one of the venue's books, which number independently.
+
+        A triggered conditional order has a second id, in the regular book; executions name regular ids only.
+        """
         order = self._orders.get(client_id)
-        return order if order is not None else self._orders.get(self._by_venue.get(venue_id, ""))
+        return order if order is not None else self._orders.get(self._by_venue.get((book, venue_id), ""))
 
     def add(self, order: OwnOrder) -> None:
         """Keep a new order. Raises ``ValueError`` when its id was used before (I4)."""
@@ -202,9 +205,10 @@ class OrderLedger:
 
     def index(self, order: OwnOrder) -> None:
         """Make the order findable by the venue ids known by now."""
-        for venue_id in (order.venue_id, order.actual_id):
-            if venue_id:
-                self._by_venue[venue_id] = order.client_id
+        if order.venue_id:
+            self._by_venue[order.book, order.venue_id] = order.client_id
+        if order.actual_id:
+            self._by_venue[VenueBook.REGULAR, order.actual_id] = order.client_id
 
     def of_plan(self, plan_id: int) -> list[OwnOrder]:
         """Orders of one plan, oldest first."""
@@ -221,5 +225,5 @@ class OrderLedger:
         while len(self._ended) > self._keep:
             gone = self._orders.pop(self._ended.pop(0), None)
             if gone is not None:
-                self._by_venue.pop(gone.venue_id, None)
-                self._by_venue.pop(gone.actual_id, None)
+                self._by_venue.pop((gone.book, gone.venue_id), None)
+                self._by_venue.pop((VenueBook.REGULAR, gone.actual_id), None)
