@@ -378,19 +378,19 @@ def _signals() -> tuple[SignalRow, ...]:
             conditions=(ConditionView(name="ma", value=-0.0004, limit=0.001, text="−0.04% inside ±0.1%", met=False),),
         ),
     ]
-    for i in range(8):
-        rows.append(
-            SignalRow(
-                ts=NOW - 1_900_000 - i * 900_000,
-                symbol=_MEMBERS[i][0],
-                side=("long", "short")[i % 2],
-                strategy="ma_crossover",
-                conviction=0.5 + i / 20,
-                action=("refused", "closed", "manual")[i % 3],
-                reasons=("margin 14.8 % of 15 % used: 1.4 % more is too much",) if i % 3 == 0 else (),
-                conditions=(),
-            )
+    rows += [
+        SignalRow(
+            ts=NOW - 1_900_000 - i * 900_000,
+            symbol=_MEMBERS[i][0],
+            side=("long", "short")[i % 2],
+            strategy="ma_crossover",
+            conviction=0.5 + i / 20,
+            action=("refused", "closed", "manual")[i % 3],
+            reasons=("margin 14.8 % of 15 % used: 1.4 % more is too much",) if i % 3 == 0 else (),
+            conditions=(),
         )
+        for i in range(8)
+    ]
     return tuple(rows)
 
 

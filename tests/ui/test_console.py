@@ -272,7 +272,8 @@ async def test_leaving_during_the_start_cancels_it() -> None:
         await pilot.pause()
         await pilot.press("q")
         await pilot.pause()
-    await app.finish_start()
+    assert app.return_value is not None
+    await app.settle(app.return_value)
     assert cancelled == [True]
 
 

@@ -89,6 +89,7 @@ class ConsoleApp(App[ExitReason]):
         self._ticker: Timer | None = None
         self._starting: asyncio.Task[SessionFace] | None = None
         self._leaving = False
+        self._told = False
         for each in themes.PALETTES.values():
             self.register_theme(each.textual())
         self.theme = self._first_theme()
@@ -227,6 +228,7 @@ class ConsoleApp(App[ExitReason]):
         if self._leaving:
             return
         if self.session is not None:
+            self._told = True
             self.session.detach(words)
         self.leave(kind, words)
 
@@ -234,15 +236,22 @@ class ConsoleApp(App[ExitReason]):
         """Quit: the session stops entries, leaves positions protected and closes; then the console ends."""
         if self.session is not None:
             self.say("Stopping: entries are cancelled, positions stay protected.", "warn")
+            self._told = True
             await self.session.stop("quit by the person")
         self.leave("quit", "quit by the person")
 
-    async def finish_start(self) -> None:
-        """After the console has ended: an unfinished start is cancelled and awaited."""
+    async def settle(self, reason: ExitReason) -> None:
+        """After the console has ended: an unfinished start is cancelled; a session that came too late is told, too."""
         task = self._starting
-        if task is not None and not task.done():
+        if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        if self.session is None or self._told:
+            return
+        if reason.kind == "quit":
+            await self.session.stop(reason.words)
+        else:
+            self.session.detach(reason.words)
 
     def on_terminal_gone(self, message: TerminalGone) -> None:
         """The terminal was closed: leave at once, the session trades on."""
@@ -379,12 +388,10 @@ async def run_console(
     if on_app is not None:
         on_app(app)
     answer = await app.run_async()
-    await app.finish_start()
     reason = answer or ExitReason("failed", "the console ended by an error", app.failure)
     if answer is None and app.session is not None:
-        words = "the console ended by an error; trading on headless"
-        app.session.detach(words)
-        reason = replace(reason, kind="detached", words=words)
+        reason = replace(reason, kind="detached", words="the console ended by an error; trading on headless")
+    await app.settle(reason)
     if on_exit is not None:
         on_exit(reason)
     return reason

@@ -6,7 +6,6 @@ Every function takes finite numbers and answers "–" for anything else, because
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -21,13 +20,12 @@ _SPARK = "▁▂▃▄▅▆▇█"
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """``text`` without control, format (bidirectional, zero-width) and surrogate characters; line ends are spaces."""
-    if text.isascii() and text.isprintable():
+    """``text`` without control, format (bidirectional, zero-width) and other unprintable characters; spaces of any kind
+    and line ends become plain spaces.
+    """
+    if text.isprintable():
         return text
-    kept = (" " if char in "\n\r\t" else char for char in text)
-    return "".join(
-        char for char in kept if unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    )
+    return "".join(char if char.isprintable() else (" " if char.isspace() else "") for char in text)
 
 
 def width_of(text: str) -> int:

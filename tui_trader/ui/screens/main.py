@@ -137,7 +137,7 @@ class MainScreen(Screen[None]):
         for name in in_sight:
             self.panes[name].show(frame)
         if where.body is not None:
-            self.box.headings = {name: self.panes[name].heading(frame) for name in in_sight}
+            self.box.headings = {name: f.clean(self.panes[name].heading(frame)) for name in in_sight}
             self.box.show(frame)
         for name, line in self.lines.items():
             if name in self.stage.arrangement.regions:

@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_trader.ui.format import fit, width_of, wrap
+from tui_trader.ui.format import clean, fit, width_of, wrap
 from tui_trader.ui.state import EMPTY_FRAME, Frame
 
 Cell = tuple[str, str]
@@ -27,7 +27,9 @@ def line_width(line: Line) -> int:
 
 
 def padded(line: Line, width: int) -> Line:
-    """``line`` in exactly ``width`` cells: cut with "…" or filled with blanks."""
+    """``line`` in exactly ``width`` cells: cut with "…" or filled with blanks; foreign control characters are out."""
+    if not all(text.isprintable() for text, _ in line):
+        line = tuple((clean(text), role) for text, role in line)
     used = 0
     for index, (text, role) in enumerate(line):
         size = width_of(text)

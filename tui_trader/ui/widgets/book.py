@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tui_trader.core.views import BookLevel, BookView
@@ -53,7 +54,8 @@ def _level(level: BookLevel, book: BookView, width: int, largest: float, side: s
         mine = with_size
     role = "loss" if side == "ask" else "profit"
     text = f.fit(price, price_width, ">") + f.fit(size, size_width + 1, ">")
-    filled = int(min(level.qty / largest, 1.0) * len(text)) if largest > 0 else 0
+    part = level.qty / largest if largest > 0 else 0.0
+    filled = int(min(max(part, 0.0), 1.0) * len(text)) if math.isfinite(part) else 0
     cells: list[Cell] = []
     for start, end, tail in ((0, len(text) - filled, ""), (len(text) - filled, len(text), "@bar")):
         cells.extend(_coloured(text[start:end], max(price_width - start, 0), role, tail))

@@ -49,7 +49,9 @@ class Scale:
         """The half row of ``price``, kept inside the chart."""
         reach = self.high - self.low
         place = (self.high - price) / reach if reach > 0 else 0.5
-        return min(max(int(place * self.rows * 2), 0), self.rows * 2 - 1)
+        if not math.isfinite(place):
+            return 0
+        return int(min(max(place, 0.0), 1.0) * self.rows * 2 - 1e-9)
 
     def price_at(self, row: int) -> float:
         """The price in the middle of ``row``."""

@@ -74,11 +74,24 @@ def _channels(header: HeaderView) -> Line:
 
 
 def _dots(header: HeaderView) -> Line:
+    return _dots_of(header.channels)
+
+
+def _dots_of(channels: Sequence[ChannelView]) -> Line:
     cells: list[Cell] = []
-    for channel in header.channels:
+    for channel in channels:
         name = _CHANNEL_NAMES.get(channel.channel, str(channel.channel))
         cells.append(("●", "ok") if channel.up else (f"✗{name}", "loss"))
     return tuple(cells)
+
+
+def _feed_and_dots(header: HeaderView) -> Line:
+    """The feed with its latency, the others as dots; one that is down is named."""
+    feed = next((channel for channel in header.channels if channel.channel is Channel.PUBLIC), None)
+    if feed is None or not feed.up:
+        return _dots(header)
+    others = [channel for channel in header.channels if channel is not feed]
+    return (*_channel(feed), (" ", "text"), *_dots_of(others))
 
 
 def arming(header: HeaderView, *, short: bool = False) -> Line:
@@ -104,11 +117,11 @@ class HeaderLine(Pane):
         mode: Line = (mode_cell(header.mode),)
         if frame.starting:
             return [fill_line([(0, mode), (1, ((f.clean(header.detail), "dim"),))], width)]
-        parts = self._wide(frame, mode) if width >= 120 else self._narrow(frame, mode)
+        parts = self._wide(frame, mode, width) if width >= 120 else self._narrow(frame, mode)
         return [fill_line(parts, width, gap=3 if width >= 150 else 2)]
 
     @staticmethod
-    def _wide(frame: Frame, mode: Line) -> list[tuple[int, Line]]:
+    def _wide(frame: Frame, mode: Line, width: int) -> list[tuple[int, Line]]:
         header = frame.snapshot.header
         detail = f.clean(" ".join(part for part in (header.venue, header.detail) if part))
         risk_role = "warn" if header.open_risk > 0.05 else "text"
@@ -127,7 +140,7 @@ class HeaderLine(Pane):
             (4, (("risk ", "dim"), (f.share(header.open_risk), risk_role))),
             (5, (("margin ", "dim"), (f.share(header.margin_used), "text"))),
             (0, protection(header)),
-            (3, _channels(header)),
+            (3, _channels(header) if width >= 190 else _feed_and_dots(header)),
             (0, arming(header)),
             (2, ((f"{f.clock(frame.snapshot.ts)}Z", "text"),)),
         ]
