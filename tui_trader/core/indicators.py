@@ -71,9 +71,7 @@ class WilderAtr:
         return self.value
 
 
-def true_ranges(
-    high: NDArray[np.float64], low: NDArray[np.float64], close: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def true_ranges(high: NDArray[np.float64], low: NDArray[np.float64], close: NDArray[np.float64]) -> NDArray[np.float64]:
     """True range of each bar, shape (n,); the first is high − low."""
     import numpy as np
 
