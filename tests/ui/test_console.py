@@ -27,7 +27,7 @@ from tui_trader.core.events import (
 )
 from tui_trader.core.settings import Settings, UiSettings
 from tui_trader.core.types import Leg, Side
-from tui_trader.errors import VenueError
+from tui_trader.errors import SessionBusyError, VenueError
 from tui_trader.runtime.face import SessionFace
 from tui_trader.ui.actions import ACTIONS, BY_ID, known_keymap
 from tui_trader.ui.app import _SIMPLE, ConsoleApp
@@ -255,6 +255,20 @@ async def test_a_start_that_fails_is_told_and_q_leaves() -> None:
     assert app.return_value is not None
     assert app.return_value.kind == "failed"
     assert isinstance(app.return_value.error, VenueError)
+
+
+async def test_a_session_held_elsewhere_ends_the_console_at_once_for_the_question() -> None:
+    async def start() -> SessionFace:
+        raise SessionBusyError("process 4711 holds this account")
+
+    reason = None
+    app = ConsoleApp(start)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.pause()
+        reason = app.return_value
+    assert reason is not None
+    assert isinstance(reason.error, SessionBusyError)
 
 
 async def test_leaving_during_the_start_cancels_it() -> None:

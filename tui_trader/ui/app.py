@@ -16,6 +16,7 @@ from textual.timer import Timer
 
 from tui_trader.core.settings import Settings
 from tui_trader.core.views import PositionRow
+from tui_trader.errors import SessionBusyError
 from tui_trader.runtime.face import SessionFace
 from tui_trader.ui import theme as themes
 from tui_trader.ui.actions import BY_ID, default_keys, known_keymap
@@ -140,6 +141,8 @@ class ConsoleApp(App[ExitReason]):
         error = task.exception()
         if error is not None:
             self.failure = error
+            if isinstance(error, SessionBusyError):
+                self.leave("failed", str(error))
         else:
             self.session = task.result()
             self.mode = self.session.mode
@@ -250,7 +253,7 @@ class ConsoleApp(App[ExitReason]):
             return
         if reason.kind == "quit":
             await self.session.stop(reason.words)
-        else:
+        elif reason.goes_on:
             self.session.detach(reason.words)
 
     def on_terminal_gone(self, message: TerminalGone) -> None:

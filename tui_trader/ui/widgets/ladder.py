@@ -41,7 +41,7 @@ class LadderPane(Pane):
             return sentence(words, width, height)
         lines: list[Line] = []
         now: Line = (
-            (" ● now", "bright"),
+            (" ● now ", "bright"),
             (f.fit(f.price(ladder.now, ladder.price_decimals), _price_width(ladder), ">"), "bright"),
             (f"  {f.r_multiple(ladder.now_r)}", tone(ladder.now_r)),
         )
@@ -71,7 +71,7 @@ def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
     off = row.state in {"filled", "off"}
     price = f.fit(f.price(row.price, ladder.price_decimals), _price_width(ladder), ">")
     head: Line = (
-        (f" {f.fit(leg, 4)} ", "dim" if off else leg_role),
+        (f" {f.fit(leg, 5)} ", "dim" if off else leg_role),
         (price, "dim" if off else "text"),
         (f" {f.fit(f.r_multiple(row.r), 7, '>')}", "dim"),
     )
@@ -81,7 +81,7 @@ def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
         return [head]
     used, free = f.bar(row.progress, max(min(width - 32, 12), 4))
     below: Line = (
-        (f.fit(f"{f.share(row.fraction, 0)} ", 6, ">") if row.fraction > 0 else " " * 6, "faint"),
+        (f.fit(f"{f.share(row.fraction, 0)} ", 7, ">") if row.fraction > 0 else " " * 7, "faint"),
         (f.fit(f.number(row.qty, ladder.qty_decimals), _price_width(ladder), ">"), "dim"),
         ("  ", "text"),
         (used, leg_role),
