@@ -57,10 +57,11 @@ if TYPE_CHECKING:
 TIMER_S = 0.1
 SLICE_NS = 2_000_000
 ENGINE_FAILURES_MAX = 100
-SETTLE_S = 1.8
+SETTLE_S = 1.5
 OUTBOX_S = 0.5
-VENUE_S = 1.3
+VENUE_S = 2.0
 STORE_S = 1.0
+STOP_S = 4.8
 OPEN_TRIES = 3
 OPEN_PAUSE_MAX_S = 130.0
 KILL_FILE = "KILL"
@@ -113,6 +114,7 @@ class Session:
         self._starting: asyncio.Task[object] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._reason = ""
+        self._deadline = 0.0
         self._gone = asyncio.Event()
         self._stopped = asyncio.Event()
         self.headless = False
@@ -428,6 +430,7 @@ class Session:
             self._starting.cancel()
             await self._stopped.wait()
             return
+        self._deadline = clock.monotonic() + STOP_S
         self.log.say("warning", f"stopping: {reason}; no new entries, stops stay at the venue")
         if self._outbox is not None:
             self._outbox.stop_entries(f"the session is stopping ({reason})")
@@ -480,6 +483,8 @@ class Session:
 
     async def _step(self, name: str, work: Awaitable[None], timeout_s: float) -> None:
         """One part of closing; its failure is told and never keeps the next part from closing."""
+        if self._deadline:
+            timeout_s = min(timeout_s, max(0.2, self._deadline - clock.monotonic()))
         try:
             await asyncio.wait_for(work, timeout_s)
         except Exception as error:  # noqa: BLE001 - every other part must still be closed
