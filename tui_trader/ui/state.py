@@ -56,35 +56,56 @@ class Frame:
         return snapshot.chart.price_decimals if snapshot.chart.symbol == symbol else 2
 
 
+def _no_header(mode: str, detail: str) -> HeaderView:
+    return HeaderView(
+        mode=mode,
+        venue="",
+        detail=detail,
+        equity=0.0,
+        day_pnl=0.0,
+        day_pnl_pct=0.0,
+        equity_spark=(),
+        open_risk=0.0,
+        margin_used=0.0,
+        positions=0,
+        max_positions=0,
+        naked=0,
+        protected_age_s=0.0,
+        channels=(),
+        armed=False,
+        entries_paused=False,
+        blocks=(),
+        killed=False,
+        kill_reason="",
+        strategies_running=0,
+        strategies_total=0,
+    )
+
+
+def _no_book(waiting: str) -> BookView:
+    return BookView(
+        symbol="",
+        bids=(),
+        asks=(),
+        bid_depth=0.0,
+        ask_depth=0.0,
+        bid_reach=0.0,
+        ask_reach=0.0,
+        spread_bps=0.0,
+        synced=False,
+        price_decimals=2,
+        qty_decimals=3,
+        empty_reason=waiting,
+    )
+
+
 def starting_snapshot(lines: tuple[str, ...], *, mode: str, detail: str, failed: str = "") -> Snapshot:
     """The picture before the session's first snapshot: nothing invented, every pane says that it waits."""
     waiting = "Not started: see the log." if failed else "Starting; filled as soon as the venue answers."
     return Snapshot(
         ts=0,
         sequence=-1,
-        header=HeaderView(
-            mode=mode,
-            venue="",
-            detail=detail,
-            equity=0.0,
-            day_pnl=0.0,
-            day_pnl_pct=0.0,
-            equity_spark=(),
-            open_risk=0.0,
-            margin_used=0.0,
-            positions=0,
-            max_positions=0,
-            naked=0,
-            protected_age_s=0.0,
-            channels=(),
-            armed=False,
-            entries_paused=False,
-            blocks=(),
-            killed=False,
-            kill_reason="",
-            strategies_running=0,
-            strategies_total=0,
-        ),
+        header=_no_header(mode, detail),
         universe=UniverseView(members=(), refused=(), total=0, next_refresh_ms=0, mean_spread_bps=0.0, mean_volume=0.0),
         chart=ChartView(
             symbol="",
@@ -97,20 +118,7 @@ def starting_snapshot(lines: tuple[str, ...], *, mode: str, detail: str, failed:
             price_decimals=2,
             empty_reason=waiting,
         ),
-        book=BookView(
-            symbol="",
-            bids=(),
-            asks=(),
-            bid_depth=0.0,
-            ask_depth=0.0,
-            bid_reach=0.0,
-            ask_reach=0.0,
-            spread_bps=0.0,
-            synced=False,
-            price_decimals=2,
-            qty_decimals=3,
-            empty_reason=waiting,
-        ),
+        book=_no_book(waiting),
         positions=(),
         ladder=LadderView(
             symbol="",
