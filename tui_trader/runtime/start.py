@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder
 from tui_trader.runtime.log import Redactor
 from tui_trader.runtime.session import Session
+from tui_trader.store.archive import archive_store
 from tui_trader.venues.base import Venue
 
 if TYPE_CHECKING:
@@ -171,8 +173,11 @@ async def _access(options: StartOptions, settings: Settings) -> _Access:
 async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
     from tui_trader.runtime.demo import demo_exchange
 
-    demo = await demo_exchange(_account_dir(options), settings.demo, options.say)
+    folder = _account_dir(options)
+    demo = await demo_exchange(folder, settings.demo, options.say)
     info = demo.info
+    if not demo.adopted:
+        await asyncio.to_thread(archive_store, folder / STORE_FILE, clock.wall_ms())
 
     async def on_stopped(keep: bool) -> None:
         if not keep:

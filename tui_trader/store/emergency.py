@@ -14,6 +14,7 @@ import msgspec
 from tui_trader.store.schema import to_json
 
 RESERVED_BYTES = 65_536
+FILE_NAME = "emergency.jsonl"
 
 
 class EmergencyLog:

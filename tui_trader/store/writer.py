@@ -17,7 +17,7 @@ import msgspec
 
 from tui_trader import clock
 from tui_trader.errors import StoreError
-from tui_trader.store.emergency import EmergencyLog
+from tui_trader.store.emergency import FILE_NAME, EmergencyLog
 from tui_trader.store.schema import Table, read_tables, split, statement, to_json
 
 BUSY_TIMEOUT_S = 1.0
@@ -52,7 +52,7 @@ class Writer(threading.Thread):
     def __init__(self, path: Path, report: Callable[[str], None]) -> None:
         super().__init__(name="store-writer", daemon=True)
         self.inbox: queue.SimpleQueue[Row | Barrier] = queue.SimpleQueue()
-        self.emergency = EmergencyLog(path.with_name("emergency.jsonl"))
+        self.emergency = EmergencyLog(path.with_name(FILE_NAME))
         self.commits = 0
         self._path = path
         self._report = report
