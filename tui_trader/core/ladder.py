@@ -123,7 +123,7 @@ def _distances(
 ) -> _Distances:
     unit = dec(atr)
     stop_distance = unit * dec(s.atr_mult_sl)
-    why = [f"ATR {atr:g}", f"SL {s.atr_mult_sl:g} ATR", f"TP {s.atr_mult_tp1:g} and {s.atr_mult_tp2:g} ATR"]
+    why = [f"ATR {atr:.5g}", f"SL {s.atr_mult_sl:g} ATR", f"TP {s.atr_mult_tp1:g} and {s.atr_mult_tp2:g} ATR"]
     if s.fixed_sl_pct:
         stop_distance = entry * dec(s.fixed_sl_pct) / 100
         why[1] = f"SL {s.fixed_sl_pct:g} % of entry"

@@ -126,7 +126,7 @@ def universe_view(state: EngineState, now: int) -> UniverseView:
         members=members,
         refused=refused,
         total=len(state.metrics),
-        next_refresh_ms=max(0, universe.next_refresh_ms - now),
+        next_refresh_ms=universe.next_refresh_ms,
         mean_spread_bps=quality.mean_spread_bps,
         mean_volume=quality.mean_volume,
         rejection_rates=universe.rejection_counts(),

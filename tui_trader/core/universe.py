@@ -123,6 +123,8 @@ def liquidity_refusals(
     if m.spread_bps > settings.max_spread_bps * (1 + slack):
         found.append(_soft("spread", f"spread {m.spread_bps:.1f} bps > {settings.max_spread_bps:.1f} bps"))
     if not m.depth_known:
+        if m.tier not in settings.allowed_tiers:
+            return tuple(found)
         found.append(_soft("depth_unknown", "depth not yet known"))
     elif m.depth < settings.min_depth * (1 - slack):
         found.append(_soft("depth", f"depth {m.depth:,.0f} < {settings.min_depth:,.0f}"))

@@ -45,12 +45,12 @@ class MaCrossover:
         side = Side.LONG if price > mean * (1 + self._band) else None
         side = Side.SHORT if price < mean * (1 - self._band) else side
         score = met_score((abs(away) - self._band) / (4 * self._band)) if side is not None else 0.0
-        sign = ">" if side is not None else "inside"
+        where = "beyond" if side is not None else "inside"
         condition = Condition(
             name="distance to the mean",
             value=away,
             limit=self._band,
-            text=f"{away:+.2%} {sign} ±{self._band:.1%}",
+            text=f"{away:+.2%} {where} ±{self._band:.1%}".replace("-", "−"),
             met=side is not None,
             score=score,
         )
