@@ -220,7 +220,8 @@ async def test_a_takeover_leaves_the_position_protected_and_adopted(tmp_path: Pa
         async with trading(options(exchange, tmp_path, take_over=True)) as second:
             assert "taken over" in await first.run_until_stopped()
             await until(lambda: second.status().get("positions") == 1 and second.status().get("naked") == 0)
-            assert len(resting_stops(exchange)) == 1
+            await until(lambda: len(resting_stops(exchange)) == 1)
+            assert held(exchange) == {"BTCUSDT": Decimal("0.010")}
 
 
 async def test_the_view_and_a_reload_are_safe_at_any_time(tmp_path: Path) -> None:

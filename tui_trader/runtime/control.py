@@ -132,7 +132,8 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while self._server is not None:
-            line = await asyncio.wait_for(reader.readline(), IDLE_S)
+            async with asyncio.timeout(IDLE_S):
+                line = await reader.readline()
             if not line:
                 return
             await self._answer(line, lambda answer: _write(writer, answer))

@@ -231,7 +231,8 @@ class Outbox:
         The time allowed is short: a stop that waits for a stalled disk is a naked position.
         """
         try:
-            await asyncio.wait_for(self._journal.intent(command), self._journal_timeout)
+            async with asyncio.timeout(self._journal_timeout):
+                await self._journal.intent(command)
         except TimeoutError:
             return f"the store took longer than {self._journal_timeout:g} s"
         except StoreError as error:

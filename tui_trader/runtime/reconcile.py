@@ -81,7 +81,8 @@ class Reconciler:
         """Worker: the first snapshot at once, then on request and by interval, with backoff after failures."""
         while True:
             try:
-                await asyncio.wait_for(self._snapshot_wanted.wait(), self._interval_s())
+                async with asyncio.timeout(self._interval_s()):
+                    await self._snapshot_wanted.wait()
             except TimeoutError:
                 self._snapshot_wanted.set()
             self._snapshot_wanted.clear()

@@ -486,7 +486,8 @@ class Session:
         if self._deadline:
             timeout_s = min(timeout_s, max(0.2, self._deadline - clock.monotonic()))
         try:
-            await asyncio.wait_for(work, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await work
         except Exception as error:  # noqa: BLE001 - every other part must still be closed
             self.log.say("warning", f"closing {name}: {describe(error)}")
 

@@ -75,10 +75,11 @@ class Supervisor:
     async def aclose(self) -> None:
         """Cancel all workers and wait until they have ended. The calling task itself is left alone."""
         current = asyncio.current_task()
-        tasks = [w.task for w in self._workers.values() if w.task is not None and w.task is not current]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = {w.task for w in self._workers.values() if w.task is not None and w.task is not current}
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.2)
 
     async def _watch(self, worker: _Worker) -> None:
         pause = FIRST_PAUSE_S

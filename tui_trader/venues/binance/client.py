@@ -159,10 +159,13 @@ class BinanceVenue:
 
     async def aclose(self) -> None:
         """See ``Venue.aclose``."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending:
+            # Again until it is heard: a task that is just being answered can miss one cancellation (CPython 3.11's
+            # wait_for), and would keep its socket.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.2)
         self._sink = _discard
         await self._rest.aclose()
 
