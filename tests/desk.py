@@ -52,7 +52,10 @@ def candles(price: float, atr: float, count: int = 900, end_ms: int = START_MS) 
 
 
 class Desk:
-    """Engine and exchange side by side. ``faults`` may replace a reply or drop it (None) before it is heard."""
+    """Engine and exchange side by side. ``faults`` may replace a reply or drop it (None) before it is heard;
+    ``lose_request`` drops a request before it arrives; ``stream_faults`` drops account events and ``stream_delays``
+    gives each the delays in ms of its copies, so that events come late, out of order, twice, or never.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,8 @@ class Desk:
         self.latency_ms = latency_ms
         self.faults: Callable[[str, str, Reply], Reply | None] | None = None
         self.stream_faults: Callable[[dict[str, object]], bool] | None = None
+        self.lose_request: Callable[[str, str], bool] | None = None
+        self.stream_delays: Callable[[dict[str, object]], Sequence[int]] | None = None
         self.sent: list[cmd.PlaceOrder | cmd.CancelOrder] = []
         self.records: list[cmd.Record] = []
         self.log: list[str] = []
@@ -213,9 +218,13 @@ class Desk:
             for fact in _facts(message, self.now):
                 self.process(fact)
 
-        self._later(hear)
+        delays = (0,) if self.stream_delays is None else self.stream_delays(event)
+        for delay in delays:
+            self._later(hear, self.latency_ms + delay)
 
     def request(self, method: str, path: str, params: dict[str, str], signed: bool = True) -> Reply | None:
+        if self.lose_request is not None and self.lose_request(method, path):
+            return None
         fields = dict(params)
         if signed:
             fields |= {"timestamp": str(self.now), "recvWindow": "5000"}

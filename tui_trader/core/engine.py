@@ -20,6 +20,9 @@ from tui_trader.core.types import Channel, Severity
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview
 
+TRANSFERS = frozenset({"DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ASSET_TRANSFER", "COIN_SWAP_DEPOSIT"})
+"""Reasons of a balance change that is neither profit nor loss (Binance: ACCOUNT_UPDATE, field m)."""
+
 
 class Engine:
     """Owns all trading state. ``rate`` is how many venue ms pass in a real ms (1 for real venues)."""
@@ -123,6 +126,8 @@ class Engine:
                 state.metrics[instrument.symbol] = found
             found.tier, found.tier_reason, found.status = tier, reason, instrument.status
             found.funding_interval_hours = instrument.funding_interval_hours
+            if instrument.symbol not in state.plans and state.portfolio.position(instrument.symbol).qty != 0:
+                state.ask_snapshot(f"{instrument.symbol}: a position waited for the venue's filters to be adopted")
 
     def _on_top(self, event: ev.BookTop) -> None:
         m = self._metrics(event.symbol)
@@ -218,6 +223,8 @@ class Engine:
         if not before.up:
             state.say(Severity.INFO, f"{event.channel.value} is up")
             if event.channel is Channel.PRIVATE:
+                # What happened meanwhile was not heard: no entries until a snapshot from after this moment.
+                state.resync_ms = state.now
                 state.out.append(RequestSnapshot(ts=state.now, reason="the private stream is back"))
 
     def _on_link_down(self, event: ev.LinkDown) -> None:
@@ -251,6 +258,9 @@ class Engine:
             position.checked = False
 
     def _on_balance(self, event: ev.BalanceUpdate) -> None:
+        before = self._state.portfolio.wallet
+        if event.reason in TRANSFERS and before is not None:
+            self._state.losses.transfer(event.wallet - before)
         self._state.portfolio.wallet = event.wallet
 
     def _on_timer(self, event: ev.Timer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tui_trader.core import executor
 from tui_trader.core.commands import SetLeverage
 from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, propose_entry
@@ -58,13 +60,34 @@ def _request(ticket: OpenPosition) -> EntryRequest:
     )
 
 
+def _impossible(ticket: OpenPosition) -> str:
+    """Why the numbers of a ticket make no sense, or "": they never reach the gate's arithmetic."""
+    numbers = {
+        "quantity": ticket.qty,
+        "notional": ticket.notional,
+        "risk": ticket.risk_fraction,
+        "limit price": ticket.limit_price,
+    }
+    for name, value in numbers.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            return f"the {name} must be a positive number, got {value}"
+    return ""
+
+
 def preview(state: EngineState, ticket: OpenPosition) -> TicketPreview:
     """What an entry by hand would do and whether the gate lets it."""
+    impossible = _impossible(ticket)
+    if impossible:
+        return TicketPreview(symbol=ticket.symbol, side=ticket.side, error=impossible, hard=(impossible,))
     return preview_entry(gate_context(state, ticket.symbol), _request(ticket), state.depth.get(ticket.symbol))
 
 
 def enter_by_hand(state: EngineState, ticket: OpenPosition) -> None:
     """A person's entry: the same gate; soft reasons may be overridden, each refusal and override is kept."""
+    impossible = _impossible(ticket)
+    if impossible:
+        state.say(Severity.WARNING, f"{ticket.symbol}: entry refused: {impossible}", ticket.symbol)
+        return
     _set_leverage_if_missing(state, ticket.symbol)
     request = _request(ticket)
     proposal = propose_entry(gate_context(state, ticket.symbol), request, state.depth.get(ticket.symbol))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tui_trader.core import oco
-from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder, RequestSnapshot
+from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
 from tui_trader.core.ladder import LadderError
@@ -60,7 +60,7 @@ def open_plan(state: EngineState, request: EntryRequest, proposal: EntryProposal
         leg=Leg.ENTRY,
         type_=OrderType.MARKET if market else OrderType.LIMIT,
         qty=plan.entry_qty,
-        price=ZERO if request.limit_price is None else request.limit_price,
+        price=ZERO if market else proposal.entry,
         overridden=proposal.verdict.overridden,
     )
     return plan
@@ -129,9 +129,10 @@ def drive(state: EngineState, plan: Plan) -> None:
     orders = state.ledger.of_plan(plan.plan_id)
     unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
     open_qty = max(ZERO, state.open_qty(plan) - unheard)
-    if any(o.unbooked > 0 for o in orders) and state.now - state.snapshot_asked_ms >= state.ms(1.0):
-        state.snapshot_asked_ms = state.now
-        state.out.append(RequestSnapshot(ts=state.now, reason=f"{plan.symbol}: fills not heard yet"))
+    if any(o.unbooked > 0 for o in orders):
+        state.ask_snapshot(f"{plan.symbol}: fills not heard yet")
+    if open_qty > 0 and plan.stop_price <= 0:
+        set_levels(state, plan)
     _settle_stage(state, plan, open_qty, orders)
     if oco.is_over(plan, open_qty, orders):
         finish(state, plan)
@@ -226,6 +227,8 @@ def finish(state: EngineState, plan: Plan) -> None:
     state.plans.pop(plan.symbol, None)
     state.ledger.release_plan(plan.plan_id)
     state.save_plan(plan)
+    if state.portfolio.position(plan.symbol).qty != 0:
+        state.ask_snapshot(f"{plan.symbol}: a position is left that no plan owns")
     if plan.entered <= 0:
         state.say(Severity.INFO, f"{plan.symbol}: entry ended without a fill", plan.symbol)
         return
@@ -276,10 +279,17 @@ def on_market(state: EngineState, symbol: str) -> None:
     instrument = state.instruments.get(symbol)
     if plan is None or instrument is None or plan.ladder is None:
         return
-    interval = state.ms(state.settings.execution.trail_min_interval_s)
+    execution = state.settings.execution
     before = plan.stop_price
     price = state.trigger_price(symbol)
-    for text in on_price(plan, price, instrument, state.settings.ladder, state.now, interval):
+    for text in on_price(
+        plan,
+        price,
+        instrument,
+        state.now,
+        min_interval_ms=state.ms(execution.trail_min_interval_s),
+        step_ticks=execution.trail_step_ticks,
+    ):
         state.say(Severity.INFO, text, symbol)
     if plan.stop_price != before:
         state.ladder_event(plan, "stop_moved", Leg.STOP, plan.stop_price, state.open_qty(plan), "price")

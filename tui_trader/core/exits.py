@@ -58,9 +58,12 @@ def tighter(side: Side, price: Decimal, than: Decimal) -> bool:
 
 
 def on_price(
-    plan: Plan, price: Decimal, instrument: Instrument, settings: LadderSettings, now: int, min_interval_ms: int
+    plan: Plan, price: Decimal, instrument: Instrument, now: int, *, min_interval_ms: int = 0, step_ticks: int = 1
 ) -> list[str]:
-    """Break-even and trailing, given the trigger price of the moment. ``min_interval_ms`` paces trailing moves."""
+    """Break-even and trailing, given the trigger price of the moment.
+
+    ``min_interval_ms`` and ``step_ticks`` pace the trailing moves: each replaces an order at the venue.
+    """
     ladder = plan.ladder
     if plan.stage is not Stage.OPEN or ladder is None or price <= 0:
         return []
@@ -73,7 +76,7 @@ def on_price(
     if not plan.trailing and not _target_left(plan, Leg.TP2) and (price - ladder.trail_from) * sign >= 0:
         notes += start_trailing(plan)
     if plan.trailing and now - plan.trail_ms >= min_interval_ms:
-        notes += _trail(plan, instrument, now)
+        notes += _trail(plan, instrument, now, step_ticks)
     return notes
 
 
@@ -97,11 +100,11 @@ def start_trailing(plan: Plan) -> list[str]:
     return [f"{plan.symbol}: trailing starts, distance {plan.ladder.trail_distance}"]
 
 
-def _trail(plan: Plan, instrument: Instrument, now: int) -> list[str]:
+def _trail(plan: Plan, instrument: Instrument, now: int, step_ticks: int) -> list[str]:
     if plan.ladder is None:
         return []
     price = trail_stop(plan.side, plan.best, plan.ladder.trail_distance, plan.stop_price, instrument)
-    if not tighter(plan.side, price, plan.stop_price):
+    if (price - plan.stop_price) * plan.side.sign < step_ticks * instrument.tick_size:
         return []
     plan.stop_price = price
     plan.trail_ms = now

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core.commands import RequestSnapshot
 from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
 from tui_trader.core.executor import begin_close, drive, query, set_levels
 from tui_trader.core.exits import on_exit_fill
@@ -23,6 +22,13 @@ WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
 
 REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
 
+BY_THE_VENUE = {
+    "autoclose-": "liquidated by the venue",
+    "adl_autoclose": "reduced by the venue (auto-deleveraging)",
+    "settlement_autoclose-": "settled by the venue",
+}
+"""Client ids under which the venue itself closes positions."""
+
 
 def on_order_update(state: EngineState, update: OrderUpdate) -> None:
     """An order's state from a stream, an answer or a query."""
@@ -31,6 +37,7 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
         return
     if order.book is VenueBook.ALGO and update.book is VenueBook.REGULAR:
         update = _as_triggered(update)
+    was_proven = order.proven
     changed = apply_update(order, update)
     state.ledger.index(order)
     if changed:
@@ -39,6 +46,8 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
             _on_refused(state, order, 0, update.reason or order.status.value)
     plan = state.plan_of(order.plan_id)
     if plan is not None:
+        if order.leg is Leg.STOP and order.proven and not was_proven and order.trigger_price == plan.stop_price:
+            plan.stop_failures = 0
         if changed and order.leg is Leg.STOP and order.status is OrderStatus.CANCELED and not order.cancel_ms:
             _on_stop_lost(state, plan)
         drive(state, plan)
@@ -94,19 +103,22 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         return
     order = state.ledger.find(fill.client_id, fill.venue_id)
     before = state.portfolio.position(fill.symbol).qty
-    realized = state.portfolio.book_fill(fill)
     plan = state.plan_of(order.plan_id) if order is not None else state.plans.get(fill.symbol)
     leg = order.leg if order is not None else None
+    if state.portfolio.contained(fill):
+        _late_fill(state, fill, plan, leg)
+        return
+    realized = state.portfolio.book_fill(fill)
     if order is not None:
         order.booked += fill.qty
         order.filled_qty = max(order.filled_qty, order.booked)
     _store_fill(state, fill, plan, leg)
+    _if_by_the_venue(state, fill, plan)
     if plan is None:
         state.say(Severity.WARNING, f"{fill.symbol}: a fill of {fill.qty} at {fill.price} is not ours", fill.symbol)
-        state.out.append(RequestSnapshot(ts=state.now, reason="a fill that no plan owns"))
+        state.ask_snapshot("a fill that no plan owns")
         return
-    fee = fill.fee if fill.fee_asset in ("USDT", "USDC", "BUSD", "") else fill.fee * fill.price
-    plan.fees += fee
+    plan.fees += _fee(fill)
     plan.realized += realized
     if fill.side is plan.side.entry:
         _entry_fill(state, plan, fill)
@@ -114,6 +126,34 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         _exit_fill(state, plan, fill, leg or Leg.CLOSE, before)
     state.save_plan(plan)
     drive(state, plan)
+
+
+def _fee(fill: Fill) -> Decimal:
+    return fill.fee if fill.fee_asset in ("USDT", "USDC", "BUSD", "") else fill.fee * fill.price
+
+
+def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
+    """A fill heard after the venue's own position, which contains it, was taken over: only its fee is news."""
+    state.portfolio.mark_seen(fill)
+    _store_fill(state, fill, plan, leg)
+    if plan is not None:
+        plan.fees += _fee(fill)
+        state.save_plan(plan)
+
+
+def _if_by_the_venue(state: EngineState, fill: Fill, plan: Plan | None) -> None:
+    """Liquidation or deleveraging: booked to the venue, and the symbol takes no entries until a person resumes it."""
+    what = next((text for prefix, text in BY_THE_VENUE.items() if fill.client_id.startswith(prefix)), "")
+    if not what:
+        return
+    state.paused_symbols.add(fill.symbol)
+    if plan is not None:
+        plan.close_reason = what
+    state.say(
+        Severity.ALARM,
+        f"{fill.symbol}: {fill.qty} at {fill.price} was {what}; the symbol is paused until resumed by hand",
+        fill.symbol,
+    )
 
 
 def _store_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
@@ -201,7 +241,9 @@ def on_send_outcome(state: EngineState, outcome: SendOutcome) -> None:
 
 def _on_leverage(state: EngineState, outcome: SendOutcome) -> None:
     if outcome.result is SendResult.ACCEPTED:
-        state.leverage_set[outcome.symbol] = state.settings.sizing.default_leverage
+        instrument = state.instruments.get(outcome.symbol)
+        wanted = state.settings.sizing.default_leverage
+        state.leverage_set[outcome.symbol] = min(wanted, instrument.max_leverage) if instrument else wanted
         return
     state.leverage_retry[outcome.symbol] = state.now + state.ms(5.0)
     state.say(Severity.WARNING, f"{outcome.symbol}: leverage not set: {outcome.reason}; no entries", outcome.symbol)
@@ -226,7 +268,10 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
     order.code, order.reason = outcome.code, outcome.reason
     _store_order(state, order)
     if outcome.retry_at:
+        # The venue asked for silence and said nothing about the order itself: it goes out again afterwards.
         state.leg_retry[(order.plan_id, order.leg)] = outcome.retry_at
+        state.say(Severity.ALARM, f"{order.symbol}: {order.leg.name} held back: {outcome.reason}", order.symbol)
+        return
     _on_refused(state, order, outcome.code, outcome.reason)
 
 
@@ -245,7 +290,7 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
         state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(1.0))
         state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
-        state.out.append(RequestSnapshot(ts=state.now, reason="reduce-only refused"))
+        state.ask_snapshot("reduce-only refused")
 
 
 def _on_stop_refused(state: EngineState, plan: Plan, code: int, reason: str) -> None:

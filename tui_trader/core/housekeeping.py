@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core import manual, reconcile
-from tui_trader.core.commands import LoadCandles, RequestSnapshot, SetLeverage, WatchSymbols
+from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.state import EngineState, Recovered, decimals
 from tui_trader.core.types import MINUTE_MS, Severity, Side
@@ -15,11 +15,14 @@ from tui_trader.core.views import EquityPoint, TradeRow
 
 HISTORY_CANDLES = 1_500
 CANDIDATES_BEYOND = 10
+WALLET_LAG_S = 2.0
 
 
 def on_timer(state: EngineState) -> None:
     """Everything periodic; each part paces itself."""
     _check_positions(state)
+    if state.snapshot_due:
+        state.ask_snapshot(state.snapshot_due)
     if state.now - state.second_ms < state.ms(1.0):
         return
     state.second_ms = state.now
@@ -37,10 +40,9 @@ def _check_positions(state: EngineState) -> None:
         if position.venue_qty == position.qty:
             position.checked = True
             state.reconciling.pop(position.symbol, None)
-        elif state.now - state.snapshot_asked_ms >= state.ms(1.0):
-            state.snapshot_asked_ms = state.now
-            state.reconciling[position.symbol] = state.now
-            state.out.append(RequestSnapshot(ts=state.now, reason=f"{position.symbol} differs from the stream's word"))
+        else:
+            state.reconciling.setdefault(position.symbol, state.now)
+            state.ask_snapshot(f"{position.symbol} differs from the stream's word")
 
 
 def pinned(state: EngineState) -> tuple[str, ...]:
@@ -99,13 +101,19 @@ def _ensure_leverage(state: EngineState) -> None:
 
 def _check_losses(state: EngineState) -> None:
     equity = state.equity()
-    if equity is None or not state.reconciled_ms:
+    if equity is None or not state.reconciled_ms or _settling(state):
         return
     for reached in state.losses.update(state.now, equity):
         if reached == "total":
             manual.kill(state, "the total loss limit is reached")
         else:
             state.say(Severity.ALARM, "the daily loss limit is reached: no new entries until 00:00 UTC")
+
+
+def _settling(state: EngineState) -> bool:
+    """A fill was booked and the wallet may not contain its result yet: for a moment the equity lacks what it closed."""
+    newest = max((p.last_fill_ms for p in state.portfolio.positions.values()), default=0)
+    return state.now - newest < state.ms(WALLET_LAG_S)
 
 
 def _record_minute(state: EngineState) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 
 from tui_trader.core import events as ev
 from tui_trader.core import executor
@@ -24,7 +25,15 @@ def handle(state: EngineState, command: ev.UserCommand) -> None:
     action = type(command).__name__
     detail = {k: v for k, v in msgspec.to_builtins(command).items() if k not in ("event", "ts", "settings_json")}
     state.store("audit", {"ts": state.now, "actor": "person", "action": action, "detail": detail}, durable=True)
+    if not _finite(command):
+        state.say(Severity.WARNING, f"{action}: a number in it is not finite; nothing was done")
+        return
     _HANDLERS[type(command)](state, command)
+
+
+def _finite(command: ev.UserCommand) -> bool:
+    values = (getattr(command, name) for name in command.__struct_fields__)
+    return all(v.is_finite() for v in values if isinstance(v, Decimal))
 
 
 def _plan(state: EngineState, symbol: str, what: str) -> Plan | None:
@@ -32,14 +41,17 @@ def _plan(state: EngineState, symbol: str, what: str) -> Plan | None:
     if plan is None or state.open_qty(plan) <= 0 or plan.stage is not Stage.OPEN:
         state.say(Severity.WARNING, f"{symbol or 'nothing selected'}: no open position to {what}", symbol)
         return None
+    if symbol not in state.instruments:
+        state.say(Severity.WARNING, f"{symbol}: the venue's filters are not known yet; nothing was done", symbol)
+        return None
     return plan
 
 
 def _close(state: EngineState, command: ev.ClosePosition) -> None:
     plan = _plan(state, command.symbol, "close")
-    instrument = state.instruments.get(command.symbol)
-    if plan is None or instrument is None:
+    if plan is None:
         return
+    instrument = state.instruments[plan.symbol]
     open_qty = state.open_qty(plan)
     part = instrument.floor_qty(open_qty * min(command.fraction, Decimal(1)), market=True)
     if command.fraction <= 0:
@@ -82,7 +94,10 @@ def _moved(state: EngineState, plan: Plan, why: str) -> None:
 
 def _break_even(state: EngineState, command: ev.StopToBreakEven) -> None:
     plan = _plan(state, command.symbol, "protect")
-    if plan is None or plan.ladder is None:
+    if plan is None:
+        return
+    if plan.ladder is None:
+        state.say(Severity.WARNING, f"{plan.symbol}: it has no ladder yet, so no break-even price", plan.symbol)
         return
     instrument = state.instruments[plan.symbol]
     target = instrument.round_away_from_risk(plan.ladder.be_price, plan.side)
@@ -235,8 +250,15 @@ def _arm(state: EngineState, command: ev.ArmEntries) -> None:
 
 
 def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
-    wanted = Settings.model_validate_json(command.settings_json)
-    applied, held = apply_reload(state.settings, wanted, positions_open=bool(state.plans))
+    try:
+        wanted = Settings.model_validate_json(command.settings_json)
+    except ValidationError as error:
+        state.say(Severity.WARNING, f"settings not reloaded, the old ones stay: {error.errors()[0]['msg']}")
+        return
+    losses = state.losses.amounts(state.equity())
+    applied, held = apply_reload(state.settings, wanted, positions_open=bool(state.plans), losses=losses)
+    if applied.sizing.default_leverage != state.settings.sizing.default_leverage:
+        state.leverage_set.clear()
     state.adopt_settings(applied)
     text = "settings reloaded"
     if held:

@@ -11,6 +11,7 @@ only when no target can fill beside it, and the stop stays until nothing is open
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 
@@ -190,7 +191,9 @@ def _stop_steps(plan: Plan, open_qty: Decimal, orders: list[OwnOrder], now: int,
     wanted = [o for o in stops if o.trigger_price == plan.stop_price and o.qty - o.filled_qty == open_qty]
     alive = [o for o in wanted if not o.cancel_ms]
     steps: list[Step] = []
-    hopeful = [o for o in alive if o.proven or o.triggered_ms or now - o.sent_ms < patience.stop_retry_ms]
+    # One stop in flight at a time: an entry that fills in many small parts must not send a stop for each of them.
+    awaited = [o for o in stops if o.unresolved and not o.cancel_ms and now - o.sent_ms < patience.stop_retry_ms]
+    hopeful = awaited or [o for o in alive if o.proven or o.triggered_ms]
     if not hopeful and now - plan.last_stop_ms >= _stop_pause(plan, patience):
         steps.append(Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=open_qty, trigger_price=plan.stop_price))
     keep = next((o for o in reversed(alive) if o.proven), None)
@@ -229,7 +232,7 @@ def _target_steps(
     plan: Plan, open_qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
 ) -> list[Step]:
     resting = _resting_targets(orders)
-    desired = desired_targets(plan, open_qty, instrument)
+    desired = desired_targets(plan, open_qty, instrument, orders)
     matched: list[OwnOrder] = []
     missing: list[PlanTarget] = []
     for want in desired:
@@ -250,10 +253,10 @@ def _target_steps(
         else:
             matched.append(hit)
     surplus = [o for o in resting if o not in matched]
-    if plan.close_qty is not None:
+    if plan.close_qty is not None and (part := plan.close_qty - _unheard(orders, Leg.CLOSE)) > 0:
         if resting:
             return _cancel(resting, now, patience)
-        return _market_close(min(plan.close_qty, open_qty), orders, instrument)
+        return _market_close(min(part, open_qty), orders, instrument)
     steps = _cancel(surplus, now, patience)
     if any(o.leg is Leg.CLOSE and o.live for o in orders) or proven_stop(plan, orders, open_qty) is None:
         return steps
@@ -265,13 +268,20 @@ def _target_steps(
     return steps
 
 
-def desired_targets(plan: Plan, open_qty: Decimal, instrument: Instrument) -> list[PlanTarget]:
+def _unheard(orders: Sequence[OwnOrder], leg: Leg) -> Decimal:
+    """What the venue says is filled of a leg while its fills have not been heard: it must not be sent again."""
+    return sum((o.unbooked for o in orders if o.leg is leg), ZERO)
+
+
+def desired_targets(
+    plan: Plan, open_qty: Decimal, instrument: Instrument, orders: Sequence[OwnOrder] = ()
+) -> list[PlanTarget]:
     """The targets that should rest now: what is left of each, nearest first, never more than is open in sum."""
     out: list[PlanTarget] = []
     room = open_qty
     nearest = sorted(plan.targets, key=lambda t: t.price * plan.side.sign)
     for target in nearest:
-        qty = instrument.floor_qty(min(target.left, room))
+        qty = instrument.floor_qty(min(target.left - _unheard(orders, target.leg), room))
         if instrument.tradeable_qty(qty, target.price, reduce_only=True):
             out.append(PlanTarget(leg=target.leg, price=target.price, qty=qty))
             room -= qty

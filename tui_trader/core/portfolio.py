@@ -11,7 +11,10 @@ from tui_trader.core.types import ZERO, Side
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """One symbol's position as counted here. ``qty`` signed, in base; ``entry`` average price of what is open."""
+    """One symbol's position as counted here. ``qty`` signed, in base; ``entry`` average price of what is open.
+
+    ``taken_ms``: the venue's own figure was taken over as of then, so it contains every fill from before.
+    """
 
     symbol: str
     qty: Decimal = ZERO
@@ -22,6 +25,7 @@ class Position(msgspec.Struct, kw_only=True):
     last_fill_ms: int = 0
     mismatches: int = 0
     checked: bool = True
+    taken_ms: int = 0
 
     @property
     def side(self) -> Side | None:
@@ -56,8 +60,12 @@ class Portfolio:
         """Whether this trade id has not been counted yet."""
         return f"{fill.symbol}:{fill.trade_id}" not in self._seen
 
+    def contained(self, fill: Fill) -> bool:
+        """Whether a figure taken over from the venue contains this fill already: counting it again would be wrong."""
+        return fill.venue_ts < self.position(fill.symbol).taken_ms
+
     def mark_seen(self, fill: Fill) -> None:
-        """Remember a fill from before this store's time without counting it."""
+        """Remember a fill that the position contains already, without counting it."""
         _remember(self._seen, f"{fill.symbol}:{fill.trade_id}")
         self.fills_cursor_ms = max(self.fills_cursor_ms, fill.venue_ts)
 

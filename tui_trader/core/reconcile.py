@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core import adoption, executor, feedback
-from tui_trader.core.commands import CancelOrder, RequestSnapshot
+from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder, parse_client_id
@@ -26,8 +26,8 @@ def restore(state: EngineState, recovered: Recovered) -> None:
     state.portfolio.fills_cursor_ms = recovered.fills_cursor_ms
     state.next_plan_id = recovered.next_plan_id
     for body in recovered.plans:
-        plan = msgspec.convert(body, Plan, strict=False)
-        if plan.stage is Stage.CLOSED or plan.symbol in state.plans:
+        plan = _restored_plan(state, body)
+        if plan is None or plan.stage is Stage.CLOSED or plan.symbol in state.plans:
             continue
         plan.naked_since_ms = 0
         state.plans[plan.symbol] = plan
@@ -40,11 +40,20 @@ def restore(state: EngineState, recovered: Recovered) -> None:
             state.ledger.add(order)
 
 
+def _restored_plan(state: EngineState, body: dict[str, object]) -> Plan | None:
+    try:
+        return msgspec.convert(body, Plan, strict=False)
+    except (msgspec.ValidationError, ArithmeticError) as error:
+        text = f"a stored plan of {body.get('symbol', '?')} cannot be read ({error}); its position will be adopted"
+        state.say(Severity.ALARM, text)
+        return None
+
+
 def _restored_order(row: dict[str, object]) -> OwnOrder | None:
     known = {k: v for k, v in row.items() if k in OwnOrder.__struct_fields__ and v is not None}
     try:
         order = msgspec.convert(known, OwnOrder, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ArithmeticError):
         return None
     order.booked = order.filled_qty
     if order.live:
@@ -65,11 +74,15 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         return
     state.portfolio.wallet = snapshot.wallet
     venue = {p.symbol: p for p in snapshot.positions if p.qty != 0}
-    local = {p.symbol for p in state.portfolio.open_positions()}
-    for symbol in sorted(venue.keys() | local):
+    doubtful = {p.symbol for p in state.portfolio.positions.values() if p.qty != 0 or p.mismatches or not p.checked}
+    for symbol in sorted(venue.keys() | doubtful | state.reconciling.keys()):
         _compare(state, snapshot, symbol, venue.get(symbol), first)
     _settle_orders(state, snapshot)
     state.reconciled_ms = snapshot.ts
+    if snapshot.asked_at >= state.resync_ms:
+        state.resync_ms = 0
+    if not state.reconciling:
+        state.snapshot_pace = 0
     if first:
         _greet(state, venue)
     for plan in list(state.plans.values()):
@@ -127,49 +140,73 @@ def _compare(
     position.venue_qty, position.venue_ts = qty, snapshot.ts
     if position.qty == qty:
         position.mismatches = 0
+        position.checked = True
         state.reconciling.pop(symbol, None)
+        _agree(state, snapshot, symbol)
     elif not first and position.last_fill_ms >= snapshot.asked_at:
-        state.out.append(RequestSnapshot(ts=state.now, reason=f"{symbol} traded while the snapshot was taken"))
+        state.ask_snapshot(f"{symbol} traded while the snapshot was taken")
         return
     elif not first and position.mismatches == 0:
         position.mismatches = 1
         state.reconciling[symbol] = state.now
-        state.out.append(RequestSnapshot(ts=state.now, reason=f"{symbol} differs from the venue"))
+        state.ask_snapshot(f"{symbol} differs from the venue")
         return
     else:
-        _venue_wins(state, symbol, qty, entry)
+        _venue_wins(state, snapshot, symbol, qty, entry)
     if qty != 0 and symbol not in state.plans and symbol in state.instruments:
-        _adopt(state, snapshot, symbol, qty, entry)
+        plan = _adopt(state, snapshot, symbol, qty, entry)
+        if state.killed and not first:
+            executor.begin_close(state, plan, f"kill switch: {state.killed}")
 
 
-def _venue_wins(state: EngineState, symbol: str, qty: Decimal, entry: Decimal) -> None:
+def _agree(state: EngineState, snapshot: AccountSnapshot, symbol: str) -> None:
+    """The position agrees, so every fill is counted: nothing told before the snapshot can still be unheard, and a plan
+    that accounts for another quantity (late fills of an ended plan, a restart between two writes) follows.
+    """
+    plan = state.plans.get(symbol)
+    if plan is None:
+        return
+    for order in state.ledger.of_plan(plan.plan_id):
+        if order.updated_ms < snapshot.asked_at:
+            order.booked = max(order.booked, order.filled_qty)
+    _align(state, plan, state.open_qty(plan), state.portfolio.position(symbol).entry)
+
+
+def _align(state: EngineState, plan: Plan, open_after: Decimal, entry: Decimal) -> None:
+    """Let a plan account for ``open_after``; the difference was traded where nobody here heard of it."""
+    position = state.portfolio.position(plan.symbol)
+    mark = state.trigger_price(plan.symbol) or position.entry or entry
+    open_before = plan.entered - plan.exited
+    if open_after < open_before:
+        gone = open_before - open_after
+        plan.exited += gone
+        plan.exit_value += gone * mark
+        plan.realized += (mark - plan.avg_entry) * gone * plan.side.sign
+        plan.close_reason = plan.close_reason or "closed elsewhere"
+    elif open_after > open_before:
+        plan.entered += open_after - open_before
+        plan.entry_value += (open_after - open_before) * (entry or mark)
+        plan.first_fill_ms = plan.first_fill_ms or state.now
+        plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
+
+
+def _venue_wins(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty: Decimal, entry: Decimal) -> None:
     position = state.portfolio.position(symbol)
     plan = state.plans.get(symbol)
     before = position.qty
     if plan is not None:
-        mark = state.trigger_price(symbol) or position.entry or entry
-        open_before = max(ZERO, before * plan.side.sign)
-        open_after = max(ZERO, qty * plan.side.sign)
-        if open_after < open_before:
-            gone = open_before - open_after
-            plan.exited += gone
-            plan.exit_value += gone * mark
-            plan.realized += (mark - position.entry) * gone * plan.side.sign
-            plan.close_reason = plan.close_reason or "closed elsewhere"
-        elif open_after > open_before:
-            plan.entered += open_after - open_before
-            plan.entry_value += (open_after - open_before) * (entry or mark)
-            plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
+        _align(state, plan, max(ZERO, qty * plan.side.sign), entry)
         for order in state.ledger.of_plan(plan.plan_id):
             order.booked = max(order.booked, order.filled_qty)
     state.portfolio.adopt(symbol, qty, entry)
+    position.taken_ms, position.checked = snapshot.asked_at, True
     state.reconciling.pop(symbol, None)
     state.say(
         Severity.ALARM, f"{symbol}: the venue holds {qty}, here it was {before}; the venue's word is taken", symbol
     )
 
 
-def _adopt(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty: Decimal, entry: Decimal) -> None:
+def _adopt(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty: Decimal, entry: Decimal) -> Plan:
     plan = adoption.adopted_plan(state, symbol, qty, entry, "no plan of this store owns it")
     stops = [o for o in snapshot.orders if _own_stop(o, plan)]
     if stops:
@@ -180,6 +217,7 @@ def _adopt(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty: Deci
             if state.ledger.get(row.client_id) is None:
                 state.ledger.add(_from_row(row, plan.plan_id, Leg.STOP))
     state.save_plan(plan, durable=True)
+    return plan
 
 
 def _own_stop(row: OpenOrder, plan: Plan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from tui_trader.core.settings import LimitSettings, Settings, SizingSettings
@@ -17,13 +18,30 @@ _SMALLER_IS_TIGHTER = {
         "price_collar",
         "max_slippage",
     ),
-    "sizing": ("base_risk_frac", "max_risk_frac", "max_margin", "default_leverage"),
+    "sizing": (
+        "base_risk_frac",
+        "max_risk_frac",
+        "max_ai_risk_factor",
+        "max_margin",
+        "fixed_margin",
+        "fixed_risk_frac",
+        "default_leverage",
+        "leverage_main",
+        "leverage_l1",
+        "leverage_l2",
+        "leverage_min",
+    ),
 }
 _ZERO_IS_OFF = ("daily_loss", "total_loss")
 
 
-def apply_reload(old: Settings, new: Settings, *, positions_open: bool) -> tuple[Settings, tuple[str, ...]]:
-    """The settings to use from now on, and the names of the limits whose loosening was held back."""
+def apply_reload(
+    old: Settings, new: Settings, *, positions_open: bool, losses: tuple[Decimal, Decimal] | None = None
+) -> tuple[Settings, tuple[str, ...]]:
+    """The settings to use from now on, and the names of the limits whose loosening was held back.
+
+    ``losses`` are the daily and total loss limits in force, in USDT, so that a fixed amount cannot loosen a fraction.
+    """
     if not positions_open:
         return new, ()
     held: list[str] = []
@@ -32,9 +50,9 @@ def apply_reload(old: Settings, new: Settings, *, positions_open: bool) -> tuple
     if old.limits.enabled is False and new.limits.enabled:
         held.append("limits.enabled")
         limits["enabled"] = False
-    for name in _ZERO_IS_OFF:
+    for name, in_force in zip(_ZERO_IS_OFF, losses or (Decimal("Infinity"),) * 2, strict=True):
         before, after = getattr(old.limits, name), getattr(new.limits, name)
-        if before and (not after or after > before):
+        if (before and (not after or after > before)) or (not before and after > in_force):
             held.append(f"limits.{name}")
             limits[name] = before
     merged = new.model_copy(

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core.candles import CandleBook
-from tui_trader.core.commands import Announce, Command, Record
+from tui_trader.core.commands import Announce, Command, Record, RequestSnapshot
 from tui_trader.core.events import BookDepth
 from tui_trader.core.gate import Exposure
 from tui_trader.core.instruments import Instrument
@@ -94,6 +94,9 @@ class EngineState:
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
         self.snapshot_asked_ms = 0
+        self.snapshot_pace = 0
+        self.snapshot_due = ""
+        self.resync_ms = 0
         self.leverage_set: dict[str, int] = {}
         self.leverage_retry: dict[str, int] = {}
         self.leg_retry: dict[tuple[int, Leg], int] = {}
@@ -143,6 +146,19 @@ class EngineState:
             },
             durable=durable,
         )
+
+    def ask_snapshot(self, reason: str) -> None:
+        """Ask for a snapshot now, or as soon as the pace allows.
+
+        A whole snapshot costs the venue's request budget dearly (I13), so repeated asking slows down from one a second
+        to one in 8 s until a snapshot finds that everything agrees.
+        """
+        if self.now < self.snapshot_asked_ms + self.ms(2.0**self.snapshot_pace) and self.snapshot_asked_ms:
+            self.snapshot_due = self.snapshot_due or reason
+            return
+        self.snapshot_asked_ms, self.snapshot_due = self.now, ""
+        self.snapshot_pace = min(3, self.snapshot_pace + 1)
+        self.out.append(RequestSnapshot(ts=self.now, reason=reason))
 
     def plan_of(self, plan_id: int) -> Plan | None:
         """The open plan with this id."""
@@ -311,6 +327,7 @@ class EngineState:
             ("halted", self.halted and f"entries halted: {self.halted}"),
             ("paused", "entries are paused by hand" if self.paused_all else ""),
             ("reconciling", "" if self.reconciled_ms else "the account has not been compared with the venue yet"),
+            ("reconciling", "the account is compared anew after the private stream was lost" if self.resync_ms else ""),
         )
         return [(code, text) for code, text in latched if text] + self._blind()
 
