@@ -74,7 +74,9 @@ def revive(desk: Desk, recovered: Recovered) -> None:
 def test_i14_restart_with_the_store_goes_on_where_it_was() -> None:
     desk = opened()
     before, plan = desk.resting(), desk.engine.state.plans["BTCUSDT"]
+    sent = len(desk.sent)
     revive(desk, remembered(desk))
+    assert desk.sent[sent:] == [], "what rests at the venue is not doubled"
     again = desk.engine.state.plans["BTCUSDT"]
     assert desk.resting() == before
     assert (again.plan_id, again.entered, again.avg_entry, again.stop_price) == (

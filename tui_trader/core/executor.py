@@ -124,7 +124,8 @@ def send(
 def drive(state: EngineState, plan: Plan) -> None:
     """Take the plan's next safe steps, watch its protection, and close it when nothing is left."""
     instrument = state.instruments.get(plan.symbol)
-    if instrument is None or plan.stage is Stage.CLOSED:
+    if instrument is None or plan.stage is Stage.CLOSED or not state.reconciled_ms:
+        # Before the first comparison with the venue a stop that rests there would only be doubled.
         return
     orders = state.ledger.of_plan(plan.plan_id)
     unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
@@ -226,6 +227,9 @@ def finish(state: EngineState, plan: Plan) -> None:
     plan.closed_ms = state.now
     state.plans.pop(plan.symbol, None)
     state.ledger.release_plan(plan.plan_id)
+    for leg in Leg:
+        state.leg_retry.pop((plan.plan_id, leg), None)
+        state.leg_failures.pop((plan.plan_id, leg), None)
     state.save_plan(plan)
     if state.portfolio.position(plan.symbol).qty != 0:
         state.ask_snapshot(f"{plan.symbol}: a position is left that no plan owns")
