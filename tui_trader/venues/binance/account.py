@@ -117,8 +117,11 @@ class Account:
     # --- snapshot ---
 
     async def snapshot(self, fills_since_ms: int) -> AccountSnapshot:
-        """The account now. ``complete`` is False when fills or funding could not be fetched; raises ``VenueError`` when
-        positions, orders or the wallet could not."""
+        """The account now; its reads may use the budget's reserve, because protection rests on them.
+
+        ``complete`` is False when fills or funding could not be fetched; raises ``VenueError`` when positions, orders or
+        the wallet could not.
+        """
         asked_at = self._clock.now_ms()
         since = max(fills_since_ms - _OVERLAP_MS, asked_at - _WEEK_MS) if fills_since_ms else asked_at - 60_000
         (positions, hedge_rows), orders, wallet, hedge = await asyncio.gather(
@@ -149,7 +152,7 @@ class Account:
 
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
         rows: list[wire.PositionAnswer] = await self._rest.read(
-            list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5
+            list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5, urgent=True
         )
         open_rows = [row for row in rows if row.position_amt != 0]
         return [wire.position(row) for row in open_rows], any(row.position_side != "BOTH" for row in open_rows)
@@ -158,8 +161,8 @@ class Account:
         regular: list[wire.OrderAnswer]
         algos: list[wire.AlgoAnswer]
         regular, algos = await asyncio.gather(
-            self._rest.read(list[wire.OrderAnswer], "openOrders", api="fapiPrivate", weight=40),
-            self._rest.read(list[wire.AlgoAnswer], "openAlgoOrders", api="fapiPrivate", weight=40),
+            self._rest.read(list[wire.OrderAnswer], "openOrders", api="fapiPrivate", weight=40, urgent=True),
+            self._rest.read(list[wire.AlgoAnswer], "openAlgoOrders", api="fapiPrivate", weight=40, urgent=True),
         )
         rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
         rows += [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
@@ -169,7 +172,7 @@ class Account:
 
     async def _wallet(self) -> Decimal:
         rows: list[wire.BalanceAnswer] = await self._rest.read(
-            list[wire.BalanceAnswer], "balance", api="fapiPrivateV3", weight=5
+            list[wire.BalanceAnswer], "balance", api="fapiPrivateV3", weight=5, urgent=True
         )
         return sum((wire.number(row.balance) for row in rows if row.asset == "USDT"), ZERO)
 
@@ -182,7 +185,9 @@ class Account:
 
     async def hedge_mode(self) -> bool:
         """Whether the account keeps long and short positions apart; this product refuses such an account."""
-        answer: DualSide = await self._rest.read(DualSide, "positionSide/dual", api="fapiPrivate", weight=30)
+        answer: DualSide = await self._rest.read(
+            DualSide, "positionSide/dual", api="fapiPrivate", weight=30, urgent=True
+        )
         return answer.dual
 
     async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], set[str], bool]:
@@ -211,7 +216,7 @@ class Account:
         params: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": _PAGE}
         while True:
             rows: list[wire.TradeAnswer] = await self._rest.read(
-                list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5
+                list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5, urgent=True
             )
             for row in rows:
                 client_id = self._client_ids.get(f"{symbol}:{row.order_id}", "")

@@ -125,11 +125,16 @@ class Rest:
         api: str = "fapiPublic",
         weight: int = 1,
         method: str = "GET",
+        urgent: bool = False,
     ) -> T:
-        """One answer, converted to ``kind``. Raises ``VenueRefused``, ``RateLimited``, ``OrderNotFound`` or
-        ``VenueUnreachable``; an undecodable answer counts as unreachable."""
+        """One answer, converted to ``kind``; ``urgent`` reads may use the budget's reserve for exits.
+
+        Raises ``VenueRefused``, ``RateLimited``, ``OrderNotFound`` or ``VenueUnreachable``; an undecodable answer
+        counts as unreachable.
+        """
+        urgency = Urgency.EXIT if urgent else Urgency.NORMAL
         try:
-            answer = await self._send(path, api, method, params or {}, weight, 0, Urgency.NORMAL)
+            answer = await self._send(path, api, method, params or {}, weight, 0, urgency)
         except OutcomeUnknown as error:
             raise VenueUnreachable(str(error), error.code) from None
         try:
