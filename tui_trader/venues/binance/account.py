@@ -119,8 +119,8 @@ class Account:
     async def snapshot(self, fills_since_ms: int) -> AccountSnapshot:
         """The account now; its reads may use the budget's reserve, because protection rests on them.
 
-        ``complete`` is False when fills or funding could not be fetched; raises ``VenueError`` when positions, orders or
-        the wallet could not.
+        ``complete`` is False when fills or funding could not be fetched; raises ``VenueError`` when positions, orders
+        or the wallet could not.
         """
         asked_at = self._clock.now_ms()
         since = max(fills_since_ms - _OVERLAP_MS, asked_at - _WEEK_MS) if fills_since_ms else asked_at - 60_000
