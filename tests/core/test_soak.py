@@ -20,7 +20,7 @@ QUIET_MS = 60_000
 
 
 class Chaos:
-    """Faults at a few percent each, all from one seeded source; ``off`` ends them."""
+    """Faults at several percent each, all from one seeded source, while ``on``."""
 
     def __init__(self, desk: Desk, seed: int) -> None:
         self.desk = desk
@@ -31,7 +31,7 @@ class Chaos:
         desk.stream_delays = self._delays
 
     def _hit(self, chance: float) -> bool:
-        return self.on and self.random.random() < chance
+        return self.on and self.random.random() < 2 * chance
 
     def _lose_request(self, method: str, path: str) -> bool:
         return path.lower().endswith("order") and self._hit(0.03)
@@ -85,7 +85,6 @@ class Chaos:
                 desk.exchange.algos.cancel(algo)
 
     def _elsewhere(self, side: str, qty: str) -> None:
-        self.desk.api.handle  # noqa: B018
         faults, lose = self.desk.faults, self.desk.lose_request
         self.desk.faults = self.desk.lose_request = None
         fields = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": qty}
@@ -103,7 +102,7 @@ def walk(seed: int) -> Desk:
         price = min(60_000.0, max(30_000.0, price + chaos.random.gauss(0, 350)))
         desk.move(round(price, 1), ms=chaos.random.choice((300, 1_000, 2_500)))
         chaos.act()
-        if step % 6 == 5:
+        if step % 8 == 7:
             desk.snapshot()
     chaos.on = False
     for _ in range(QUIET_MS // 10_000):

@@ -22,6 +22,9 @@ WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
 
 REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
 
+TARGET_PATIENCE_S = 60.0
+"""The longest pause before a refused target is tried again."""
+
 BY_THE_VENUE = {
     "autoclose-": "liquidated by the venue",
     "adl_autoclose": "reduced by the venue (auto-deleveraging)",
@@ -287,7 +290,10 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     if order.leg is Leg.STOP:
         _on_stop_refused(state, plan, code, reason)
     else:
-        state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(1.0))
+        failures = state.leg_failures[key] = state.leg_failures.get(key, 0) + 1
+        # A target may be refused for as long as its price is outside the venue's band; a close is never slowed down.
+        pause = min(TARGET_PATIENCE_S, 2.0 ** (failures - 1)) if order.leg.target else 1.0
+        state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(pause))
         state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
         state.ask_snapshot("reduce-only refused")

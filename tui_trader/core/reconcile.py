@@ -75,14 +75,12 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     state.portfolio.wallet = snapshot.wallet
     venue = {p.symbol: p for p in snapshot.positions if p.qty != 0}
     doubtful = {p.symbol for p in state.portfolio.positions.values() if p.qty != 0 or p.mismatches or not p.checked}
-    for symbol in sorted(venue.keys() | doubtful | state.reconciling.keys()):
+    for symbol in sorted(venue.keys() | doubtful | state.reconciling.keys() | state.plans.keys()):
         _compare(state, snapshot, symbol, venue.get(symbol), first)
     _settle_orders(state, snapshot)
     state.reconciled_ms = snapshot.ts
     if snapshot.asked_at >= state.resync_ms:
         state.resync_ms = 0
-    if not state.reconciling:
-        state.snapshot_pace = 0
     if first:
         _greet(state, venue)
     for plan in list(state.plans.values()):
