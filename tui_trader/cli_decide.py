@@ -132,7 +132,7 @@ def show_size(
     if as_json:
         emit({"symbol": symbol, "tier": tier.value, "model": settings.sizing.model.value, **_sized_document(sized)})
     else:
-        _print_size(symbol, f"{tier.value} ({why_tier})", sized)
+        _print_size(symbol, f"{tier.value} ({why_tier})" if why_tier else tier.value, sized)
     return 1 if sized.refusals else 0
 
 

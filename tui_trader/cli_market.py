@@ -17,7 +17,7 @@ import msgspec
 from tui_trader import clock
 from tui_trader.cli_context import Globals, emit, number, optional, side_of, symbol_of
 from tui_trader.cli_decide import loose_instrument
-from tui_trader.core.commands import LoadCandles, WatchSymbols
+from tui_trader.core.commands import LoadCandles, RequestSnapshot, WatchSymbols
 from tui_trader.core.engine import Engine
 from tui_trader.core.entry import EntryRequest, propose_entry
 from tui_trader.core.events import (
@@ -218,6 +218,8 @@ async def _settle(engine: Engine, venue: Venue, events: list[Event], symbol: str
             for command in engine.process(event):
                 if isinstance(command, WatchSymbols):
                     await venue.watch(sorted({*command.symbols, *([symbol] if symbol else [])}))
+                elif isinstance(command, RequestSnapshot):
+                    events.append(await venue.snapshot(engine.fills_cursor_ms))
                 elif isinstance(command, LoadCandles) and command.symbol == symbol:
                     candles = await venue.candles(command.symbol, command.count)
                     events.append(CandleHistory(ts=venue.clock.now_ms(), symbol=symbol, candles=candles))
