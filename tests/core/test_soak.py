@@ -135,7 +135,7 @@ def problems(desk: Desk) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(40))
 def test_after_the_faults_all_is_protected_or_flat(seed: int) -> None:
     desk = walk(seed)
     assert problems(desk) == [], "\n".join(desk.log[-30:])

@@ -23,7 +23,6 @@ from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, T
 from tui_trader.core.universe import Classifier, SymbolMetrics, Universe
 from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
 
-
 SNAPSHOT_EVERY_S = 6.0
 SNAPSHOT_BURST = 4.0
 """The pace of snapshots asked for: at weight 90 each, under half of Binance's 2,400 a minute."""
