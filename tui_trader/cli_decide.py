@@ -10,8 +10,8 @@ from tui_trader.cli_context import Globals, emit, number, optional, side_of, sym
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import Ladder, LadderError, build_ladder
 from tui_trader.core.sizing import SizedTrade, size_trade
+from tui_trader.core.tiers import Classifier
 from tui_trader.core.types import ONE, ZERO, Side
-from tui_trader.core.universe import Classifier
 from tui_trader.errors import UsageError
 
 _ANY_STEP = Decimal("1e-8")

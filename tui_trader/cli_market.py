@@ -33,8 +33,9 @@ from tui_trader.core.events import (
 from tui_trader.core.gate import GateContext
 from tui_trader.core.indicators import AtrReading
 from tui_trader.core.settings import Settings
+from tui_trader.core.tiers import Classifier
 from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Side, dec
-from tui_trader.core.universe import Classifier, SymbolMetrics
+from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview, UniverseRow
 from tui_trader.errors import UsageError, VenueUnreachable
 from tui_trader.venues.base import Venue

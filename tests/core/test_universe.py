@@ -6,7 +6,7 @@ import pytest
 
 from tests.core.build import NOW, metrics, settings
 from tui_trader.core.types import Tier
-from tui_trader.core.universe import Classifier, Universe, liquidity_refusals, liquidity_score
+from tui_trader.core.universe import Universe, liquidity_refusals, liquidity_score
 
 UNIVERSE = settings().universe
 STALE = 5_000.0
@@ -55,24 +55,6 @@ def test_several_reasons_are_all_told() -> None:
     found = reasons(tier=Tier.EXCLUDED, tier_reason="not classified", quote_volume=1.0, bid_depth=0.0, ask_depth=1.0)
     assert [c for c, *_ in found] == ["tier", "volume", "depth"]
     assert found[0][1] == "tier EXCLUDED: not classified"
-
-
-@pytest.mark.parametrize(
-    ("asset", "tier", "reason"),
-    [
-        ("BTC", Tier.MAIN, ""),
-        ("SUI", Tier.L1, ""),
-        ("1000PEPE", Tier.MEME, ""),
-        ("POL", Tier.L2, ""),
-        ("S", Tier.L1, ""),
-        ("TAO", Tier.EXCLUDED, ""),
-        ("ENA", Tier.EXCLUDED, "not classified"),
-        ("LTCUSDT", Tier.EXCLUDED, "not classified"),
-        ("ETHUSDT", Tier.MAIN, ""),
-    ],
-)
-def test_tiers_resolve_prefixes_and_renames(asset: str, tier: Tier, reason: str) -> None:
-    assert Classifier(settings().tiers).tier(asset) == (tier, reason)
 
 
 def three() -> dict[str, object]:

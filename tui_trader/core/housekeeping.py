@@ -10,6 +10,7 @@ from tui_trader.core import manual, reconcile
 from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.state import EngineState, Recovered, decimals
+from tui_trader.core.tiers import DynamicTiers
 from tui_trader.core.types import MINUTE_MS, Severity, Side
 from tui_trader.core.views import EquityPoint, TradeRow
 
@@ -61,8 +62,13 @@ def _refresh_universe(state: EngineState) -> None:
         if not set(keep) <= set(state.watching):
             _watch(state, (*state.watching, *keep))
         return
+    dynamic = state.settings.tiers.dynamic
+    if dynamic:
+        state.dynamic_tiers.update(state.now, state.metrics)
+        state.store("state", {"key": "tiers", "value": state.dynamic_tiers.to_state()})
     change = universe.refresh(state.now, state.metrics, keep, stale)
-    candidates = universe.candidates(state.metrics, state.settings.universe.max_size + CANDIDATES_BEYOND)
+    most = state.settings.universe.max_size + CANDIDATES_BEYOND
+    candidates = universe.candidates(state.metrics, most, unclassified=dynamic)
     _watch(state, (*candidates, *change.members, *keep))
     if change.joined:
         state.say(Severity.INFO, "joined the universe: " + ", ".join(change.joined))
@@ -154,6 +160,9 @@ def recover(state: EngineState, recovered: Recovered) -> None:
     kill = recovered.state.get("kill")
     if isinstance(kill, dict):
         state.killed = str(kill.get("reason", "latched before the restart"))
+    tiers = recovered.state.get("tiers")
+    if isinstance(tiers, dict):
+        state.dynamic_tiers = DynamicTiers({str(k): int(v) for k, v in tiers.items() if isinstance(v, int)})
     losses = recovered.state.get("losses")
     if isinstance(losses, dict):
         state.losses = type(state.losses).from_state(state.settings.limits, losses)

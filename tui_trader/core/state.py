@@ -19,8 +19,9 @@ from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
+from tui_trader.core.tiers import Classifier, DynamicTiers
 from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, dec
-from tui_trader.core.universe import Classifier, SymbolMetrics, Universe
+from tui_trader.core.universe import SymbolMetrics, Universe
 from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
 
 SNAPSHOT_EVERY_S = 6.0
@@ -78,6 +79,7 @@ class EngineState:
         self.candles: dict[str, CandleBook] = {}
         self.depth: dict[str, BookDepth] = {}
         self.classifier = Classifier(settings.tiers)
+        self.dynamic_tiers = DynamicTiers()
         self.universe = Universe(settings.universe)
         self.portfolio = Portfolio()
         self.ledger = OrderLedger()

@@ -157,6 +157,10 @@ class Tier(StrEnum):
     EXCLUDED = "EXCLUDED"
 
 
+NOT_CLASSIFIED = "not classified"
+"""Why an asset on no tier list is EXCLUDED."""
+
+
 class Channel(StrEnum):
     """Streams and workers whose health the gate and the header depend on."""
 

@@ -8,10 +8,8 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from tui_trader.core.settings import TierSettings, UniverseSettings
-from tui_trader.core.types import Refusal, Tier
-
-_PREFIXES = ("1000000", "1000", "1M")
+from tui_trader.core.settings import UniverseSettings
+from tui_trader.core.types import NOT_CLASSIFIED, Refusal, Tier
 
 
 class SymbolMetrics(msgspec.Struct, kw_only=True):
@@ -67,31 +65,6 @@ class SymbolMetrics(msgspec.Struct, kw_only=True):
     def depth_is_lower_bound(self) -> bool:
         """True where the seen book ends inside ±0.5 % on a side."""
         return min(self.bid_reach, self.ask_reach) < 0.005
-
-
-class Classifier:
-    """Tier of a base asset from the configured lists; venue prefixes and renames resolve first."""
-
-    def __init__(self, settings: TierSettings) -> None:
-        self._renames = settings.renames
-        self._tiers: dict[str, Tier] = {}
-        for tier in Tier:
-            for asset in getattr(settings, tier.value.lower()):
-                self._tiers[asset] = tier
-
-    def resolve(self, asset: str) -> str:
-        """The plain asset behind a venue's name: 1000PEPE → PEPE, POL → MATIC."""
-        name = asset.removesuffix("USDT") if asset.endswith("USDT") and len(asset) > 4 else asset
-        for prefix in _PREFIXES:
-            if name.startswith(prefix) and len(name) > len(prefix) and name not in self._tiers:
-                name = name.removeprefix(prefix)
-                break
-        return self._renames.get(name, name)
-
-    def tier(self, asset: str) -> tuple[Tier, str]:
-        """Tier and, for an asset on no list, the reason "not classified"."""
-        found = self._tiers.get(self.resolve(asset))
-        return (Tier.EXCLUDED, "not classified") if found is None else (found, "")
 
 
 def _soft(code: str, text: str) -> Refusal:
@@ -232,9 +205,19 @@ class Universe:
                 self._broken_since.pop(symbol, None)
         return False
 
-    def candidates(self, metrics: Mapping[str, SymbolMetrics], limit: int) -> tuple[str, ...]:
-        """Symbols to stream before they can be judged: allowed tier, by volume, at most ``limit``."""
-        rows = [m for m in metrics.values() if m.tier in self.settings.allowed_tiers and m.status == "TRADING"]
+    def candidates(
+        self, metrics: Mapping[str, SymbolMetrics], limit: int, *, unclassified: bool = False
+    ) -> tuple[str, ...]:
+        """Symbols to stream before they can be judged: allowed tier, by volume, at most ``limit``.
+
+        With ``unclassified`` also those on no tier list: their depth decides whether they are promoted.
+        """
+        allowed = self.settings.allowed_tiers
+        rows = [
+            m
+            for m in metrics.values()
+            if m.status == "TRADING" and (m.tier in allowed or (unclassified and m.tier_reason == NOT_CLASSIFIED))
+        ]
         rows.sort(key=lambda m: (-m.quote_volume, m.symbol))
         return tuple(m.symbol for m in rows[:limit])
 
