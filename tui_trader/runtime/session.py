@@ -493,4 +493,4 @@ class Session:
 
 
 def _oco_note(venue: Venue) -> str:
-    return "OCO at the venue" if venue.capabilities.oco else "OCO emulated"
+    return "at the venue" if venue.capabilities.oco else "emulated here"
