@@ -113,7 +113,7 @@ class Desk:
     def start(self) -> Desk:
         """Connect: instruments, history, links, first snapshot; then a second of market."""
         info = self._get("/fapi/v1/exchangeInfo", {}, signed=False)
-        self.process(ev.InstrumentsLoaded(ts=self.now, instruments=tuple(_instrument(s) for s in info["symbols"])))
+        self.process(ev.InstrumentsLoaded(ts=self.now, instruments=tuple(instrument(s) for s in info["symbols"])))
         self.process(
             ev.CandleHistory(ts=self.now, symbol="BTCUSDT", candles=candles(self.market.mid, self.atr, end_ms=self.now))
         )
@@ -358,7 +358,8 @@ def _facts(message: object, ts: int) -> Sequence[ev.Event]:
     return ()
 
 
-def _instrument(row: dict[str, object]) -> Instrument:
+def instrument(row: dict[str, object]) -> Instrument:
+    """The contract as the exchange describes it."""
     filters = {f["filterType"]: f for f in row["filters"]}
     return Instrument(
         symbol=row["symbol"],

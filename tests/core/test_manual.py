@@ -185,7 +185,7 @@ def test_targets_are_moved_removed_and_added() -> None:
     desk.process(ev.SetTarget(ts=desk.now, symbol=SYMBOL, leg=Leg.TP3, price=Decimal(45_500), fraction=Decimal(1)))
     desk.run(3_000)
     assert sum(Decimal(qty) for qty, _ in prices(desk, "LIMIT")) == QTY, "only what is free is given to it"
-    assert [c for c in desk.engine.state.plans[SYMBOL].targets if c.leg is Leg.TP1][0].left == 0
+    assert next(t for t in desk.engine.state.plans[SYMBOL].targets if t.leg is Leg.TP1).left == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""Positions that no plan owns: protected first, targets once ATR is known, and never forgotten."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tests.core.test_executor import prices
+from tests.core.test_reconcile import by_hand
+from tests.desk import Desk, candles, instrument
+from tui_trader.core import events as ev
+from tui_trader.core.state import Recovered
+from tui_trader.core.types import Channel, Origin, Side
+
+SYMBOL = "BTCUSDT"
+
+
+def bare(side: Side, qty: str = "0.050", price: float = 43_500.0) -> Desk:
+    """A desk whose account holds a position before the engine first looks."""
+    desk = Desk(price=price)
+    by_hand(desk, side.entry.value, qty)
+    return desk
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_adopted_with_history_gets_stop_and_targets(side: Side) -> None:
+    desk = bare(side).start()
+    desk.run(3_000)
+    plan = desk.engine.state.plans[SYMBOL]
+    assert (plan.origin, plan.side, plan.entered) == (Origin.ADOPTED, side, Decimal("0.050"))
+    ((qty, price),) = prices(desk, "STOP_MARKET")
+    assert qty == "0.050"
+    assert (Decimal(price) - plan.avg_entry) * side.sign < 0
+    assert sorted(qty for qty, _ in prices(desk, "LIMIT")) == ["0.015", "0.025"]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_without_history_the_stop_comes_at_once_and_the_targets_with_atr(side: Side) -> None:
+    desk = bare(side)
+    info = desk._get("/fapi/v1/exchangeInfo", {}, signed=False)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=tuple(instrument(s) for s in info["symbols"])))
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    desk.run(3_000)
+    ((qty, price),) = prices(desk, "STOP_MARKET")
+    assert qty == "0.050"
+    assert abs(Decimal(price) / 43_500 - 1 + side.sign * Decimal("0.02")) < Decimal("0.0005"), "2 % of price"
+    assert prices(desk, "LIMIT") == []
+    desk.process(ev.CandleHistory(ts=desk.now, symbol=SYMBOL, candles=candles(43_500.0, 650.0, end_ms=desk.now)))
+    desk.run(3_000)
+    assert len(prices(desk, "LIMIT")) == 2
+    ((_, after),) = prices(desk, "STOP_MARKET")
+    assert (Decimal(after) - Decimal(price)) * side.sign >= 0, "the ladder never loosens an adopted stop"
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_adopted_under_water_is_protected_from_the_price_of_now(side: Side) -> None:
+    desk = bare(side)
+    desk.move(43_500.0 - side.sign * 2_000)
+    desk.start()
+    desk.run(4_000)
+    assert desk.position == Decimal("0.050") * side.sign, "adopting does not sell"
+    ((_, price),) = prices(desk, "STOP_MARKET")
+    assert (Decimal(str(desk.market.mid)) - Decimal(price)) * side.sign > 0
+
+
+def test_a_position_is_adopted_when_the_filters_come_after_the_snapshot() -> None:
+    desk = bare(Side.LONG)
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    desk.run(2_000)
+    assert desk.engine.state.plans == {}
+    assert [r.code for r in desk.engine.state.blocks(SYMBOL)] == ["open"]
+    desk.start()
+    desk.run(3_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.050"]
+
+
+def test_adopting_while_running_needs_no_restart() -> None:
+    desk = Desk().start()
+    by_hand(desk, "SELL", "0.020")
+    desk.run(4_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.020"]
+    assert desk.engine.state.plans[SYMBOL].side is Side.SHORT
+
+
+def test_flipped_by_somebody_else_is_adopted_in_the_new_direction() -> None:
+    desk = bare(Side.LONG).start()
+    desk.run(2_000)
+    by_hand(desk, "SELL", "0.080")
+    desk.run(8_000)
+    plan = desk.engine.state.plans[SYMBOL]
+    assert (desk.position, plan.side, plan.entered) == (Decimal("-0.030"), Side.SHORT, Decimal("0.030"))
+    assert [row[1:3] for row in desk.resting() if row[0] == "STOP_MARKET"] == [("BUY", "0.030")]
+    assert [t.reason for t in desk.engine.state.trades] != []
+
+
+def test_a_latched_kill_after_a_restart_protects_and_does_not_sell() -> None:
+    desk = bare(Side.LONG)
+    desk.restart(Recovered(state={"kill": {"reason": "yesterday"}}))
+    desk.start()
+    desk.run(4_000)
+    assert desk.position == Decimal("0.050")
+    assert len(prices(desk, "STOP_MARKET")) == 1
+    assert "killed" in [r.code for r in desk.engine.state.blocks()]
+
+
+def test_an_unreadable_stored_plan_is_adopted_instead() -> None:
+    desk = bare(Side.LONG)
+    desk.restart(Recovered(plans=({"plan_id": "x", "symbol": SYMBOL},), orders=({"client_id": 1},)))
+    desk.start()
+    desk.run(3_000)
+    assert desk.engine.state.plans[SYMBOL].origin is Origin.ADOPTED
+    assert any("cannot be read" in row.text for row in desk.engine.state.log)

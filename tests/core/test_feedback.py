@@ -1,0 +1,285 @@
+"""What the venue says back: lost answers, refusals by code, words out of order, fills that are not ours."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.core.test_executor import QTY, opened, prices
+from tests.desk import Desk
+from tui_trader.core import commands as cmd
+from tui_trader.core import events as ev
+from tui_trader.core.types import Leg, OrderSide, OrderStatus, OrderType, Side, VenueBook
+from tui_trader.exchange.rest import Reply, Request
+
+SYMBOL = "BTCUSDT"
+
+
+def refuse_stops(desk: Desk, code: int, *, times: int) -> list[int]:
+    """Answer the next stop placements with an error, before they reach the exchange; returns when they were tried."""
+    real, tried = desk.api.handle, []
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("algoOrder") and len(tried) < times:
+            tried.append(desk.now)
+            return Reply(400, f'{{"code":{code},"msg":"refused"}}')
+        return real(request)
+
+    desk.api.handle = handle
+    return tried
+
+
+def enter(desk: Desk, ms: int = 5_000) -> Desk:
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY))
+    desk.run(ms)
+    return desk
+
+
+def placed(desk: Desk, leg: Leg) -> list[cmd.PlaceOrder]:
+    return [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is leg]
+
+
+@pytest.mark.parametrize("code", [-2021, -4142])
+def test_a_stop_that_would_trigger_at_once_flattens_now(code: int) -> None:
+    desk = Desk().start()
+    refuse_stops(desk, code, times=100)
+    enter(desk)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+    assert desk.engine.state.trades[0].reason == "price is already beyond the stop"
+
+
+def test_a_tightened_stop_that_price_has_passed_flattens_under_the_old_one() -> None:
+    desk = opened()
+    refuse_stops(desk, -2021, times=100)
+    plan = desk.engine.state.plans[SYMBOL]
+    desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=plan.avg_entry - 100))
+    desk.run(100)
+    assert len(prices(desk, "STOP_MARKET")) == 1, "the older stop stands until nothing is open"
+    desk.run(5_000)
+    assert (desk.position, desk.resting()) == (0, [])
+
+
+def test_a_stop_refused_once_is_tried_again_within_a_second() -> None:
+    desk = Desk().start()
+    tried = refuse_stops(desk, -4509, times=1)
+    enter(desk)
+    assert len(tried) == 1
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.engine.state.plans[SYMBOL].longest_naked_ms < 3_000
+
+
+def test_rate_limited_stops_wait_and_do_not_count_as_refused() -> None:
+    desk = opened()
+    refused: list[int] = []
+
+    real = desk.api.handle
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("algoOrder") and len(refused) < 4:
+            refused.append(desk.now)
+            return Reply(429, '{"code":-1003,"msg":"Too many requests"}', headers={"Retry-After": "2"})
+        return real(request)
+
+    desk.api.handle = handle
+    plan = desk.engine.state.plans[SYMBOL]
+    wanted = plan.avg_entry - 200
+    desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=wanted))
+    desk.run(12_000)
+    assert len(refused) == 4
+    assert all(b - a >= 2_000 for a, b in zip(refused, refused[1:], strict=False)), "silence until Retry-After"
+    assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [wanted]
+    assert desk.position == QTY
+
+
+def test_a_target_outside_the_price_band_is_tried_ever_more_rarely() -> None:
+    desk = Desk().start()
+    real = desk.api.handle
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and request.path == "/fapi/v1/order" and "type=LIMIT" in request.query:
+            return Reply(400, '{"code":-4016,"msg":"Limit price can\'t be higher than 40926.06."}')
+        return real(request)
+
+    desk.api.handle = handle
+    enter(desk, ms=60_000)
+    assert 4 <= len(placed(desk, Leg.TP1)) <= 7
+    assert desk.position == QTY
+    assert len(prices(desk, "STOP_MARKET")) == 1
+    desk.api.handle = real
+    desk.run(70_000)
+    assert len(prices(desk, "LIMIT")) == 2
+
+
+def test_close_is_never_slowed_down() -> None:
+    desk = opened()
+    real, refused = desk.api.handle, []
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and request.path == "/fapi/v1/order" and len(refused) < 5:
+            refused.append(desk.now)
+            return Reply(400, '{"code":-2022,"msg":"ReduceOnly Order is rejected."}')
+        return real(request)
+
+    desk.api.handle = handle
+    desk.process(ev.FlattenAll(ts=desk.now))
+    desk.run(10_000)
+    assert (desk.position, desk.resting()) == (0, [])
+    assert all(b - a <= 1_200 for a, b in zip(refused, refused[1:], strict=False))
+
+
+def test_i6_the_whole_stream_twice_changes_nothing() -> None:
+    once, twice = Desk().start(), Desk()
+    twice.stream_delays = lambda event: (0, 700)
+    enter(once)
+    enter(twice.start())
+    for desk in (once, twice):
+        desk.move(44_600, ms=4_000)
+    assert once.resting() == twice.resting()
+    assert once.position == twice.position == twice.engine.state.portfolio.position(SYMBOL).qty
+    plans = [d.engine.state.plans[SYMBOL] for d in (once, twice)]
+    assert plans[0].entered == plans[1].entered
+    assert plans[0].exited == plans[1].exited
+    assert len([r for r in twice.records if r.kind == "fills"]) == len([r for r in once.records if r.kind == "fills"])
+
+
+def test_filled_is_heard_before_its_fill_and_the_target_is_not_sent_again() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans[SYMBOL]
+    target = next(o for o in desk.engine.state.ledger if o.leg is Leg.TP1)
+    desk.process(
+        ev.OrderUpdate(
+            ts=desk.now,
+            symbol=SYMBOL,
+            client_id=target.client_id,
+            venue_id=target.venue_id,
+            book=VenueBook.REGULAR,
+            status=OrderStatus.FILLED,
+            side=OrderSide.SELL,
+            type=OrderType.LIMIT,
+            qty=target.qty,
+            filled_qty=target.qty,
+        )
+    )
+    again = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.TP1]
+    assert len(again) == 1
+    stops = placed(desk, Leg.STOP)
+    assert stops[-1].qty == QTY - target.qty, "the stop follows what the venue says is open"
+    assert plan.entered == QTY
+
+
+def test_a_fill_that_the_taken_over_position_contains_is_not_counted_again() -> None:
+    desk = Desk().start()
+    desk.stream_faults = lambda event: True
+    desk.request("POST", "/fapi/v1/order", {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": "0.010"})
+    before = desk.now
+    state = desk.engine.state
+    for _ in range(2):
+        snapshot = ev.AccountSnapshot(
+            ts=desk.now,
+            asked_at=desk.now,
+            positions=(ev.VenuePosition(symbol=SYMBOL, qty=Decimal("0.010"), entry_price=Decimal(43_500)),),
+            orders=(),
+            wallet=Decimal(10_000),
+        )
+        desk.process(snapshot)
+        desk.clock.advance(50)
+    assert state.portfolio.position(SYMBOL).qty == Decimal("0.010")
+    late = ev.Fill(
+        ts=desk.now,
+        symbol=SYMBOL,
+        client_id="phone",
+        venue_id="99",
+        trade_id="77",
+        side=OrderSide.BUY,
+        qty=Decimal("0.010"),
+        price=Decimal(43_500),
+        fee=Decimal("0.2"),
+        fee_asset="USDT",
+        maker=False,
+        realized_pnl=Decimal(0),
+        venue_ts=before - 100,
+    )
+    desk.process(late)
+    assert state.portfolio.position(SYMBOL).qty == Decimal("0.010")
+    assert state.plans[SYMBOL].fees == Decimal("0.2")
+    assert not state.portfolio.is_new(late)
+    newer = msgspec.structs.replace(late, trade_id="78", venue_ts=desk.now + 1)
+    desk.process(newer)
+    assert state.portfolio.position(SYMBOL).qty == Decimal("0.020")
+
+
+@pytest.mark.parametrize(
+    ("client_id", "what"),
+    [("autoclose-1", "liquidated by the venue"), ("adl_autoclose", "auto-deleveraging")],
+)
+def test_liquidation_is_booked_to_the_venue_and_pauses_the_symbol(client_id: str, what: str) -> None:
+    desk = opened()
+    fields = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.040", "reduceOnly": "true"}
+    desk.request("POST", "/fapi/v1/order", fields | {"newClientOrderId": client_id})
+    desk.run(4_000)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+    assert what in desk.engine.state.trades[0].reason
+    assert [r.code for r in desk.engine.state.blocks(SYMBOL)] == ["paused"]
+
+
+def test_a_fee_in_another_asset_is_counted_at_the_fill_price() -> None:
+    desk = Desk().start()
+    enter(desk)
+    plan = desk.engine.state.plans[SYMBOL]
+    fees = plan.fees
+    desk.process(
+        ev.Fill(
+            ts=desk.now,
+            symbol=SYMBOL,
+            client_id="",
+            venue_id="",
+            trade_id="x1",
+            side=OrderSide.BUY,
+            qty=Decimal("0.001"),
+            price=Decimal(43_000),
+            fee=Decimal("0.00001"),
+            fee_asset="BTC",
+            maker=True,
+            realized_pnl=Decimal(0),
+            venue_ts=desk.now,
+        )
+    )
+    assert plan.fees - fees == Decimal("0.43")
+
+
+def test_the_leverage_in_force_is_at_most_the_instruments() -> None:
+    desk = Desk().start()
+    state = desk.engine.state
+    state.instruments[SYMBOL] = msgspec.structs.replace(state.instruments[SYMBOL], max_leverage=20)
+    accepted = ev.SendOutcome(
+        ts=desk.now, action=ev.SendAction.LEVERAGE, result=ev.SendResult.ACCEPTED, symbol=SYMBOL, client_id=""
+    )
+    desk.process(accepted)
+    assert state.leverage_set == {SYMBOL: 20}
+
+
+def test_words_about_unknown_orders_are_harmless() -> None:
+    desk = Desk().start()
+    for action in ev.SendAction:
+        if action is not ev.SendAction.LEVERAGE:
+            for result in ev.SendResult:
+                desk.process(
+                    ev.SendOutcome(ts=desk.now, action=action, result=result, symbol=SYMBOL, client_id="tt-x-1-sl-1")
+                )
+    desk.process(
+        ev.OrderUpdate(
+            ts=desk.now,
+            symbol="NOPE",
+            client_id="phone",
+            venue_id="1",
+            book=VenueBook.ALGO,
+            status=OrderStatus.FILLED,
+            side=OrderSide.BUY,
+            type=OrderType.STOP_MARKET,
+            qty=Decimal(1),
+        )
+    )
+    assert desk.sent == []
+    assert desk.engine.state.plans == {}
