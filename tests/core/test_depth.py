@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from bisect import insort
+from math import inf
 
 import pytest
 
@@ -14,7 +16,8 @@ from tui_trader.core.depth import BAND, BandTotal
 def test_equals_a_full_scan(sign: int, every: int) -> None:
     rng = random.Random(every * sign)
     levels: dict[float, float] = {}
-    total = BandTotal(levels, sign)
+    keys: list[float] = []
+    total = BandTotal(levels, keys, sign, -inf)
     mid = 1_000.0
     for step in range(2_000):
         changes = [
@@ -22,10 +25,9 @@ def test_equals_a_full_scan(sign: int, every: int) -> None:
             for _ in range(rng.randrange(9))
         ]
         for price, qty in changes:
-            if qty:
-                levels[price] = qty
-            else:
-                levels.pop(price, None)
+            if price not in levels:
+                insort(keys, price * sign)
+            levels[price] = qty
         total.note(changes)
         mid += rng.uniform(-0.2, 0.2)
         if step % every == 0:
@@ -35,5 +37,14 @@ def test_equals_a_full_scan(sign: int, every: int) -> None:
 
 def test_nothing_noted_nothing_changed() -> None:
     levels = {999.0: 1.0, 990.0: 5.0}
-    total = BandTotal(levels, 1)
+    total = BandTotal(levels, sorted(levels), 1, -inf)
     assert total.notional(1_000.0) == total.notional(1_000.0) == 999.0
+
+
+def test_levels_under_the_limit_never_count() -> None:
+    levels = {999.0: 1.0, 996.0: 5.0}
+    total = BandTotal(levels, [999.0], 1, 998.0)
+    assert total.notional(1_000.0) == 999.0
+    levels[996.0] = 7.0
+    total.note([(996.0, 7.0)])
+    assert total.notional(1_000.0) == 999.0

@@ -1,18 +1,19 @@
 """The local order book of one symbol, kept by the exchange's own algorithm.
 
-Levels live in a dict a side (price → quantity) with a heap of prices for the best one: an update of a known level is
-one dict store, a removal one pop, and stale heap entries are dropped when they surface. Measured on recorded diffs
-this beats bisect lists (57 µs a frame); the depth query is ``core.depth``'s work.
+Each side is a dict (price → quantity) that takes a whole diff in one ``dict.update``, and a sorted list of its prices
+with the best one last. Only prices that are new to the dict are looked at one by one: they stand at its end. A removed
+level stays as a zero until it surfaces at the top or the side is tidied. Measured on recorded diffs, decode included:
+9 µs a frame; a heap with a loop over the levels took 15.
 
-The book keeps a fixed price window around the mid of its snapshot. What lies outside is never stored, so a level
-cannot come back as a hole; ``reach`` says how far from mid the book is complete on each side.
+The book keeps a fixed price window around the mid of its snapshot. What lies outside never counts, so a level cannot
+come back as a hole; ``reach`` says how far from mid the book is complete on each side.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush, nlargest, nsmallest
 from itertools import islice
 from math import inf, isfinite
 
@@ -29,7 +30,7 @@ WINDOW = 0.015
 BUFFER_LIMIT = 4_000
 """Diffs kept while waiting for a snapshot (more than a minute of the quickest stream); the oldest go first."""
 
-_HEAP_SLACK = 256
+_SLACK = 512
 
 
 class Diff(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +57,54 @@ class Depth(msgspec.Struct, frozen=True, gc=False):
     ask_reach: float
 
 
+class _Side:
+    """One side's levels. ``keys`` are price·sign of the levels within the window (``key ≥ limit``), the best last."""
+
+    __slots__ = ("band", "keys", "levels", "limit", "sign", "tidy_at")
+
+    def __init__(self, sign: int, limit: float = -inf) -> None:
+        self.sign = sign
+        self.limit = limit
+        self.levels: dict[float, float] = {}
+        self.keys: list[float] = []
+        self.band = BandTotal(self.levels, self.keys, sign, limit)
+        self.tidy_at = _SLACK
+
+    def __len__(self) -> int:
+        return sum(1 for key in self.keys if self.levels[key * self.sign])
+
+    def admit(self, count: int) -> bool:
+        """Sort in the ``count`` newest prices of the dict; False when one of them is impossible."""
+        levels, keys, sign, limit = self.levels, self.keys, self.sign, self.limit
+        for price in list(islice(reversed(levels), count)):
+            if not 0 < price < inf:
+                return False
+            key = price * sign
+            if key < limit:
+                continue
+            if levels[price]:
+                insort(keys, key)
+            else:
+                del levels[price]
+        if len(levels) > self.tidy_at:
+            self._tidy()
+        return True
+
+    def _tidy(self) -> None:
+        levels, sign = self.levels, self.sign
+        self.keys[:] = [key for key in self.keys if levels[key * sign]]
+        kept = {key * sign: levels[key * sign] for key in self.keys}
+        levels.clear()
+        levels.update(kept)
+        self.tidy_at = 2 * len(kept) + _SLACK
+
+    def best(self, count: int) -> tuple[Level, ...]:
+        """The best ``count`` levels, best first."""
+        levels, sign = self.levels, self.sign
+        found = ((key * sign, levels[key * sign]) for key in reversed(self.keys))
+        return tuple(islice((level for level in found if level[1]), count))
+
+
 class LocalBook:
     """Snapshot plus diffs; ``synced`` is True only while the book is known to equal the venue's.
 
@@ -64,15 +113,9 @@ class LocalBook:
     """
 
     __slots__ = (
-        "_ask_heap",
-        "_ask_total",
         "_asks",
-        "_bid_heap",
-        "_bid_total",
         "_bids",
         "_buffer",
-        "_ceiling",
-        "_floor",
         "_fresh",
         "_known_high",
         "_known_low",
@@ -98,17 +141,11 @@ class LocalBook:
 
     def _clear(self) -> None:
         self.bid = self.bid_qty = self.ask = self.ask_qty = 0.0
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
-        self._bid_heap: list[float] = []
-        self._ask_heap: list[float] = []
-        self._floor = 0.0
-        self._ceiling = inf
+        self._bids = _Side(1)
+        self._asks = _Side(-1)
         self._known_low = 0.0
         self._known_high = inf
         self._fresh = False
-        self._bid_total = BandTotal(self._bids, 1)
-        self._ask_total = BandTotal(self._asks, -1)
 
     def __len__(self) -> int:
         return len(self._bids) + len(self._asks)
@@ -135,18 +172,16 @@ class LocalBook:
             self.reason = "the snapshot has an empty side"
             return False
         mid = (bids[0][0] + asks[0][0]) / 2
-        self._floor = mid * (1 - self.window)
-        self._ceiling = mid * (1 + self.window)
+        floor, ceiling = mid * (1 - self.window), mid * (1 + self.window)
+        self._bids, self._asks = _Side(1, floor), _Side(-1, -ceiling)
         whole_bids, whole_asks = len(bids) < limit, len(asks) < limit
-        self._known_low = self._floor if whole_bids else max(self._floor, min(price for price, _ in bids))
-        self._known_high = self._ceiling if whole_asks else min(self._ceiling, max(price for price, _ in asks))
+        self._known_low = floor if whole_bids else max(floor, min(price for price, _ in bids))
+        self._known_high = ceiling if whole_asks else min(ceiling, max(price for price, _ in asks))
         self.last_id = last_id
         self.synced = True
         self._fresh = True
         self._buffer.clear()
-        if not (self._merge_bids(bids) and self._merge_asks(asks)):
-            self._broken("the snapshot has an impossible level", None)
-        elif self._refresh_top(None):
+        if self._merge(bids, asks):
             self._replay(buffered, last_id)
         return self.synced
 
@@ -169,89 +204,52 @@ class LocalBook:
             # Ids are shared by all symbols: nothing of this book happened between the previous diff and the first id,
             # so the snapshot fits anywhere from the previous diff's last id on (U ≤ id ≤ u is the narrower wording).
             if not (self._fresh and prev_id <= self.last_id):
-                self._broken(
+                return self._broken(
                     f"gap: the update follows {prev_id}, the book stands at {self.last_id}",
                     Diff(first_id, last_id, prev_id, bids, asks),
                 )
-                return False
             self._fresh = False
         self.last_id = last_id
-        if self._merge_bids(bids) and self._merge_asks(asks):
-            self._bid_total.note(bids)
-            self._ask_total.note(asks)
-            return self._refresh_top(None)
-        self._broken("an update has an impossible level", None)
-        return False
+        return self._merge(bids, asks)
 
-    def _broken(self, reason: str, keep: Diff | None) -> None:
+    def _merge(self, new_bids: Sequence[Level], new_asks: Sequence[Level]) -> bool:
+        side = self._bids
+        bids, bid_keys, known = side.levels, side.keys, len(side.levels)
+        bids.update(new_bids)
+        if len(bids) != known and not side.admit(len(bids) - known):
+            return self._broken("an update has an impossible level", None)
+        side.band.note(new_bids)
+        side = self._asks
+        asks, ask_keys, known = side.levels, side.keys, len(side.levels)
+        asks.update(new_asks)
+        if len(asks) != known and not side.admit(len(asks) - known):
+            return self._broken("an update has an impossible level", None)
+        side.band.note(new_asks)
+        try:
+            while not (bid_qty := bids[bid_keys[-1]]):
+                del bids[bid_keys.pop()]
+            while not (ask_qty := asks[-ask_keys[-1]]):
+                del asks[-ask_keys.pop()]
+        except IndexError:
+            return self._broken("a side of the book is empty", None)
+        bid, ask = bid_keys[-1], -ask_keys[-1]
+        if not (self._known_low <= bid < ask <= self._known_high and 0 < bid_qty < inf and 0 < ask_qty < inf):
+            return self._broken(self._doubt(bid, ask), None)
+        self.bid, self.bid_qty, self.ask, self.ask_qty = bid, bid_qty, ask, ask_qty
+        return True
+
+    def _doubt(self, bid: float, ask: float) -> str:
+        if bid >= ask:
+            return f"crossed: bid {bid} is not under ask {ask}"
+        if bid < self._known_low or ask > self._known_high:
+            return "the market left the range that the snapshot covered"
+        return "an update has an impossible level"
+
+    def _broken(self, reason: str, keep: Diff | None) -> bool:
         self.lose(reason)
         if keep is not None:
             self._buffer.append(keep)
-
-    def _merge_bids(self, levels: Sequence[Level]) -> bool:
-        book, floor = self._bids, self._floor
-        for price, qty in levels:
-            if price < floor:
-                if not (price > 0 and qty >= 0):
-                    return False
-            elif qty > 0:
-                if price not in book:
-                    if not 0 < price < inf:
-                        return False
-                    heappush(self._bid_heap, -price)
-                book[price] = qty
-            elif qty == 0:
-                book.pop(price, None)
-            else:
-                return False
-        return True
-
-    def _merge_asks(self, levels: Sequence[Level]) -> bool:
-        book, ceiling = self._asks, self._ceiling
-        for price, qty in levels:
-            if price > ceiling:
-                if not (price < inf and qty >= 0):
-                    return False
-            elif qty > 0:
-                if price not in book:
-                    if not 0 < price < inf:
-                        return False
-                    heappush(self._ask_heap, price)
-                book[price] = qty
-            elif qty == 0:
-                book.pop(price, None)
-            else:
-                return False
-        return True
-
-    def _refresh_top(self, keep: Diff | None) -> bool:
-        bids, asks, bid_heap, ask_heap = self._bids, self._asks, self._bid_heap, self._ask_heap
-        while bid_heap and -bid_heap[0] not in bids:
-            heappop(bid_heap)
-        while ask_heap and ask_heap[0] not in asks:
-            heappop(ask_heap)
-        if not bid_heap or not ask_heap:
-            self._broken("a side of the book is empty", keep)
-            return False
-        bid, ask = -bid_heap[0], ask_heap[0]
-        if bid >= ask:
-            self._broken(f"crossed: bid {bid} is not under ask {ask}", keep)
-            return False
-        if bid < self._known_low or ask > self._known_high:
-            self._broken("the market left the range that the snapshot covered", keep)
-            return False
-        bid_qty, ask_qty = bids[bid], asks[ask]
-        if bid_qty == inf or ask_qty == inf:
-            self._broken("a quantity is infinite", keep)
-            return False
-        self.bid, self.bid_qty, self.ask, self.ask_qty = bid, bid_qty, ask, ask_qty
-        if len(bid_heap) > 2 * len(bids) + _HEAP_SLACK:
-            self._bid_heap = [-price for price in bids]
-            heapify(self._bid_heap)
-        if len(ask_heap) > 2 * len(asks) + _HEAP_SLACK:
-            self._ask_heap = list(asks)
-            heapify(self._ask_heap)
-        return True
+        return False
 
     @property
     def mid(self) -> float:
@@ -271,7 +269,7 @@ class LocalBook:
         if not self.synced:
             return 0.0, 0.0
         mid = self.mid
-        return self._bid_total.notional(mid), self._ask_total.notional(mid)
+        return self._bids.band.notional(mid), self._asks.band.notional(mid)
 
     def depth(self, levels: int = 20) -> Depth | None:
         """Notional within ±0.5 % of mid and the best ``levels`` of each side; None while not synced."""
@@ -283,8 +281,8 @@ class LocalBook:
             return None
         bid_reach, ask_reach = self.reach
         return Depth(
-            bids=tuple((price, self._bids[price]) for price in nlargest(levels, self._bids)),
-            asks=tuple((price, self._asks[price]) for price in nsmallest(levels, self._asks)),
+            bids=self._bids.best(levels),
+            asks=self._asks.best(levels),
             bid_notional=bid_notional,
             ask_notional=ask_notional,
             bid_reach=bid_reach,

@@ -193,24 +193,29 @@ class Feeds:
         if feed is None:
             return
         feed.heard = now = system_clock.monotonic()
-        ids = message.first_id, message.last_id, message.prev_id
+        first, last, prev, bids, asks = (
+            message.first_id,
+            message.last_id,
+            message.prev_id,
+            message.bids,
+            message.asks,
+        )
         if feed.successor is not None:
-            feed.successor.apply(*ids, message.bids, message.asks)
-        if not feed.book.apply(*ids, message.bids, message.asks):
+            feed.successor.apply(first, last, prev, bids, asks)
+        if not feed.book.apply(first, last, prev, bids, asks):
             if feed.live:
                 self._judge(message.symbol, feed, now)
             self._want_snapshot(message.symbol, feed, now)
 
     def _top(self, message: BookTicker) -> None:
         symbol = message.symbol
-        if symbol not in self._symbols:
-            return
         feed = self._watched.get(symbol)
         if feed is not None:
             if message.update_id < feed.top_id:
                 return
             feed.top_id = message.update_id
-            feed.heard = system_clock.monotonic()
+        elif symbol not in self._symbols:
+            return
         self._tops[symbol] = message
         if not self._scheduled:
             self._schedule()
@@ -254,6 +259,7 @@ class Feeds:
         """Emit the newest of everything that changed since the last flush."""
         self._scheduled = False
         ts = self._clock.now_ms()
+        self._hear(self._tops)
         _drain(self._tops, ts, self._emit_top)
         _drain(self._trades, ts, self._emit_trade)
         _drain(self._marks, ts, self._emit_mark)
@@ -262,6 +268,13 @@ class Feeds:
             for kline in self._klines.values():
                 self._emit_kline(kline)
             self._klines.clear()
+
+    def _hear(self, symbols: Iterable[str]) -> None:
+        now = system_clock.monotonic()
+        for symbol in symbols:
+            feed = self._watched.get(symbol)
+            if feed is not None:
+                feed.heard = now
 
     def _emit_top(self, ts: int, message: BookTicker) -> None:
         bid, ask = message.bid, message.ask

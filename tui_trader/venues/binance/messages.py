@@ -6,12 +6,18 @@ Unknown fields are skipped by the decoder. Market numbers decode from text to ``
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
-from msgspec import field
+from msgspec import Meta, field
 
-Pair = tuple[float, float]
+_LARGEST = sys.float_info.max
+Price = Annotated[float, Meta(gt=0, le=_LARGEST)]
+Qty = Annotated[float, Meta(ge=0, le=_LARGEST)]
+Pair = tuple[Price, Qty]
+"""A level. The decoder refuses what is negative, infinite or not a number: the frame is counted, the book resyncs."""
 
 
 class DepthUpdate(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate"):
