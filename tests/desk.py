@@ -177,8 +177,8 @@ class Desk:
     def _feed(self) -> None:
         state = self.exchange.states["BTCUSDT"]
         tick, step = float(self.market.spec.tick_size), float(self.market.spec.step_size)
-        bids = tuple((p * tick, q * step) for p, q in list(state.book.bids.levels())[:20])
-        asks = tuple((p * tick, q * step) for p, q in list(state.book.asks.levels())[:20])
+        bids = tuple((round(p * tick, 8), round(q * step, 8)) for p, q in list(state.book.bids.levels())[:20])
+        asks = tuple((round(p * tick, 8), round(q * step, 8)) for p, q in list(state.book.asks.levels())[:20])
         if not bids or not asks:
             return
         now = self.now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -88,7 +89,7 @@ def test_rate_limited_stops_wait_and_do_not_count_as_refused() -> None:
     desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=wanted))
     desk.run(12_000)
     assert len(refused) == 4
-    assert all(b - a >= 2_000 for a, b in zip(refused, refused[1:], strict=False)), "silence until Retry-After"
+    assert all(b - a >= 2_000 for a, b in pairwise(refused)), "silence until Retry-After"
     assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [wanted]
     assert desk.position == QTY
 
@@ -126,7 +127,7 @@ def test_close_is_never_slowed_down() -> None:
     desk.process(ev.FlattenAll(ts=desk.now))
     desk.run(10_000)
     assert (desk.position, desk.resting()) == (0, [])
-    assert all(b - a <= 1_200 for a, b in zip(refused, refused[1:], strict=False))
+    assert all(b - a <= 1_200 for a, b in pairwise(refused))
 
 
 def test_i6_the_whole_stream_twice_changes_nothing() -> None:

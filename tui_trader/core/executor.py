@@ -131,7 +131,7 @@ def drive(state: EngineState, plan: Plan) -> None:
     unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
     open_qty = max(ZERO, state.open_qty(plan) - unheard)
     if any(o.unbooked > 0 for o in orders):
-        state.ask_snapshot(f"{plan.symbol}: fills not heard yet")
+        state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
     if open_qty > 0 and plan.stop_price <= 0:
         set_levels(state, plan)
     _settle_stage(state, plan, open_qty, orders)

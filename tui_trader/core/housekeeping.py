@@ -43,7 +43,7 @@ def _check_positions(state: EngineState) -> None:
             state.reconciling.pop(position.symbol, None)
         else:
             state.reconciling.setdefault(position.symbol, state.now)
-            state.ask_snapshot(f"{position.symbol} differs from the stream's word")
+            state.ask_snapshot(f"{position.symbol} differs from the stream's word", repeated=True)
 
 
 def pinned(state: EngineState) -> tuple[str, ...]:
@@ -175,10 +175,10 @@ def recover(state: EngineState, recovered: Recovered) -> None:
 
 def _trade_row(row: dict[str, object]) -> TradeRow | None:
     known = {k: float(v) if isinstance(v, Decimal) else v for k, v in row.items() if k in TradeRow.__struct_fields__}
-    known.setdefault("price_decimals", decimals(Decimal(str(row.get("entry", "0")))))
-    known.setdefault("qty_decimals", decimals(Decimal(str(row.get("qty", "0")))))
-    known["side"] = Side(str(row.get("side", "long")))
     try:
+        known.setdefault("price_decimals", decimals(Decimal(str(row.get("entry", "0")))))
+        known.setdefault("qty_decimals", decimals(Decimal(str(row.get("qty", "0")))))
+        known["side"] = Side(str(row.get("side", "long")))
         return msgspec.convert(known, TradeRow, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ValueError, ArithmeticError):
         return None

@@ -155,16 +155,16 @@ class EngineState:
             durable=durable,
         )
 
-    def ask_snapshot(self, reason: str) -> None:
+    def ask_snapshot(self, reason: str, *, repeated: bool = False) -> None:
         """Ask for a snapshot now, or as soon as the pace allows.
 
         A whole snapshot costs the venue's request budget dearly (I13): a few may be asked within seconds, in the long
-        run no more than one in ``SNAPSHOT_EVERY_S``.
+        run no more than one in ``SNAPSHOT_EVERY_S``. What is ``repeated`` by the caller is not kept for later.
         """
         earned = (self.now - self.snapshot_credit_ms) / self.ms(SNAPSHOT_EVERY_S)
         credit = min(SNAPSHOT_BURST, self.snapshot_credit + earned)
         if credit < 1.0 or self.now - self.snapshot_asked_ms < self.ms(1.0):
-            self.snapshot_due = self.snapshot_due or reason
+            self.snapshot_due = self.snapshot_due or ("" if repeated else reason)
             return
         self.snapshot_credit, self.snapshot_credit_ms = credit - 1.0, self.now
         self.snapshot_asked_ms, self.snapshot_due = self.now, ""
