@@ -184,7 +184,7 @@ def test_a_hard_reason_is_never_overridden(code: str, event: ev.Event) -> None:
     desk.process(event)
     by_hand(desk, override_soft=True)
     assert (desk.position, desk.sent) == (0, [])
-    assert code in [r.data for r in desk.records if r.kind == "rejections"][0]["codes"]
+    assert code in next(r.data for r in desk.records if r.kind == "rejections")["codes"]
 
 
 def test_min_notional_collar_and_size_are_hard() -> None:
