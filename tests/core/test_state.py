@@ -1,0 +1,133 @@
+"""The engine's memory: what blocks entries, what equity is, what is exposed, how often a snapshot may be asked."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tests.core.build import NOW, settings
+from tests.core.test_executor import QTY, opened
+from tests.core.test_housekeeping import engine, known, market, snapshot
+from tests.desk import Desk
+from tui_trader.core import commands as cmd
+from tui_trader.core import events as ev
+from tui_trader.core.engine import Engine
+from tui_trader.core.state import EngineState, decimals
+from tui_trader.core.types import Channel, Severity, Side
+
+SYMBOL = "BTCUSDT"
+
+
+def empty(rate: float = 1.0) -> EngineState:
+    return EngineState(settings(), {}, mode="demo", venue="binance", epoch="t", rate=rate)
+
+
+def test_nothing_is_allowed_before_anything_is_known() -> None:
+    codes = [r.code for r in empty().blocks()]
+    assert codes[:2] == ["not_armed", "reconciling"]
+    assert codes.count("blind") == 4, "every channel but the store, which opened before the engine"
+    assert all(r.hard for r in empty().blocks(SYMBOL))
+
+
+def test_a_ready_engine_blocks_nothing() -> None:
+    desk = Desk().start()
+    assert desk.engine.state.blocks(SYMBOL) == ()
+
+
+def test_an_open_symbol_and_a_reconciling_one_are_blocked_alone() -> None:
+    desk = opened()
+    assert [r.code for r in desk.engine.state.blocks(SYMBOL)] == ["open"]
+    assert desk.engine.state.blocks("ETHUSDT") == desk.engine.state.blocks() == ()
+    desk.engine.state.reconciling["ETHUSDT"] = 1
+    assert [r.code for r in desk.engine.state.blocks("ETHUSDT")] == ["reconciling"]
+
+
+def test_silence_is_named_in_real_seconds() -> None:
+    made = Engine(settings(), {}, mode="demo", venue="binance", epoch="t", clock_rate=20.0)
+    for channel in Channel:
+        made.process(ev.LinkUp(ts=NOW, channel=channel))
+    made.state.channels[Channel.REST].until_ms = NOW + 40_000
+    texts = [r.text for r in made.state.blocks() if r.code == "silence"]
+    assert texts == ["the venue asked for silence for 2 s more"]
+    assert not made.state.reachable()
+
+
+@pytest.mark.parametrize("rate", [1.0, 20.0])
+def test_real_seconds_become_venue_ms(rate: float) -> None:
+    assert empty(rate).ms(1.5) == 1_500 * rate
+
+
+def test_equity_is_the_wallet_and_what_is_open_at_mark() -> None:
+    made = engine()
+    assert made.state.equity() is None
+    known(made, "BTC", "ETH")
+    long = ev.VenuePosition(symbol="BTCUSDT", qty=Decimal(2), entry_price=Decimal(90))
+    short = ev.VenuePosition(symbol="ETHUSDT", qty=Decimal(-3), entry_price=Decimal(95))
+    snapshot(made, NOW, "1000", long, short)
+    assert made.state.equity() == 1_000 + 2 * (100 - 90) - 3 * (100 - 95)
+
+
+def test_exposures_count_positions_and_working_entries() -> None:
+    desk = opened()
+    mark = Decimal(str(desk.engine.state.metrics[SYMBOL].mark))
+    (held,) = desk.engine.state.exposures()
+    assert (held.qty, held.side, held.working, held.notional) == (QTY, Side.LONG, False, QTY * mark)
+    assert held.margin == held.notional / 15
+    waiting = Desk().start()
+    waiting.process(
+        ev.OpenPosition(ts=waiting.now, symbol=SYMBOL, side=Side.SHORT, qty=QTY, limit_price=Decimal(43_900))
+    )
+    (working,) = waiting.engine.state.exposures()
+    assert (working.qty, working.side, working.working) == (QTY, Side.SHORT, True)
+    assert working.notional == QTY * 43_900
+
+
+def test_the_trigger_price_is_mark_then_mid_then_none() -> None:
+    made = engine()
+    known(made, "BTC")
+    assert made.state.trigger_price(SYMBOL) == 100
+    made.process(ev.BookTop(ts=NOW + 60_000, symbol=SYMBOL, bid=109.0, bid_qty=1, ask=111.0, ask_qty=1))
+    assert made.state.trigger_price(SYMBOL) == 110
+    made.process(ev.Timer(ts=NOW + 120_000))
+    assert made.state.trigger_price(SYMBOL) == 0
+    assert made.state.trigger_price("NOPE") == 0
+    market(made, SYMBOL, NOW + 121_000, 120.0)
+    assert made.state.trigger_price(SYMBOL) == 120
+
+
+@pytest.mark.parametrize(("step", "places"), [("0.10", 1), ("0.001", 3), ("1", 0), ("10", 0), ("1E-7", 7)])
+def test_decimals(step: str, places: int) -> None:
+    assert decimals(Decimal(step)) == places
+
+
+def test_an_alarm_raises_the_banner_and_a_line_does_not() -> None:
+    state = empty()
+    state.now = 5
+    state.say(Severity.INFO, "quiet")
+    assert state.alarm == ""
+    state.say(Severity.ALARM, "loud", SYMBOL)
+    assert (state.alarm, state.alarm_ms) == ("loud", 5)
+    assert [c.text for c in state.out if isinstance(c, cmd.Announce)] == ["quiet", "loud"]
+
+
+def test_snapshots_are_asked_in_a_burst_and_then_by_the_budget() -> None:
+    state = empty()
+    asked = []
+    for ms in range(0, 60_000, 500):
+        state.now = NOW + ms
+        state.out = []
+        state.ask_snapshot("x", repeated=True)
+        asked += [ms] * len(state.out)
+    assert asked[:4] == [0, 1_000, 2_000, 3_000]
+    assert 10 <= len(asked) <= 14
+    assert state.snapshot_due == ""
+
+
+def test_what_is_asked_once_too_early_is_asked_later() -> None:
+    made = engine()
+    made.state.ask_snapshot("first")
+    made.state.ask_snapshot("second")
+    made.process(ev.Timer(ts=NOW + 500))
+    found = made.process(ev.Timer(ts=NOW + 1_000))
+    assert [c.reason for c in found if isinstance(c, cmd.RequestSnapshot)] == ["second"]
