@@ -305,3 +305,27 @@ def test_a_restored_position_without_filters_is_not_touched() -> None:
     desk.engine.state.instruments.clear()
     desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=Decimal(43_000)))
     assert said(desk, "filters are not known")
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_stop_that_protects_nothing_is_refused_and_the_position_stays(side: Side) -> None:
+    """The venue would refuse it for its price, and a position whose stop is refused is closed."""
+    desk = opened(side)
+    before = desk.resting()
+    far = Decimal("1.5") if side is Side.LONG else Decimal(435_000)
+    desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=far))
+    desk.run(10_000)
+    assert desk.position == QTY * side.sign
+    assert desk.resting() == before
+    assert said(desk, "a typing mistake; the old stop stays")
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_stop_beyond_the_liquidation_price_is_refused(side: Side) -> None:
+    desk = opened(side)
+    before = desk.resting()
+    liquidation = ENTRY - side.sign * Decimal(3_000)
+    desk.engine.state.portfolio.position(SYMBOL).liquidation = liquidation
+    desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=liquidation - side.sign))
+    assert desk.resting() == before
+    assert said(desk, f"lies beyond the liquidation price {liquidation}; the old stop stays")

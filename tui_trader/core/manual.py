@@ -19,6 +19,9 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, Severity
 
+FARTHEST_STOP = Decimal("0.5")
+"""A stop by hand farther from the price than this share of it protects nothing and is a typing mistake."""
+
 
 def handle(state: EngineState, command: ev.UserCommand) -> None:
     """Carry out one command of a person; what cannot be done is answered in words, never silently."""
@@ -80,9 +83,23 @@ def _move_stop(state: EngineState, command: ev.MoveStop) -> None:
             plan.symbol,
         )
         return
+    problem = _out_of_reach(state, plan, price, now_price)
+    if problem:
+        state.say(Severity.WARNING, f"{plan.symbol}: a stop at {price} {problem}; the old stop stays", plan.symbol)
+        return
     plan.stop_price = price
     plan.stop_by_hand = True
     _moved(state, plan, "by hand")
+
+
+def _out_of_reach(state: EngineState, plan: Plan, price: Decimal, now_price: Decimal) -> str:
+    """Why a stop that far away is none; "" when it protects. The venue would refuse it, which closes the position."""
+    liquidation = state.portfolio.position(plan.symbol).liquidation
+    if liquidation > 0 and (price - liquidation) * plan.side.sign <= 0:
+        return f"lies beyond the liquidation price {liquidation}"
+    if abs(now_price - price) > now_price * FARTHEST_STOP:
+        return f"is more than {FARTHEST_STOP:.0%} from the price {now_price}: a typing mistake"
+    return ""
 
 
 def _moved(state: EngineState, plan: Plan, why: str) -> None:

@@ -55,7 +55,7 @@ def build(state: EngineState, now: int, sequence: int, selected: str, timeframe:
         signals=tuple(state.signals),
         strategies=strategy_rows(state),
         equity=tuple(state.equity_points),
-        log=tuple(state.log),
+        log=tuple(reversed(state.log)),
         alarm=state.alarm if alarm_fresh else "",
     )
 
