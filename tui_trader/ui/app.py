@@ -14,12 +14,14 @@ os.environ.setdefault("TEXTUAL_FPS", "20")
 from textual.app import App
 from textual.timer import Timer
 
+from tui_trader.core.events import UserCommand
 from tui_trader.core.settings import Settings
-from tui_trader.core.views import PositionRow
+from tui_trader.core.views import PositionRow, Snapshot
 from tui_trader.errors import SessionBusyError
 from tui_trader.runtime.face import SessionFace
 from tui_trader.ui import theme as themes
 from tui_trader.ui.actions import BY_ID, default_keys, known_keymap
+from tui_trader.ui.answers import Awaited
 from tui_trader.ui.driver import ConsoleDriver
 from tui_trader.ui.handlers import HANDLERS
 from tui_trader.ui.layout import PANES
@@ -31,6 +33,7 @@ from tui_trader.ui.widgets.table import StripTable
 
 TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 _FEEDBACK_S = 6.0
+_NOTICE_S = 12.0
 
 Start = Callable[[], Awaitable[SessionFace]]
 
@@ -89,6 +92,7 @@ class ConsoleApp(App[ExitReason]):
         self._feedback_timer: Timer | None = None
         self._ticker: Timer | None = None
         self._starting: asyncio.Task[SessionFace] | None = None
+        self._awaited: Awaited | None = None
         self._leaving = False
         self._told = False
         for each in themes.PALETTES.values():
@@ -173,8 +177,10 @@ class ConsoleApp(App[ExitReason]):
             shown = (*lines, failed) if failed else lines
             detail = "not started: q leaves" if failed else "starting"
             snapshot = starting_snapshot(shown, mode=self.mode, detail=detail, failed=failed)
-        elif not self.selected:
-            self.selected = self._first_symbol(snapshot.chart.symbol, snapshot.universe.members, snapshot.positions)
+        else:
+            self._hear(snapshot)
+            if not self.selected:
+                self.selected = self._first_symbol(snapshot.chart.symbol, snapshot.universe.members, snapshot.positions)
         words, role = self._feedback
         return Frame(
             snapshot=snapshot,
@@ -204,16 +210,34 @@ class ConsoleApp(App[ExitReason]):
 
     def say(self, words: str, role: str = "text") -> None:
         """Answer a key in the status line for a few seconds."""
-        self._feedback = (words, role)
-        if self._feedback_timer is not None:
-            self._feedback_timer.stop()
-        self._feedback_timer = self.set_timer(_FEEDBACK_S, self._silence) if self.is_running else None
+        self._say(words, role)
         if self.is_running:
             self.tick()
 
+    def _say(self, words: str, role: str) -> None:
+        self._feedback = (words, role)
+        if self._feedback_timer is not None:
+            self._feedback_timer.stop()
+        seconds = _FEEDBACK_S if role == "text" else _NOTICE_S
+        self._feedback_timer = self.set_timer(seconds, self._silence) if self.is_running else None
+
     def _silence(self) -> None:
         self._feedback = ("", "dim")
+        self._awaited = None
         self.tick()
+
+    def send(self, command: UserCommand, words: str, role: str = "text") -> None:
+        """Hand a command to the session and say ``words``, until the engine's own answer takes their place."""
+        if self.session is None:
+            return
+        self._awaited = Awaited(command, self.picture.snapshot.log)
+        self.session.send(command)
+        self.say(words, role)
+
+    def _hear(self, snapshot: Snapshot) -> None:
+        answer = self._awaited.answer(snapshot.log) if self._awaited is not None else None
+        if answer is not None:
+            self._say(*answer)
 
     # --- leaving ---
 

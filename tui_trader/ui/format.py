@@ -81,6 +81,16 @@ def money(value: float) -> str:
     return number(value, 2) if abs(value) < 1e7 else compact(value)
 
 
+def within(value: float, decimals: int, width: int, *, sign: bool = False) -> str:
+    """``value`` in at most ``width`` cells: with its decimals, else with as many as fit, else compact ("12.3k")."""
+    write = signed if sign else number
+    for places in range(decimals, -1, -1):
+        text = write(value, places)
+        if len(text) <= width:
+            return text
+    return (f"+{compact(value)}" if value > 0 else compact(value)) if sign else compact(value)
+
+
 def signed_money(value: float) -> str:
     """USDT with a sign and two decimals, compact from ten million on."""
     if abs(value) < 1e7 or not math.isfinite(value):
@@ -151,6 +161,12 @@ def countdown(ms: float) -> str:
     return f"{hours}h{total % 3_600 // 60:02d}" if hours < 100 else f"{hours // 24}d"
 
 
+def short_countdown(ms: float) -> str:
+    """Time left in at most four cells where the minutes of hours do not matter: "7h03", "47m", "now"."""
+    text = countdown(ms)
+    return f"{int(ms // 60_000)}m" if ":" in text else text
+
+
 def clock(ms: int, *, seconds: bool = True) -> str:
     """Time of day, UTC: "14:32:07" or "14:32"."""
     of_day = ms // 1000 % 86_400
@@ -216,6 +232,18 @@ def wrap(text: str, width: int) -> list[str]:
             line = word
     if line:
         lines.append(line)
+    return lines
+
+
+def listed(pieces: Sequence[str], width: int) -> list[str]:
+    """``pieces`` with " · " between them in lines of at most ``width`` cells; a line never starts with the dot."""
+    lines: list[str] = []
+    for piece in pieces:
+        joined = f"{lines[-1]} · {piece}" if lines else piece
+        if lines and width_of(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.extend(wrap(piece, width))
     return lines
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from tui_trader.ui.app import ConsoleApp
 
 Handler = Callable[["ConsoleApp"], Awaitable[None]]
+FARTHEST_STOP = 0.5
+"""The farthest that the engine, too, takes a stop by hand: half the price."""
 _LEGS = {"TP1": Leg.TP1, "TP2": Leg.TP2, "TP3": Leg.TP3}
 
 
@@ -65,8 +67,7 @@ async def _ticket(app: ConsoleApp, side: Side) -> None:
         last = snapshot.chart.last
     command = await app.push_screen_wait(TicketScreen(session, symbol, side, last, decimals))
     if command is not None:
-        session.send(command)
-        app.say(f"{command.side.capitalize()} {symbol} sent to the gate.")
+        app.send(command, f"{command.side.capitalize()} {symbol} sent to the gate.")
 
 
 async def buy(app: ConsoleApp) -> None:
@@ -91,26 +92,27 @@ async def close(app: ConsoleApp) -> None:
     )
     answer = await app.push_screen_wait(ChoiceDialog(f"Close {row.symbol}", text, choices, mode=session.mode))
     if answer:
-        session.send(ClosePosition(ts=session.now_ms(), symbol=row.symbol, fraction=Decimal(answer)))
-        app.say(f"Closing {f.share(float(answer), 0)} of {row.symbol}.")
+        app.send(
+            ClosePosition(ts=session.now_ms(), symbol=row.symbol, fraction=Decimal(answer)),
+            f"Closing {f.share(float(answer), 0)} of {row.symbol}.",
+        )
 
 
 async def break_even(app: ConsoleApp) -> None:
     """Stop to break-even."""
     session, row = _held(app)
-    session.send(StopToBreakEven(ts=session.now_ms(), symbol=row.symbol))
-    app.say(f"Stop of {row.symbol}: to break-even.")
+    app.send(StopToBreakEven(ts=session.now_ms(), symbol=row.symbol), f"Stop of {row.symbol}: to break-even.")
 
 
 async def trail(app: ConsoleApp) -> None:
     """Start trailing."""
     session, row = _held(app)
-    session.send(StartTrailing(ts=session.now_ms(), symbol=row.symbol))
-    app.say(f"Stop of {row.symbol}: trailing from here.")
+    app.send(StartTrailing(ts=session.now_ms(), symbol=row.symbol), f"Stop of {row.symbol}: trailing from here.")
 
 
-def stop_problem(text: str, side: Side, mark: float, decimals: int) -> str:
-    """What is wrong with ``text`` as a stop price of a ``side`` position at ``mark``; "" when nothing."""
+def stop_problem(text: str, row: PositionRow) -> str:
+    """What is wrong with ``text`` as the stop price of a position; "" when nothing."""
+    side, mark, decimals = row.side, row.mark, row.price_decimals
     value = decimal_of(text)
     if isinstance(value, str):
         return value
@@ -120,7 +122,26 @@ def stop_problem(text: str, side: Side, mark: float, decimals: int) -> str:
         return f"a long's stop must be under the mark price {f.price(mark, decimals)}, or it would trigger at once."
     if side is Side.SHORT and float(value) <= mark:
         return f"a short's stop must be over the mark price {f.price(mark, decimals)}, or it would trigger at once."
+    return _too_far(float(value), row)
+
+
+def _too_far(price: float, row: PositionRow) -> str:
+    """What is wrong with a stop so far away that it protects nothing; "" when it does protect."""
+    sign = 1 if row.side is Side.LONG else -1
+    if row.liquidation > 0 and (price - row.liquidation) * sign <= 0:
+        return f"the position would be liquidated at {f.price(row.liquidation, row.price_decimals)} before that."
+    if row.mark > 0 and abs(row.mark - price) > row.mark * FARTHEST_STOP:
+        return f"that is more than {f.share(FARTHEST_STOP, 0)} away from the mark price: a typing mistake?"
     return ""
+
+
+def stop_consequence(text: str, row: PositionRow) -> str:
+    """What the position makes or loses when it is stopped at ``text``, a price without a problem."""
+    sign = 1 if row.side is Side.LONG else -1
+    result = (float(text) - row.entry) * sign * row.qty
+    change = (float(text) - row.stop) * sign
+    wider = "  Wider than now: more is at risk." if row.stop and change < 0 else ""
+    return f"stopped there: {f.signed_money(result)} USDT before fees.{wider}"
 
 
 async def move_stop(app: ConsoleApp) -> None:
@@ -131,18 +152,28 @@ async def move_stop(app: ConsoleApp) -> None:
         now = app.position_of(row.symbol)
         if now is None:
             return "the position has been closed meanwhile."
-        return stop_problem(values["price"], now.side, now.mark, now.price_decimals)
+        return stop_problem(values["price"], now)
+
+    def tell(values: Mapping[str, str]) -> str:
+        return stop_consequence(values["price"], app.position_of(row.symbol) or row)
 
     text = f"{row.side} from {f.price(row.entry, row.price_decimals)}, mark {f.price(row.mark, row.price_decimals)}, "
     text += f"stop now {f.price(row.stop, row.price_decimals)}."
     start = f"{row.stop:.{row.price_decimals}f}" if row.stop else ""
     dialog = PromptDialog(
-        f"Move stop of {row.symbol}", text, (Field("price", "new stop price", start),), judge, mode=session.mode
+        f"Move stop of {row.symbol}",
+        text,
+        (Field("price", "new stop price", start),),
+        judge,
+        mode=session.mode,
+        tell=tell,
     )
     values = await app.push_screen_wait(dialog)
     if values:
-        session.send(MoveStop(ts=session.now_ms(), symbol=row.symbol, price=Decimal(values["price"])))
-        app.say(f"Stop of {row.symbol}: to {values['price']}.")
+        app.send(
+            MoveStop(ts=session.now_ms(), symbol=row.symbol, price=Decimal(values["price"])),
+            f"Stop of {row.symbol}: to {values['price']}.",
+        )
 
 
 def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
@@ -188,16 +219,16 @@ async def add_target(app: ConsoleApp) -> None:
     if answer:
         leg = answer["leg"].upper()
         fraction = Decimal(answer["share"]) / 100
-        session.send(
+        app.send(
             SetTarget(
                 ts=session.now_ms(),
                 symbol=row.symbol,
                 leg=_LEGS[leg],
                 price=Decimal(answer["price"]),
                 fraction=fraction,
-            )
+            ),
+            f"{leg} of {row.symbol}: {answer['share']} % at {answer['price']}.",
         )
-        app.say(f"{leg} of {row.symbol}: {answer['share']} % at {answer['price']}.")
 
 
 async def remove_target(app: ConsoleApp) -> None:
@@ -216,15 +247,16 @@ async def remove_target(app: ConsoleApp) -> None:
         ChoiceDialog(f"Remove a target of {row.symbol}", "", choices, mode=session.mode)
     )
     if answer:
-        session.send(RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[answer]))
-        app.say(f"{answer} of {row.symbol}: removed.")
+        app.send(
+            RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[answer]),
+            f"{answer} of {row.symbol}: removed.",
+        )
 
 
 async def cancel_entry(app: ConsoleApp) -> None:
     """Cancel the working entry."""
     session = _face(app)
-    session.send(CancelEntry(ts=session.now_ms(), symbol=app.selected))
-    app.say(f"Cancelling the entry of {app.selected}.")
+    app.send(CancelEntry(ts=session.now_ms(), symbol=app.selected), f"Cancelling the entry of {app.selected}.")
 
 
 # --- control ---
@@ -256,9 +288,8 @@ async def pause(app: ConsoleApp) -> None:
     else:
         running = any(strategy.running for strategy in snapshot.strategies if strategy.name == name)
         command = PauseEntries(ts=now, paused=running, strategy=name)
-    session.send(command)
     what = command.strategy or command.symbol or "all entries"
-    app.say(f"{'Paused' if command.paused else 'Resumed'}: {what}.")
+    app.send(command, f"{'Paused' if command.paused else 'Resumed'}: {what}.")
 
 
 async def flatten(app: ConsoleApp) -> None:
@@ -269,8 +300,7 @@ async def flatten(app: ConsoleApp) -> None:
     choices = (Choice("F", "flatten all now", "yes", dangerous=True),)
     dialog = ChoiceDialog("Flatten all", text, choices, mode=session.mode, dangerous=True)
     if await app.push_screen_wait(dialog):
-        session.send(FlattenAll(ts=session.now_ms()))
-        app.say("Flattening all positions.", "warn")
+        app.send(FlattenAll(ts=session.now_ms()), "Flattening all positions.", "warn")
 
 
 async def kill(app: ConsoleApp) -> None:
@@ -281,8 +311,7 @@ async def kill(app: ConsoleApp) -> None:
     choices = (Choice("K", "KILL: flatten and lock now", "yes", dangerous=True),)
     dialog = ChoiceDialog("Kill switch", text, choices, mode=session.mode, dangerous=True)
     if await app.push_screen_wait(dialog):
-        session.send(KillSwitch(ts=session.now_ms(), reason="key in the console"))
-        app.say("Kill switch set.", "alarm")
+        app.send(KillSwitch(ts=session.now_ms(), reason="key in the console"), "Kill switch set.", "alarm")
 
 
 async def rearm(app: ConsoleApp) -> None:
@@ -293,8 +322,7 @@ async def rearm(app: ConsoleApp) -> None:
     choices = (Choice("R", "re-arm now", "yes", dangerous=True),)
     dialog = ChoiceDialog("Re-arm", text, choices, mode=session.mode, dangerous=True)
     if await app.push_screen_wait(dialog):
-        session.send(Rearm(ts=session.now_ms()))
-        app.say("Re-armed.")
+        app.send(Rearm(ts=session.now_ms()), "Re-armed.")
 
 
 async def arm(app: ConsoleApp) -> None:
@@ -307,8 +335,7 @@ async def arm(app: ConsoleApp) -> None:
     text = f"This process may open positions on {session.venue} in {session.mode.upper()} mode until it ends."
     fields = (Field("venue", f"type {session.venue}"),)
     if await app.push_screen_wait(PromptDialog("Arm entries", text, fields, judge, mode=session.mode, dangerous=True)):
-        session.send(ArmEntries(ts=session.now_ms(), venue=session.venue))
-        app.say(f"Entries armed on {session.venue}.", "warn")
+        app.send(ArmEntries(ts=session.now_ms(), venue=session.venue), f"Entries armed on {session.venue}.", "warn")
 
 
 async def reload(app: ConsoleApp) -> None:

@@ -25,7 +25,7 @@ class Palette:
     inks: dict[str, str]
     grounds: dict[str, str]
     bold: frozenset[str] = frozenset(
-        {"title_active", "alarm", "mode_live", "mode_demo", "mode_testnet", "key", "bright", "head_active"}
+        {"title_active", "alarm", "notice", "mode_live", "mode_demo", "mode_testnet", "key", "bright", "head_active"}
     )
     reverse: frozenset[str] = frozenset()
     mono: bool = False
@@ -101,6 +101,7 @@ _DARK = Palette(
         "mode_live": "#ffffff",
         "mode_testnet": "#121212",
         "mode_demo": "#121212",
+        "notice": "#121212",
     },
     grounds={
         "base": "#121212",
@@ -111,6 +112,7 @@ _DARK = Palette(
         "mode_live": "#d70000",
         "mode_testnet": "#ffd75f",
         "mode_demo": "#5fd7ff",
+        "notice": "#ffd75f",
     },
 )
 
@@ -137,6 +139,7 @@ _LIGHT = Palette(
         "mode_live": "#ffffff",
         "mode_testnet": "#000000",
         "mode_demo": "#ffffff",
+        "notice": "#000000",
     },
     grounds={
         "base": "#ffffff",
@@ -147,6 +150,7 @@ _LIGHT = Palette(
         "mode_live": "#d70000",
         "mode_testnet": "#ffd75f",
         "mode_demo": "#005faf",
+        "notice": "#ffd75f",
     },
 )
 
@@ -173,6 +177,7 @@ _CONTRAST = Palette(
         "mode_live": "#ffffff",
         "mode_testnet": "#000000",
         "mode_demo": "#000000",
+        "notice": "#000000",
     },
     grounds={
         "base": "#000000",
@@ -183,6 +188,7 @@ _CONTRAST = Palette(
         "mode_live": "#d70000",
         "mode_testnet": "#ffff00",
         "mode_demo": "#00ffff",
+        "notice": "#ffff00",
     },
 )
 
@@ -221,7 +227,7 @@ _MONO = Palette(
     },
     grounds={**dict.fromkeys(_DARK.grounds, "#121212"), "sel": "#3a3a3a", "raised": "#1c1c1c", "bar": "#262626"},
     bold=_DARK.bold | {"warn", "loss", "mine"},
-    reverse=frozenset({"alarm", "mode_live"}),
+    reverse=frozenset({"alarm", "mode_live", "notice"}),
     mono=True,
 )
 

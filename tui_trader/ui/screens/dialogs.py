@@ -120,11 +120,13 @@ class PromptDialog(Dialog[dict[str, str]]):
         *,
         mode: str,
         dangerous: bool = False,
+        tell: Callable[[Mapping[str, str]], str] | None = None,
     ) -> None:
         super().__init__(title, mode=mode, dangerous=dangerous)
         self.text = text
         self.fields = tuple(fields)
         self.validate_values = validate
+        self.tell = tell
 
     def compose(self) -> ComposeResult:
         """Words, fields, and the verdict on what was typed."""
@@ -157,6 +159,8 @@ class PromptDialog(Dialog[dict[str, str]]):
             text = Text(f"✗ {clean(wrong)}", style("warn@raised"))
         else:
             text = Text("✓ Enter confirms, Esc leaves", style("ok@raised"))
+            if self.tell is not None:
+                text = Text(f"{clean(self.tell(self.values()))}\n", style("text@raised")) + text
         self.query_one("#verdict", Static).update(text)
         return wrong
 

@@ -11,6 +11,7 @@ from tui_trader.ui import format as f
 from tui_trader.ui.actions import ACTIONS, all_keys_text
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import Palette, tone
+from tui_trader.ui.widgets.signals import conditions, own_reasons
 
 
 class Sheet:
@@ -135,11 +136,12 @@ def _orders(sheet: Sheet, frame: Frame, symbol: str) -> None:
 def _signal(sheet: Sheet, row: SignalRow) -> None:
     role = {"opened": "profit", "refused": "warn"}.get(row.action, "text")
     conviction = f" conviction {f.number(row.conviction, 2)}" if row.conviction else ""
-    sheet.line(f"  {f.clock(row.ts)} {row.side} {row.strategy or 'by hand'}{conviction}: {row.action}", role)
-    for reason in row.reasons:
+    side = "" if row.side == "hold" else f"{row.side} "
+    sheet.line(f"  {f.clock(row.ts)} {side}{row.strategy or 'by hand'}{conviction}: {row.action}", role)
+    for reason in own_reasons(row):
         sheet.line(f"      {reason}", "dim")
-    for each in row.conditions:
-        sheet.line(f"      {'✓' if each.met else '✗'} {each.text or each.name}", "dim" if each.met else "text")
+    for text, met in conditions(row):
+        sheet.line(f"      {'✓' if met else '✗'} {text}", "dim" if met else "text")
 
 
 def _liquidity(sheet: Sheet, row: UniverseRow, now: int) -> None:

@@ -272,21 +272,23 @@ class _Body:
 def preview_text(preview: TicketPreview, colours: Palette, decimals: int, now_ms: int) -> Text:
     """Every line of a preview in colour."""
     body = _Body(colours)
-    if not preview.error:
-        _size_lines(body, preview, now_ms)
-        _leg_lines(body, preview)
-        _limit_lines(body, preview)
     for reason in preview.hard:
         body.add(("✗ ", "loss"), (reason, "loss"))
     for reason in preview.soft:
         body.add(("! ", "warn"), (reason, "warn"))
+    if preview.hard or preview.soft:
+        body.add(("", "text"))
+    if not preview.error:
+        _size_lines(body, preview, now_ms)
+        _leg_lines(body, preview)
+        _limit_lines(body, preview)
     if preview.why:
+        body.add(("", "text"))
         body.add(("why: " + " · ".join(preview.why), "dim"))
     return body.text
 
 
 def _size_lines(body: _Body, preview: TicketPreview, now_ms: int) -> None:
-    note = f"  {preview.sizing_note}" if preview.sizing_note else ""
     body.add(
         ("quantity   ", "dim"),
         (preview.qty, "bright"),
@@ -297,13 +299,14 @@ def _size_lines(body: _Body, preview: TicketPreview, now_ms: int) -> None:
         ("entry      ", "dim"),
         (preview.entry, "bright"),
         (f"  expected slippage {f.percent(preview.expected_slippage_pct, 3)}", "dim"),
-        (note, "dim"),
     )
+    if preview.sizing_note:
+        body.add(("size from  ", "dim"), (preview.sizing_note, "dim"))
     body.add(
         ("risk       ", "dim"),
         (f"{f.money(preview.risk_usdt)} USDT  {f.percent(preview.risk_pct).lstrip('+')} of equity", "text"),
-        (f"  liquidation {preview.liquidation}", "dim"),
     )
+    body.add(("liquidated ", "dim"), (preview.liquidation, "text"))
     left = f" in {f.countdown(preview.next_funding_ms - now_ms)}" if preview.next_funding_ms else ""
     body.add(
         ("costs      ", "dim"),
@@ -326,9 +329,24 @@ def _leg_lines(body: _Body, preview: TicketPreview) -> None:
             (f"  {f.fit(f.signed_money(leg.pnl), 10, '>')} USDT", tone(leg.pnl)),
         )
     if preview.break_even:
-        body.add((f"  {'BE':<5}", "warn"), (f"{preview.break_even:>{price_width}}", "text"))
+        trigger, arrow, stop = preview.break_even.partition(" → ")
+        meaning = f"  there the stop moves to {stop}" if arrow else ""
+        body.add((f"  {'BE':<5}", "warn"), (f"{trigger:>{price_width}}", "text"), (meaning, "dim"))
     if preview.dust:
         body.add((f"  dust {preview.dust}", "dim"))
+
+
+def limit_amount(value: float, unit: str) -> str:
+    """A limit's amount with the digits that matter: counts whole, USDT whole from 100 on, percent with one."""
+    if unit == "count" or unit.startswith("/"):
+        return f.number(value, 0)
+    if unit == "USDT":
+        return (
+            f.number(value, 0 if abs(value) >= 100 or value == int(value) else 2)
+            if abs(value) < 1e7
+            else f.compact(value)
+        )
+    return f.number(value, 1)
 
 
 def _limit_lines(body: _Body, preview: TicketPreview) -> None:
@@ -339,5 +357,6 @@ def _limit_lines(body: _Body, preview: TicketPreview) -> None:
     for limit in preview.limits:
         role = "text" if limit.ok else "loss"
         sign = "✓" if limit.ok else "✗"
-        values = f"{f.compact(limit.before)} → {f.compact(limit.after)} of {f.compact(limit.limit)} {limit.unit}"
+        amounts = [limit_amount(value, limit.unit) for value in (limit.before, limit.after, limit.limit)]
+        values = "{} → {} of {}".format(*amounts) + ("" if limit.unit == "count" else f" {limit.unit}")
         body.add((f"  {sign} ", "ok" if limit.ok else "loss"), (f"{limit.name:<{width}}  ", "dim"), (values, role))

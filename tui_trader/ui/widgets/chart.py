@@ -58,15 +58,19 @@ class Scale:
         return self.high - (row + 0.5) * (self.high - self.low) / max(self.rows, 1)
 
 
+REACH = 2.5
+"""The chart's range in multiples of its candles' own: lines beyond it are named at the edge instead."""
+
+
 def scale_for(candles: Sequence[Candle], lines: Sequence[ChartLine], rows: int) -> Scale:
-    """A scale that shows every candle, and the lines as long as the candles keep at least a third of the height."""
+    """A scale that shows every candle, and the nearest lines as long as the candles keep two fifths of the height."""
     finite = [candle for candle in candles if math.isfinite(candle.low) and math.isfinite(candle.high)]
     low = min((candle.low for candle in finite), default=0.0)
     high = max((candle.high for candle in finite), default=1.0)
     reach = max(high - low, abs(high) * 1e-6, 1e-12)
     for line in sorted(lines, key=lambda line: abs(line.price - (low + high) / 2)):
         lower, upper = min(low, line.price), max(high, line.price)
-        if math.isfinite(line.price) and line.price > 0 and upper - lower <= reach * 3:
+        if math.isfinite(line.price) and line.price > 0 and upper - lower <= reach * REACH:
             low, high = lower, upper
     pad = max((high - low) * 0.04, abs(high) * 1e-7, 1e-12)
     return Scale(low - pad, high + pad, rows)
@@ -78,7 +82,7 @@ def axis_width(chart: ChartView) -> int:
     names = max(
         (len(_name(line)) + 1 + len(f.price(line.price, chart.price_decimals)) for line in chart.lines), default=0
     )
-    return min(max(longest + 2, names + 1, 10), 24)
+    return min(max(longest + 2, names + 2, 10), 24)
 
 
 def _name(line: ChartLine) -> str:
@@ -165,6 +169,14 @@ def _inside(chart: ChartView, scale: Scale) -> list[ChartLine]:
     return [line for line in chart.lines if scale.low <= line.price <= scale.high]
 
 
+def _edge_first(chart: ChartView, scale: Scale) -> list[ChartLine]:
+    """The lines in the order of their claim to a row: those above the scale, highest first; below it, lowest first."""
+    lines = [line for line in chart.lines if math.isfinite(line.price) and line.price > 0]
+    above = sorted((line for line in lines if line.price > scale.high), key=lambda line: -line.price)
+    below = sorted((line for line in lines if line.price < scale.low), key=lambda line: line.price)
+    return [*above, *below, *sorted(_inside(chart, scale), key=lambda line: -line.price)]
+
+
 def _draw_levels(grid: Grid, chart: ChartView, scale: Scale) -> None:
     for line in _inside(chart, scale):
         row = scale.half(line.price) // 2
@@ -177,16 +189,20 @@ def _draw_levels(grid: Grid, chart: ChartView, scale: Scale) -> None:
 
 
 def _labels(chart: ChartView, scale: Scale, axis: int) -> dict[int, Cell]:
-    """The axis by row: the last price and the lines first, moved to a free row next to theirs, then plain ticks."""
+    """The axis by row: the last price and the lines first, moved to a free row next to theirs, then plain ticks.
+
+    A line beyond the scale stands at the edge with an arrow.
+    """
     taken: dict[int, Cell] = {}
     decimals = chart.price_decimals
     if scale.low <= chart.last <= scale.high:
         taken[scale.half(chart.last) // 2] = (f.fit(f"◀{f.price(chart.last, decimals)} ", axis, ">"), "bright")
-    for line in sorted(_inside(chart, scale), key=lambda line: -line.price):
+    for line in _edge_first(chart, scale):
         row = _free(taken, scale.half(line.price) // 2, scale.rows)
         if row is not None:
             role = _ROLES.get(line.kind, "dim")
-            text = f"{_name(line)} {f.price(line.price, decimals)} "
+            arrow = "▲" if line.price > scale.high else ("▼" if line.price < scale.low else "")
+            text = f"{arrow}{_name(line)} {f.price(line.price, decimals)} "
             taken[row] = (f.fit(text, axis, ">"), role if role != "alarm" else "loss")
     every = max(scale.rows // 5, 3)
     for row in range(every // 2, scale.rows, every):
@@ -196,7 +212,7 @@ def _labels(chart: ChartView, scale: Scale, axis: int) -> dict[int, Cell]:
 
 
 def _free(taken: dict[int, Cell], row: int, rows: int) -> int | None:
-    for distance in range(4):
+    for distance in range(6):
         for candidate in (row + distance, row - distance):
             if 0 <= candidate < rows and candidate not in taken:
                 return candidate

@@ -74,24 +74,18 @@ def _channels(header: HeaderView) -> Line:
 
 
 def _dots(header: HeaderView) -> Line:
-    return _dots_of(header.channels)
-
-
-def _dots_of(channels: Sequence[ChannelView]) -> Line:
     cells: list[Cell] = []
-    for channel in channels:
+    for channel in header.channels:
         name = _CHANNEL_NAMES.get(channel.channel, str(channel.channel))
         cells.append(("●", "ok") if channel.up else (f"✗{name}", "loss"))
     return tuple(cells)
 
 
-def _feed_and_dots(header: HeaderView) -> Line:
-    """The feed with its latency, the others as dots; one that is down is named."""
+def _links(header: HeaderView) -> Line:
+    """A dot for each channel, one that is down by its name, and the latency of the feed."""
     feed = next((channel for channel in header.channels if channel.channel is Channel.PUBLIC), None)
-    if feed is None or not feed.up:
-        return _dots(header)
-    others = [channel for channel in header.channels if channel is not feed]
-    return (*_channel(feed), (" ", "text"), *_dots_of(others))
+    delay = f" {f.fit(f'{feed.latency_ms:.0f}ms', 4, '>')}" if feed is not None and feed.up else ""
+    return (("links ", "dim"), *_dots(header), (delay, "dim"))
 
 
 def arming(header: HeaderView, *, short: bool = False) -> Line:
@@ -102,9 +96,9 @@ def arming(header: HeaderView, *, short: bool = False) -> Line:
     if not header.armed:
         return (("NOT ARMED", "warn"),)
     if header.entries_paused:
-        return ((f"PAUSED {count} ‖", "warn"),)
+        return (("PAUSED ‖", "warn"),)
     if header.blocks:
-        return ((f"{count} ▷" if short else f"WAITING {count} ▷", "warn"),)
+        return (("WAIT ‖" if short else "NO ENTRIES ‖", "warn"),)
     return (((f"{count} ▶" if short else f"ARMED {count} ▶"), "ok"),)
 
 
@@ -118,7 +112,7 @@ class HeaderLine(Pane):
         if frame.starting:
             return [fill_line([(0, mode), (1, ((f.clean(header.detail), "dim"),))], width)]
         parts = self._wide(frame, mode, width) if width >= 120 else self._narrow(frame, mode)
-        return [fill_line(parts, width, gap=3 if width >= 150 else 2)]
+        return [fill_line(parts, width, gap=3 if width >= 170 else 2)]
 
     @staticmethod
     def _wide(frame: Frame, mode: Line, width: int) -> list[tuple[int, Line]]:
@@ -127,7 +121,7 @@ class HeaderLine(Pane):
         risk_role = "warn" if header.open_risk > 0.05 else "text"
         return [
             (0, mode),
-            (9, ((detail, "dim"),)),
+            (7, ((detail, "dim"),)),
             (0, (("equity ", "dim"), (f.money(header.equity), "bright"))),
             (
                 1,
@@ -140,7 +134,7 @@ class HeaderLine(Pane):
             (4, (("risk ", "dim"), (f.share(header.open_risk), risk_role))),
             (5, (("margin ", "dim"), (f.share(header.margin_used), "text"))),
             (0, protection(header)),
-            (3, _channels(header) if width >= 190 else _feed_and_dots(header)),
+            (3, _channels(header) if width >= 190 else _links(header)),
             (0, arming(header)),
             (2, ((f"{f.clock(frame.snapshot.ts)}Z", "text"),)),
         ]
@@ -177,8 +171,10 @@ def status(frame: Frame, width: int) -> Line:
     header = frame.snapshot.header
     if frame.feedback and frame.feedback_role == "alarm":
         return ((f.fit(f" {frame.feedback}", width), "alarm"),)
-    if frame.snapshot.alarm:
+    if frame.snapshot.alarm and frame.feedback_role != "notice":
         return ((f.fit(f" ! {f.clean(frame.snapshot.alarm)}", width), "alarm"),)
+    if frame.feedback_role == "notice":
+        return ((f.fit(f" ! {frame.feedback}", width), "notice"),)
     if frame.feedback:
         return ((f" {frame.feedback}", frame.feedback_role),)
     if header.killed:
@@ -188,8 +184,17 @@ def status(frame: Frame, width: int) -> Line:
         last = frame.snapshot.log[0].text if frame.snapshot.log else "Starting."
         return ((f" {f.clean(last)}", "dim"),)
     if header.blocks:
-        return ((" No entries: ", "warn"), (f.clean(" · ".join(header.blocks)), "warn"))
+        return ((f" {no_entries(header)}", "warn"),)
     return ()
+
+
+def no_entries(header: HeaderView) -> str:
+    """Why no entries are made now, in one sentence, and what a person can do about it."""
+    reason = f.clean(header.blocks[0])
+    others = len(header.blocks) - 1
+    more = f" (and {others} more reason{'s' * (others != 1)})" if others else ""
+    key = "A arms them." if not header.armed else ("p resumes them." if header.entries_paused else "")
+    return f"No new entries: {reason}{more}. {key or 'Open positions stay managed.'}"
 
 
 class TabsLine(Pane):

@@ -73,13 +73,13 @@ def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
     head: Line = (
         (f" {f.fit(leg, 5)} ", "dim" if off else leg_role),
         (price, "dim" if off else "text"),
-        (f" {f.fit(f.r_multiple(row.r), 7, '>')}", "dim"),
+        (f" {f.fit(f.r_multiple(row.r), 6, '>')}", "dim"),
     )
-    room = width - sum(len(text) for text, _ in head)
-    head = (*head, (f.fit(f" {state} ", room, ">") if room > len(state) else "", role))
+    room = width - sum(len(text) for text, _ in head) - 1
+    head = (*head, (f" {state if room >= len(state) else state[:1]}", role))
     if off or width < 30 or not row.qty:
         return [head]
-    used, free = f.bar(row.progress, max(min(width - 32, 12), 4))
+    used, free = f.bar(row.progress, min(max(width - _price_width(ladder) - 17, 4), 12))
     below: Line = (
         (f.fit(f"{f.share(row.fraction, 0)} ", 7, ">") if row.fraction > 0 else " " * 7, "faint"),
         (f.fit(f.number(row.qty, ladder.qty_decimals), _price_width(ladder), ">"), "dim"),

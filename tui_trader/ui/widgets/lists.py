@@ -12,6 +12,7 @@ from tui_trader.ui.widgets.table import Column, Row, StripTable
 
 _DONE = {"filled", "canceled", "rejected", "expired"}
 _ORDER_ROLES = {"rejected": "loss", "unknown": "alarm", "filled": "accent", "working": "ok", "resting": "ok"}
+_STATUS_WORDS = {"partially_filled": "partly", "canceled": "cancelled"}
 _SEVERITY = {
     Severity.INFO: ("·", "text"),
     Severity.GOOD: ("✓", "profit"),
@@ -27,16 +28,27 @@ class OrdersPane(StripTable):
         Column("time", 8, drop=2),
         Column("symbol", 9, "<", grow=1),
         Column("leg", 5),
-        Column("side", 6),
+        Column("side", 4),
         Column("qty", 9, "."),
         Column("price", 11, "."),
-        Column("status", 16, "<"),
+        Column("status", 9, "<"),
         Column("proven", 6, ">", drop=3),
         Column("type", 12, "<", drop=4),
         Column("filled", 9, ">", drop=5),
         Column("id", 16, "<", drop=7),
         Column("why", 14, "<", drop=6, grow=2),
     )
+    narrow = (
+        Column("time", 8, drop=2),
+        Column("symbol", 7, "<", grow=1),
+        Column("leg", 5),
+        Column("side", 4),
+        Column("qty", 8, ">"),
+        Column("price", 10, ">"),
+        Column("status", 9, "<"),
+        Column("proven", 6, ">", drop=3),
+    )
+    narrow_below = 76
 
     def heading(self, frame: Frame) -> str:
         """How many work."""
@@ -49,27 +61,27 @@ class OrdersPane(StripTable):
 
     def rows(self, frame: Frame, width: int) -> list[Row]:
         """One row an order."""
-        return [_order(row) for row in frame.snapshot.orders]
+        return [_order(row, narrow=self.is_narrow(width)) for row in frame.snapshot.orders]
 
 
-def _order(row: OrderRow) -> Row:
+def _order(row: OrderRow, *, narrow: bool) -> Row:
     done = row.status in _DONE
     level = row.trigger or row.price
     proven = row.status == "working" and row.proven_age_s >= 0
     text = "dim" if done else "text"
-    status = row.status.replace("_", " ")
+    status = _STATUS_WORDS.get(row.status, row.status)
     return Row(
         key=row.client_id or f"{row.symbol} {row.ts}",
         symbol=row.symbol,
         cells=(
             (f.clock(row.ts), "dim"),
-            (f.clean(row.symbol), text),
+            (f.base(f.clean(row.symbol)) if narrow else f.clean(row.symbol), text),
             (
                 f.clean(row.leg) if not row.external else "EXT",
                 "warn" if row.external else "mine" if not done else "dim",
             ),
             (f.clean(row.side).lower(), ("profit" if row.side.upper() == "BUY" else "loss") if not done else "dim"),
-            (f.number(row.qty, row.qty_decimals), text),
+            (f.within(row.qty, row.qty_decimals, 8 if narrow else 9), text),
             (f.price(level, row.price_decimals) if level else "market", text),
             (f.clean(status), _ORDER_ROLES.get(row.status, "dim" if done else "text")),
             (f"✓{f.age(row.proven_age_s)}" if proven else "", "ok"),

@@ -30,6 +30,18 @@ class PositionsPane(StripTable):
         Column("funding", 8, ">", drop=13),
         Column("naked max", 9, ">", drop=14),
     )
+    narrow = (
+        Column("symbol", 6, "<", grow=1),
+        Column("side", 5, "<"),
+        Column("qty", 6, ">", drop=4),
+        Column("entry", 9, ">", drop=3),
+        Column("mark", 9, ">", drop=2),
+        Column("P&L", 7, ">"),
+        Column("R", 5, ">"),
+        Column("%", 6, ">", drop=5),
+        Column("stop", 10, ">"),
+    )
+    narrow_below = 76
 
     def heading(self, frame: Frame) -> str:
         """How many of how many."""
@@ -48,7 +60,7 @@ class PositionsPane(StripTable):
 
     def rows(self, frame: Frame, width: int) -> list[Row]:
         """One row a position."""
-        return [_row(row, frame.snapshot.ts) for row in frame.snapshot.positions]
+        return [_row(row, frame.snapshot.ts, narrow=self.is_narrow(width)) for row in frame.snapshot.positions]
 
 
 def _stop(row: PositionRow) -> tuple[str, str]:
@@ -57,20 +69,21 @@ def _stop(row: PositionRow) -> tuple[str, str]:
     return f"✓{f.price(row.stop, row.price_decimals)}", "ok"
 
 
-def _row(row: PositionRow, now: int) -> Row:
+def _row(row: PositionRow, now: int, *, narrow: bool) -> Row:
     colour = tone(row.pnl)
     decimals = row.price_decimals
+    side, side_role = str(row.side), "profit" if row.side == "long" else "loss"
     return Row(
         key=row.symbol,
         symbol=row.symbol,
         cells=(
-            (f.clean(row.symbol), "text"),
-            (f"{'▲' if row.side == 'long' else '▼'}{row.side}", "profit" if row.side == "long" else "loss"),
-            (f.number(row.qty, row.qty_decimals), "text"),
+            (f.base(f.clean(row.symbol)) if narrow else f.clean(row.symbol), "text"),
+            (side if narrow else f"{'▲' if row.side == 'long' else '▼'}{side}", side_role),
+            (f.within(row.qty, row.qty_decimals, 6 if narrow else 9), "text"),
             (f.price(row.entry, decimals), "dim"),
             (f.price(row.mark, decimals), "text"),
-            (f.signed_money(row.pnl), colour),
-            (f.signed(row.r, 2), colour),
+            (f.within(row.pnl, 2, 7 if narrow else 9, sign=True), colour),
+            (f.within(row.r, 2, 5 if narrow else 6, sign=True), colour),
             (f.signed(row.pnl_pct, 2), colour),
             _stop(row),
             (f.price(row.liquidation, decimals), "dim"),

@@ -23,9 +23,9 @@ class SignalsPane(StripTable):
 
     columns = (
         Column("time", 8),
-        Column("symbol", 9, "<", grow=1),
-        Column("side", 6, "<"),
-        Column("strategy", 15, "<", drop=2, grow=1),
+        Column("symbol", 8, "<", grow=1),
+        Column("side", 5, "<"),
+        Column("strategy", 15, "<", drop=2),
         Column("conv", 4, ">", drop=1),
         Column("action", 10, "<"),
     )
@@ -48,14 +48,13 @@ class SignalsPane(StripTable):
 def _row(row: SignalRow, width: int) -> Row:
     action, role = _ACTIONS.get(row.action, (f.clean(row.action), "dim"))
     side_role = {"long": "profit", "short": "loss"}.get(row.side, "dim")
-    arrow = {"long": "▲", "short": "▼"}.get(row.side, " ")
     return Row(
         key=f"{row.ts} {row.symbol} {row.strategy} {row.action}",
         symbol=row.symbol,
         cells=(
             (f.clock(row.ts), "dim"),
-            (f.clean(row.symbol), "text"),
-            (f"{arrow}{f.clean(row.side)}", side_role),
+            (f.base(f.clean(row.symbol)), "text"),
+            (f.clean(row.side) if row.side != "hold" else "", side_role),
             (f.clean(row.strategy) or "by hand", "dim"),
             (f.number(row.conviction, 2) if row.conviction else "", "text"),
             (action, role),
@@ -64,13 +63,22 @@ def _row(row: SignalRow, width: int) -> Row:
     )
 
 
+def conditions(row: SignalRow) -> list[tuple[str, bool]]:
+    """The words of each condition, and whether it was met."""
+    return [(f.clean(each.text) or f.clean(each.name), each.met) for each in row.conditions]
+
+
+def own_reasons(row: SignalRow) -> list[str]:
+    """The reasons without what the conditions already say: a strategy that holds gives its missed conditions twice."""
+    said = {text for text, _ in conditions(row)}
+    pieces = (piece for reason in row.reasons for piece in f.clean(reason).split("; "))
+    return [piece for piece in pieces if piece not in said]
+
+
 def explanation(row: SignalRow, width: int, most: int = 3) -> tuple[Line, ...]:
     """Reasons, then conditions, wrapped into at most ``most`` lines that end with "…" when there is more."""
-    pieces = [(f.clean(reason), "warn" if row.action == "refused" else "dim") for reason in row.reasons]
-    pieces += [
-        (f"{f.clean(each.text) or f.clean(each.name)} {'✓' if each.met else '✗'}", "dim" if each.met else "text")
-        for each in row.conditions
-    ]
+    pieces = [(f"{text} {'✓' if met else '✗'}", "dim" if met else "text") for text, met in conditions(row)]
+    pieces = [(text, "warn" if row.action == "refused" else "dim") for text in own_reasons(row)] + pieces
     room = max(width - 5, 10)
     lines: list[list[tuple[str, str]]] = [[]]
     used = 0

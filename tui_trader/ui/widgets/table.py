@@ -80,6 +80,9 @@ class StripTable(Pane):
     """Base of the tables. Subclasses give ``columns`` and ``rows``; the words for "nothing" come from ``empty``."""
 
     columns: tuple[Column, ...] = ()
+    narrow: tuple[Column, ...] = ()
+    """Shorter columns in the same order, for a pane of less than ``narrow_below`` cells."""
+    narrow_below = 0
     follows_selection = False
 
     def __init__(self, pane_id: str) -> None:
@@ -98,8 +101,12 @@ class StripTable(Pane):
         return "Nothing yet."
 
     def columns_for(self, frame: Frame, width: int) -> tuple[Column, ...]:
-        """The columns; a subclass may choose others at some width."""
-        return self.columns
+        """The columns for this width."""
+        return self.narrow if self.is_narrow(width) else self.columns
+
+    def is_narrow(self, width: int) -> bool:
+        """Whether ``narrow`` is in force."""
+        return width < self.narrow_below
 
     def draw(self, frame: Frame, width: int, height: int) -> list[Line]:
         """The heading line, then the rows from the scroll offset on."""

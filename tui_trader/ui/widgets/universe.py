@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tui_trader.core.views import UniverseRow
 from tui_trader.ui import format as f
 from tui_trader.ui.state import Frame
@@ -12,21 +14,24 @@ from tui_trader.ui.widgets.table import Column, Row, StripTable
 _COLUMNS = (
     Column("#", 2, ">", drop=8),
     Column("symbol", 9, "<", grow=1),
-    Column("tier", 4, "<", drop=6),
-    Column("last", 12, "."),
+    Column("tier", 4, "<", drop=5),
+    Column("last", 13, "."),
     Column("24h%", 6, ">", drop=1),
     Column("vol", 5, ">", drop=2),
     Column("spr", 4, ">", drop=3),
     Column("fund%", 6, ">", drop=4),
-    Column("next", 5, ">", drop=5),
+    Column("next", 4, ">", drop=6),
     Column("regime", 8, "<", drop=9),
 )
+_NARROW = tuple(replace(column, width=9, align=">") if column.title == "last" else column for column in _COLUMNS)
 
 
 class UniversePane(StripTable):
     """Table of symbols; its cursor is the selected symbol."""
 
     columns = _COLUMNS
+    narrow = _NARROW
+    narrow_below = 61
     follows_selection = True
 
     def heading(self, frame: Frame) -> str:
@@ -51,7 +56,7 @@ class UniversePane(StripTable):
         now = frame.snapshot.ts
         rows = [_row(row, now) for row in universe.members]
         for number, row in enumerate(universe.refused):
-            reasons = f.wrap(" · ".join(f.clean(reason) for reason in row.reasons) or "refused", max(width - 15, 10))
+            reasons = f.listed([f.clean(reason) for reason in row.reasons] or ["refused"], max(width - 15, 10))
             head = (
                 (f" {f.fit(f.clean(row.symbol), 12)} ", "dim"),
                 (f"{reasons[0] if reasons else ''}", "faint" if not row.reasons else "dim"),
@@ -70,17 +75,23 @@ def _row(row: UniverseRow, now: int) -> Row:
         symbol=row.symbol,
         cells=(
             (str(row.rank), "dim"),
-            (f.clean(row.symbol) + (f" {mark}" if mark else ""), role),
+            (_name(row.symbol, mark), role),
             (f.clean(row.tier), "dim"),
             (f.price(row.last, row.price_decimals), "text"),
             (f.signed(row.change_pct, 2), tone(row.change_pct)),
             (f.compact(row.quote_volume), "dim"),
             (f.number(row.spread_bps, 1), "dim"),
             (f.signed(row.funding_rate * 100, 3), funding_role),
-            (f.countdown(row.next_funding_ms - now) if row.next_funding_ms else f.NOTHING, "dim"),
+            (f.short_countdown(row.next_funding_ms - now) if row.next_funding_ms else f.NOTHING, "dim"),
             (f.clean(row.regime), "dim"),
         ),
     )
+
+
+def _name(symbol: str, mark: str) -> str:
+    """The symbol and its mark, without the blank between them where nine cells are too few for it."""
+    name = f.clean(symbol)
+    return f"{name} {mark}".rstrip() if len(name) < 8 else f"{name}{mark}"
 
 
 def _refused(row: UniverseRow, head: Line, more: list[Line], *, first: bool, count: int) -> Row:
