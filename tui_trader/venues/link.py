@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from math import inf
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -20,14 +20,17 @@ _BACKOFF_FIRST_S = 0.25
 _BACKOFF_MAX_S = 20.0
 _SEND_GAP_S = 0.12
 _YIELD_EVERY = 64
+_SETTLED_S = 5.0
+_FIRST_PONG_S = 8.0
+_HOLD_MAX_S = 600.0
 
 
 class Link:
     """Keeps one connection alive. ``url`` is asked anew before each attempt (it may hold a listen key).
 
-    ``on_frame`` gets every frame and must not raise. ``on_up`` runs after connecting, with the measured round trip in
-    ms, ``on_down`` with the reason. ``silence_s`` closes a connection on which nothing arrives for that long (0:
-    never); ``rotate_s`` renews it before the venue's 24 h end.
+    ``on_frame`` gets every frame and must not raise. ``on_up`` runs once the first ping is answered, with the round
+    trip in ms, ``on_down`` with the reason. ``silence_s`` closes a connection on which nothing arrives for that long
+    (0: never); ``rotate_s`` renews it before the venue's 24 h end. What was received before a renewal is still read.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class Link:
         self._next_send = 0.0
         self._send_lock = asyncio.Lock()
         self._heard = 0.0
+        self._hold_s = 0.0
+        self._stood_since = inf
         self._close_reason = ""
         self.reconnects = 0
 
@@ -63,14 +68,15 @@ class Link:
         return self._socket is not None
 
     async def run(self) -> None:
-        """Connect and read until cancelled."""
+        """Connect and read until cancelled. Only a connection that stood for a while resets the backoff: a server that
+        accepts and drops at once must not be asked faster and faster."""
         attempt = 0
         while True:
+            self._stood_since = inf
             reason = await self._connected_once()
-            lasted = self._heard > 0
-            attempt = 0 if lasted else attempt + 1
+            attempt = 0 if clock.monotonic() - self._stood_since > _SETTLED_S else attempt + 1
             self._on_down(reason)
-            await asyncio.sleep(self._pause(attempt))
+            await asyncio.sleep(max(self._hold_s, self._pause(attempt)))
             self.reconnects += 1
 
     def _pause(self, attempt: int) -> float:
@@ -80,6 +86,7 @@ class Link:
     async def _connected_once(self) -> str:
         self._heard = 0.0
         self._close_reason = ""
+        self._hold_s = 0.0
         try:
             async with connect(
                 await self._url(),
@@ -93,27 +100,41 @@ class Link:
             ) as socket:
                 await self._serve(socket)
         except RateLimited as error:
-            await asyncio.sleep(min(error.retry_after_ms / 1000, 600))
+            self._hold_s = min(error.retry_after_ms / 1000, _HOLD_MAX_S)
             return clean(error, 160)
         except (OSError, TimeoutError, WebSocketException, VenueError) as error:
             return self._close_reason or clean(f"{type(error).__name__}: {error}", 160)
         return self._close_reason or "the venue closed the connection"
 
     async def _serve(self, socket: ClientConnection) -> None:
-        sent = clock.monotonic()
-        await asyncio.wait_for(await socket.ping(), 8)
-        self._heard = clock.monotonic()
-        latency_ms = (self._heard - sent) * 1000
+        """Read at once: the library stops reading while frames wait, so a busy stream would hide the first pong."""
+        self._heard = self._stood_since = clock.monotonic()
         self._socket = socket
-        watcher = asyncio.create_task(self._watch(socket), name="link watcher")
+        tasks = (
+            asyncio.create_task(self._read(socket), name="link reader"),
+            asyncio.create_task(self._greet(socket), name="link greeter"),
+            asyncio.create_task(self._watch(socket), name="link watcher"),
+        )
         try:
-            await self._on_up(latency_ms)
-            await self._read(socket)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             self._socket = None
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _greet(self, socket: ClientConnection) -> None:
+        sent = clock.monotonic()
+        try:
+            await asyncio.wait_for(await socket.ping(), _FIRST_PONG_S)
+            await self._on_up((clock.monotonic() - sent) * 1000)
+        except TimeoutError:
+            self._close_reason = f"the first ping was not answered in {_FIRST_PONG_S:.0f} s"
+            await socket.close(1000)
+        except WebSocketException:
+            return
 
     async def _read(self, socket: ClientConnection) -> None:
         count = 0
