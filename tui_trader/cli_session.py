@@ -33,7 +33,7 @@ def run_console(options: Globals) -> int:
     typed = _typed_venue(options, loaded.settings.venue.name)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("The console needs a terminal. Without one, use: tui-trader run --headless")
-    take_over = options.take_over
+    take_over = options.take_over or _asked_first(options, loaded.settings.venue.name)
     while True:
         reason = _loop(_console(options, typed, take_over))
         if reason.error is None:
@@ -41,6 +41,20 @@ def run_console(options: Globals) -> int:
         if not isinstance(reason.error, SessionBusyError) or take_over:
             raise reason.error
         take_over = _confirmed(reason.error)
+
+
+def _asked_first(options: Globals, venue: str) -> bool:
+    """Ask about a session that already trades the account before the screen is taken; False when there is none.
+
+    The account's lock decides in the end: what starts between this look and the lock is asked about after it.
+    """
+    from tui_trader.credentials import credentials
+    from tui_trader.runtime.lock import busy_words, is_held, lock_path, read_holder
+
+    data_dir = options.folder()
+    key = credentials(options.mode, dict(os.environ), data_dir).key
+    path = lock_path(data_dir / options.mode, venue, options.mode, key)
+    return is_held(path) and _confirmed(SessionBusyError(busy_words(read_holder(path))))
 
 
 def run_headless(options: Globals) -> int:
@@ -153,7 +167,11 @@ def _confirmed(error: SessionBusyError) -> bool:
     """Ask whether to take over; raises ``error`` when the answer is no or nobody is there to ask."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SessionBusyError(f"{error} To take over without being asked, add --take-over before the command.")
-    sys.stderr.write(f"{error}\nTake over? It stops entries, leaves positions protected and exits. [y/N] ")
+    running, _, _ = str(error).partition(";")
+    sys.stderr.write(
+        f"{running}.\nTake over? It stops its entries, leaves its positions protected and exits; "
+        "this one goes on with them. [y/N] "
+    )
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise TuiTraderError("Left the running session alone.")

@@ -98,7 +98,7 @@ def _wide(width: int, height: int) -> tuple[Slot, ...]:
             left - 1,
             middle,
             top,
-            _share(three, ((13, 0.55), (5, 0.15), (6, 0.3))),
+            _share(three, ((13, 0.65), (9, 0.0), (6, 0.35))),
             (("chart",), ("positions",), _BOTTOM),
         ),
         *_column(
@@ -121,7 +121,7 @@ def _two(width: int, height: int) -> tuple[Slot, ...]:
             0,
             left,
             top,
-            _share(room, ((9, 0.6), (4, 0.1), (6, 0.3))),
+            _share(room, ((9, 0.6), (7, 0.1), (6, 0.3))),
             (("chart",), ("positions",), ("signals", *_BOTTOM)),
         ),
         *_column(

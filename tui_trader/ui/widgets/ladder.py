@@ -30,8 +30,9 @@ class LadderPane(Pane):
         ladder = frame.snapshot.ladder
         if ladder.side is None:
             return "Ladder"
-        words = f"Ladder {f.clean(ladder.symbol)} {ladder.side} {f.number(ladder.qty, ladder.qty_decimals)}"
-        return words + (" · trailing" if ladder.trailing else "")
+        name = f.base(f.clean(ladder.symbol))
+        words = f"Ladder {name} {ladder.side} {f.number(ladder.qty, ladder.qty_decimals)}"
+        return words + (" · trail" if ladder.trailing else "")
 
     def draw(self, frame: Frame, width: int, height: int) -> Sequence[Line]:
         """The rungs, then the reasons as far as there is room."""
