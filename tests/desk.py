@@ -51,6 +51,10 @@ def candles(price: float, atr: float, count: int = 900, end_ms: int = START_MS) 
     )
 
 
+class OverBudgetError(Exception):
+    """The exchange refused a read: too many requests."""
+
+
 class Desk:
     """Engine and exchange side by side. ``faults`` may replace a reply or drop it (None) before it is heard;
     ``lose_request`` drops a request before it arrives; ``stream_faults`` drops account events and ``stream_delays``
@@ -237,6 +241,8 @@ class Desk:
     def _get(self, path: str, params: dict[str, str], signed: bool = True) -> dict[str, object]:
         reply = self.request("GET", path, params, signed)
         assert reply is not None
+        if reply.status == 429:
+            raise OverBudgetError(reply.body)
         assert reply.status == 200, reply.body
         found: dict[str, object] = msgspec.json.decode(reply.body)
         return found
@@ -297,7 +303,13 @@ class Desk:
         self._outcome(ev.SendAction.LEVERAGE, order.symbol, "", self.request("POST", "/fapi/v1/leverage", fields))
 
     def snapshot(self) -> None:
-        """Fetch the whole account and hand it to the engine."""
+        """Fetch the whole account and hand it to the engine; over the request budget, try again later."""
+        try:
+            self._snapshot()
+        except OverBudgetError:
+            self._later(self.snapshot, 5_000)
+
+    def _snapshot(self) -> None:
         asked = self.now
         rows: list[ev.OpenOrder] = []
         for path, book in (("openOrders", VenueBook.REGULAR), ("openAlgoOrders", VenueBook.ALGO)):

@@ -9,9 +9,11 @@ from decimal import Decimal
 import pytest
 
 from tests.core.build import settings
+from tests.core.test_reconcile import remembered
 from tests.desk import Desk
 from tui_trader.core import events as ev
 from tui_trader.core import oco
+from tui_trader.core.state import Recovered
 from tui_trader.core.types import Side
 from tui_trader.exchange.rest import Reply
 
@@ -55,7 +57,7 @@ class Chaos:
     def act(self) -> None:
         """Something that a person, a phone or the venue may do."""
         desk, draw = self.desk, self.random.random()
-        held = desk.position
+        held = desk.engine.state.portfolio.position("BTCUSDT").qty
         if "BTCUSDT" not in desk.engine.state.plans and draw < 0.5:
             side = self.random.choice(list(Side))
             limit = Decimal(str(round(desk.market.mid))) if draw < 0.1 else None
@@ -92,8 +94,17 @@ class Chaos:
         self.desk.faults, self.desk.lose_request = faults, lose
 
 
-def walk(seed: int) -> Desk:
-    """One session: ``STEPS`` moves under faults, then a quiet minute. A snapshot is asked every 10 s throughout."""
+def crash(desk: Desk, rng: random.Random) -> None:
+    """The process dies between two writes: the newest rows that were not durable are lost with it. It starts again."""
+    desk.run(rng.choice((0, 100, 200)))
+    lost = rng.randrange(1, 30)
+    desk.records = desk.records[:-lost] + [r for r in desk.records[-lost:] if r.durable]
+    desk.restart(Recovered() if rng.random() < 0.2 else remembered(desk))
+    desk.start()
+
+
+def walk(seed: int, *, crashes: float = 0.0) -> Desk:
+    """One session: ``STEPS`` moves under faults and crashes, then a quiet minute. A snapshot is asked every 10 s."""
     desk = Desk(settings=settings(limits={"total_loss_frac": 1.0, "daily_loss_frac": 1.0}), latency_ms=30)
     desk.start()
     chaos = Chaos(desk, seed)
@@ -102,6 +113,8 @@ def walk(seed: int) -> Desk:
         price = min(60_000.0, max(30_000.0, price + chaos.random.gauss(0, 350)))
         desk.move(round(price, 1), ms=chaos.random.choice((300, 1_000, 2_500)))
         chaos.act()
+        if chaos.random.random() < crashes:
+            crash(desk, chaos.random)
         if step % 8 == 7:
             desk.snapshot()
     chaos.on = False
@@ -138,4 +151,10 @@ def problems(desk: Desk) -> list[str]:
 @pytest.mark.parametrize("seed", range(40))
 def test_after_the_faults_all_is_protected_or_flat(seed: int) -> None:
     desk = walk(seed)
+    assert problems(desk) == [], "\n".join(desk.log[-30:])
+
+
+@pytest.mark.parametrize("seed", range(100, 125))
+def test_i14_crashes_between_any_two_writes_end_the_same_way(seed: int) -> None:
+    desk = walk(seed, crashes=0.06)
     assert problems(desk) == [], "\n".join(desk.log[-30:])
