@@ -32,6 +32,8 @@ from tui_trader.core.views import (
 
 CHART_CANDLES = 240
 BOOK_LEVELS = 20
+REFUSED_SHOWN = 100
+"""A real venue lists several hundred contracts; nobody reads the refused ones beyond the largest."""
 
 
 def build(state: EngineState, now: int, sequence: int, selected: str, timeframe: str) -> Snapshot:
@@ -118,7 +120,7 @@ def universe_view(state: EngineState, now: int) -> UniverseView:
     members = tuple(_universe_row(state, s, i + 1, ()) for i, s in enumerate(universe.members) if s in state.metrics)
     refused = tuple(
         _universe_row(state, s, 0, tuple(r.text for r in reasons))
-        for s, reasons in universe.refused
+        for s, reasons in universe.refused[:REFUSED_SHOWN]
         if s in state.metrics
     )
     quality = universe.quality
@@ -130,6 +132,7 @@ def universe_view(state: EngineState, now: int) -> UniverseView:
         mean_spread_bps=quality.mean_spread_bps,
         mean_volume=quality.mean_volume,
         rejection_rates=universe.rejection_counts(),
+        refused_total=len(universe.refused),
     )
 
 

@@ -75,7 +75,7 @@ class UniverseRow(View, frozen=True, kw_only=True):
 
 
 class UniverseView(View, frozen=True, kw_only=True):
-    """Members by score, then what was refused and why."""
+    """Members by score, then what was refused and why: the largest by volume of ``refused_total``."""
 
     members: tuple[UniverseRow, ...]
     refused: tuple[UniverseRow, ...]
@@ -84,6 +84,7 @@ class UniverseView(View, frozen=True, kw_only=True):
     mean_spread_bps: float
     mean_volume: float
     rejection_rates: tuple[tuple[str, int], ...] = ()
+    refused_total: int = 0
 
 
 class ChartLine(View, frozen=True, kw_only=True):

@@ -62,7 +62,9 @@ class UniversePane(StripTable):
                 (f"{reasons[0] if reasons else ''}", "faint" if not row.reasons else "dim"),
             )
             more: list[Line] = [((" " * 14 + text, "dim"),) for text in reasons[1:]]
-            rows.append(_refused(row, head, more, first=number == 0, count=len(universe.refused)))
+            rows.append(
+                _refused(row, head, more, first=number == 0, count=universe.refused_total or len(universe.refused))
+            )
         return rows
 
 
