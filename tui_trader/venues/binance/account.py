@@ -154,7 +154,7 @@ class Account:
         rows: list[wire.PositionAnswer] = await self._rest.read(
             list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5, urgent=True
         )
-        open_rows = [row for row in rows if row.position_amt != 0]
+        open_rows = [row for row in rows if wire.number(row.position_amt) != 0]
         return [wire.position(row) for row in open_rows], any(row.position_side != "BOTH" for row in open_rows)
 
     async def _orders(self, ts: int) -> list[OpenOrder]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +16,6 @@ from tui_trader.core.commands import CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.events import (
     AccountSnapshot,
     Candle,
-    ClockSkew,
     Event,
     InstrumentsLoaded,
     LinkDown,
@@ -41,11 +40,11 @@ from tui_trader.venues.binance.answers import (
     InterestAnswer,
     ListenKey,
     Restrictions,
-    ServerTime,
     candle,
     with_bracket,
 )
 from tui_trader.venues.binance.feeds import MARKET_ALL, PUBLIC_ALL, Feeds, market_streams, public_streams
+from tui_trader.venues.binance.reach import Reach
 from tui_trader.venues.binance.rest import Rest
 from tui_trader.venues.binance.wire import MAX_FRAME
 from tui_trader.venues.hosts import checked_base
@@ -55,8 +54,9 @@ from tui_trader.venues.text import clean
 
 _BOOK_LIMIT = 1000
 _BOOK_WEIGHT = 20
-_CLOCK_EVERY_S = 30.0
 _KEEP_ALIVE_S = 30 * 60.0
+_KEEP_ALIVE_AGAIN_S = 60.0
+_ROTATE_S = 23.5 * 3600
 _SUBSCRIBE_CHUNK = 150
 _KLINE_PAGE = 1000
 _USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
@@ -79,6 +79,8 @@ class BinanceVenue:
         settings: VenueSettings,
         data: DataSettings,
         rng: random.Random,
+        keep_alive_s: float = _KEEP_ALIVE_S,
+        rotate_s: float = _ROTATE_S,
     ) -> None:
         base = checked_base(rest_url, "rest_url", ("https", "http"))
         self._ws = checked_base(ws_url, "ws_url", ("wss", "ws"))
@@ -89,14 +91,15 @@ class BinanceVenue:
         )
         self._data = data
         self._rng = rng
+        self._keep_alive_s = keep_alive_s
+        self._rotate_s = rotate_s
+        self._closing = False
         self._sink: Sink = _discard
         self._tasks: set[asyncio.Task[None]] = set()
         self._instruments: tuple[Instrument, ...] = ()
         self._listen_key = ""
         self._request_id = 0
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
-        self._rest_up = True
-        self._latency_ms = 0.0
         self.feeds = Feeds(
             self._emit,
             self.clock,
@@ -104,6 +107,7 @@ class BinanceVenue:
             soon=lambda call: asyncio.get_running_loop().call_soon(call),
             ask_snapshot=self._books_wanted.put_nowait,
         )
+        self._reach = Reach(self._emit, self.clock, self._rest, rng)
         self.account = Account(self._emit, self.clock, self._rest, self._listen_key_gone)
         self._public = self._link(Channel.PUBLIC, "public/stream", self.feeds.on_frame, self._public_up)
         self._market = self._link(Channel.MARKET, "market/stream", self.feeds.on_frame, self._market_up)
@@ -114,6 +118,7 @@ class BinanceVenue:
             on_down=lambda reason: self._down(Channel.PRIVATE, reason),
             rng=rng,
             max_frame=MAX_FRAME,
+            rotate_s=rotate_s,
         )
 
     def _link(
@@ -135,6 +140,7 @@ class BinanceVenue:
             rng=self._rng,
             max_frame=MAX_FRAME,
             silence_s=max(3 * self._data.stale_after_s, 10.0),
+            rotate_s=self._rotate_s,
         )
 
     # --- life ---
@@ -146,30 +152,33 @@ class BinanceVenue:
         """See ``Venue.open``."""
         self._sink = sink
         await self._rest.open()
-        await self._sync_clock()
+        await self._reach.sync()
         await self._load_instruments()
         self._spawn("public stream", self._public.run())
         self._spawn("market stream", self._market.run())
         self._spawn("private stream", self._private.run())
         self._spawn("books", self._fetch_books())
         self._spawn("feed ticker", self._tick())
-        self._spawn("clock", self._keep_clock())
+        self._spawn("clock", self._reach.keep())
         self._spawn("listen key", self._keep_listen_key())
         self._spawn("open interest", self._poll_interest())
 
     async def aclose(self) -> None:
         """See ``Venue.aclose``."""
-        pending = set(self._tasks)
-        while pending:
+        self._closing = True
+        while pending := [task for task in self._tasks if not task.done()]:
             # Again until it is heard: a task that is just being answered can miss one cancellation (CPython 3.11's
             # wait_for), and would keep its socket.
             for task in pending:
                 task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=0.2)
+            await asyncio.wait(pending, timeout=0.2)
         self._sink = _discard
         await self._rest.aclose()
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        if self._closing:
+            work.close()
+            return
         task = asyncio.create_task(work, name=f"binance {name}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -182,39 +191,6 @@ class BinanceVenue:
         if error is not None:
             reason = clean(f"{type(error).__name__}: {error}", 200)
             self._emit(WorkerFailed(ts=self.clock.now_ms(), worker=task.get_name(), reason=reason))
-
-    # --- clock ---
-
-    async def _sync_clock(self) -> None:
-        sent = system_clock.monotonic()
-        answer: ServerTime = await self._rest.read(ServerTime, "time")
-        received = system_clock.monotonic()
-        rate = answer.clock_rate if 0 < answer.clock_rate <= 1000 else 1.0
-        skew = self.clock.sync(answer.server_time, sent, received, rate)
-        self._latency_ms = (received - sent) * 1000
-        ts = self.clock.now_ms()
-        self._emit(ClockSkew(ts=ts, skew_ms=skew))
-        self._rest_up = True
-        self._emit(LinkUp(ts=ts, channel=Channel.REST, latency_ms=self._latency_ms))
-
-    async def _keep_clock(self) -> None:
-        pause = _CLOCK_EVERY_S
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                await self._sync_clock()
-                pause = _CLOCK_EVERY_S
-            except VenueError as error:
-                self._rest_down(error)
-                pause = min(_CLOCK_EVERY_S, 2.0 + 2.0 * self._rng.random())
-
-    def _rest_down(self, error: VenueError) -> None:
-        limited = isinstance(error, RateLimited)
-        if self._rest_up or limited:
-            self._rest_up = False
-            ts = self.clock.now_ms()
-            until = ts + int(error.retry_after_ms * self.clock.rate) if error.retry_after_ms else 0
-            self._emit(LinkDown(ts=ts, channel=Channel.REST, reason=clean(error, 200), until_ms=until))
 
     # --- instruments and history ---
 
@@ -363,14 +339,17 @@ class BinanceVenue:
         self._spawn("private renewal", self._private.renew("the listen key expired"))
 
     async def _keep_listen_key(self) -> None:
+        pause = self._keep_alive_s
         while True:
-            await asyncio.sleep(_KEEP_ALIVE_S)
+            await asyncio.sleep(pause)
+            pause = self._keep_alive_s
             try:
                 await self._rest.write("listenKey", {}, method="PUT")
             except VenueRefused:
                 await self._private.renew("the venue does not know the listen key any more")
             except VenueError as error:
-                self._rest_down(error)
+                self._reach.lost(error)
+                pause = min(pause, max(_KEEP_ALIVE_AGAIN_S, error.retry_after_ms / 1000))
 
     # --- orders ---
 
@@ -388,11 +367,11 @@ class BinanceVenue:
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """See ``Venue.set_leverage``. "No need to change" (-4046) is a success."""
         try:
-            await self._rest.write("marginType", {"symbol": symbol, "marginType": "CROSSED"})
+            await self._changed(lambda: self._rest.write("marginType", {"symbol": symbol, "marginType": "CROSSED"}))
         except VenueRefused as error:
             if error.code != -4046:
                 raise
-        await self._rest.write("leverage", {"symbol": symbol, "leverage": leverage})
+        await self._changed(lambda: self._rest.write("leverage", {"symbol": symbol, "leverage": leverage}))
 
     async def place(self, order: PlaceOrder) -> str:
         """See ``Venue.place``."""
@@ -400,7 +379,7 @@ class BinanceVenue:
         if order.type is OrderType.TRAILING_STOP_MARKET:
             raise VenueRefused("not sent: the stop is trailed by this program, not by the venue.")
         answer = await self._changed(
-            self._rest.write(
+            lambda: self._rest.write(
                 "algoOrder" if algo else "order",
                 wire.place_params(order),
                 weight=1,
@@ -419,18 +398,20 @@ class BinanceVenue:
         algo = order.book is VenueBook.ALGO
         params = {"symbol": order.symbol, "clientAlgoId" if algo else "origClientOrderId": order.client_id}
         await self._changed(
-            self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=order.urgent)
+            lambda: self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=order.urgent)
         )
 
     async def query(self, order: QueryOrder) -> OrderUpdate:
         """See ``Venue.query``."""
         if order.book is VenueBook.ALGO:
-            algo: wire.AlgoAnswer = await self._watched(
-                self._rest.read(wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate")
+            algo: wire.AlgoAnswer = await self._reach.asked(
+                lambda: self._rest.read(
+                    wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate"
+                )
             )
             return _told(wire.algo_order_update, algo, self.clock.now_ms())
-        regular: wire.OrderAnswer = await self._watched(
-            self._rest.read(
+        regular: wire.OrderAnswer = await self._reach.asked(
+            lambda: self._rest.read(
                 wire.OrderAnswer,
                 "order",
                 {"symbol": order.symbol, "origClientOrderId": order.client_id},
@@ -442,36 +423,16 @@ class BinanceVenue:
     async def snapshot(self, fills_since_ms: int) -> AccountSnapshot:
         """See ``Venue.snapshot``."""
         try:
-            found: AccountSnapshot = await self._watched(self.account.snapshot(fills_since_ms))
+            found: AccountSnapshot = await self._reach.asked(lambda: self.account.snapshot(fills_since_ms))
         except wire.WireError as error:
             raise VenueUnreachable(f"the account cannot be read: {clean(error, 160)}; it is asked again.") from None
         return found
 
-    async def _changed(self, request: Coroutine[Any, Any, Any]) -> dict[str, Any]:
-        answer = await self._watched(request)
+    async def _changed(self, request: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        answer = await self._reach.asked(request)
         if not isinstance(answer, dict):
             raise OutcomeUnknown("the venue's answer cannot be read; the request may have had its effect: query it.")
         return answer
-
-    async def _watched(self, request: Coroutine[Any, Any, Any]) -> Any:
-        """Await a request and let its failure be seen: silence and lost connections show on the REST link, and a
-        refused timestamp (-1021) reads the venue's clock anew."""
-        try:
-            return await request
-        except VenueRefused as error:
-            if error.code == -1021:
-                self._spawn("clock repair", self._repair_clock())
-            raise
-        except (RateLimited, VenueUnreachable) as error:
-            if error.code not in (-1015, -1008):
-                self._rest_down(error)
-            raise
-
-    async def _repair_clock(self) -> None:
-        try:
-            await self._sync_clock()
-        except VenueError as error:
-            self._rest_down(error)
 
 
 def _discard(event: Event) -> None:

@@ -79,14 +79,14 @@ def instrument(info: SymbolInfo, funding_hours: int = 8) -> Instrument:
         raise WireError(f"the filter {error} is missing") from None
     market = filters.get("MARKET_LOT_SIZE", lot)
     step = _positive(lot.step_size, "stepSize")
-    market_step = market.step_size if market.step_size is not None and market.step_size > 0 else step
+    market_step = number(market.step_size or step)
     return Instrument(
         symbol=info.symbol,
         base_asset=clean(info.base_asset, 32),
         quote_asset=clean(info.quote_asset, 32),
         tick_size=_positive(price.tick_size, "tickSize"),
         step_size=step,
-        market_step_size=number(market_step),
+        market_step_size=market_step if market_step > 0 else step,
         min_qty=_positive(lot.min_qty, "minQty"),
         max_qty=_positive(lot.max_qty, "maxQty"),
         market_max_qty=_positive(market.max_qty, "maxQty of market orders"),

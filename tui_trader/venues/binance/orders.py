@@ -323,7 +323,7 @@ def stream_order(message: OrderTradeUpdate, ts: int) -> list[Event]:
     body = message.order
     side, client_id, venue_id = _side(body.side), clean(body.client_id, 64), str(body.order_id)
     facts: list[Event] = []
-    if body.trade_id and body.last_qty > 0:
+    if body.trade_id and number(body.last_qty) > 0:
         facts.append(
             Fill(
                 ts=ts,

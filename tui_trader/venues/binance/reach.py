@@ -1,0 +1,107 @@
+"""Whether the venue's REST side answers, and what time it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from tui_trader import clock as system_clock
+from tui_trader.clock import VenueClock
+from tui_trader.core.events import ClockSkew, LinkDown, LinkUp
+from tui_trader.core.types import Channel
+from tui_trader.errors import RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.venues.base import Sink
+from tui_trader.venues.binance.answers import ServerTime
+from tui_trader.venues.binance.rest import Rest
+from tui_trader.venues.text import clean
+
+_CLOCK_EVERY_S = 30.0
+_OUTSIDE_WINDOW = -1021
+_NOT_SILENCE = (-1015, -1008)
+"""Refusals of one kind of request, which say nothing about the others."""
+
+
+class Reach:
+    """Keeps ``clock`` at the venue's time and tells ``LinkUp`` and ``LinkDown`` of the REST channel.
+
+    After a failure the time is asked again within seconds, or when the silence that the venue asked for is over.
+    """
+
+    def __init__(self, sink: Sink, clock: VenueClock, rest: Rest, rng: random.Random) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._rest = rest
+        self._rng = rng
+        self._up = True
+        self._lost = asyncio.Event()
+
+    async def sync(self) -> None:
+        """Ask the venue's time. Raises ``VenueError``."""
+        sent = system_clock.monotonic()
+        answer: ServerTime = await self._rest.read(ServerTime, "time")
+        received = system_clock.monotonic()
+        rate = answer.clock_rate if 0 < answer.clock_rate <= 1000 else 1.0
+        skew = self._clock.sync(answer.server_time, sent, received, rate)
+        ts = self._clock.now_ms()
+        self._sink(ClockSkew(ts=ts, skew_ms=skew))
+        self._up = True
+        self._sink(LinkUp(ts=ts, channel=Channel.REST, latency_ms=(received - sent) * 1000))
+
+    async def keep(self) -> None:
+        """Ask the time every half minute and soon after each failure, until cancelled."""
+        pause = _CLOCK_EVERY_S
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), pause)
+                await asyncio.sleep(max(self._again_s(), self._rest.budget.silent_ms / 1000))
+            pause = _CLOCK_EVERY_S
+            try:
+                await self.sync()
+            except VenueError as error:
+                self.lost(error)
+                pause = min(_CLOCK_EVERY_S, max(self._again_s(), error.retry_after_ms / 1000))
+            self._lost.clear()
+
+    def _again_s(self) -> float:
+        return 1.0 + self._rng.random()
+
+    def lost(self, error: VenueError) -> None:
+        """A request got no answer, or the venue asked for silence: said when it is news."""
+        self._lost.set()
+        if self._up or isinstance(error, RateLimited):
+            self._up = False
+            ts = self._clock.now_ms()
+            until = ts + int(error.retry_after_ms * self._clock.rate) if error.retry_after_ms else 0
+            self._sink(LinkDown(ts=ts, channel=Channel.REST, reason=clean(error, 200), until_ms=until))
+
+    async def asked(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        """The answer to ``request``, whose failures become known here.
+
+        A refused timestamp is refused before the venue looks at the request, so that the same request, with the same
+        client id, is sent once more by a repaired clock. Raises what ``request`` raises.
+        """
+        try:
+            return await self._once(request)
+        except VenueRefused as error:
+            if error.code != _OUTSIDE_WINDOW or not await self._repaired():
+                raise
+        return await self._once(request)
+
+    async def _once(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await request()
+        except (RateLimited, VenueUnreachable) as error:
+            if error.code not in _NOT_SILENCE:
+                self.lost(error)
+            raise
+
+    async def _repaired(self) -> bool:
+        try:
+            await self.sync()
+        except VenueError as error:
+            self.lost(error)
+            return False
+        return True
