@@ -244,7 +244,7 @@ class EngineState:
             )
         )
         severity = Severity.GOOD if pnl >= 0 else Severity.WARNING
-        self.say(severity, f"{plan.symbol}: closed by {plan.close_reason}, {pnl:+.2f} USDT, {r:+.2f} R", plan.symbol)
+        self.say(severity, f"{plan.symbol}: closed, {pnl:+.2f} USDT, {r:+.2f} R: {plan.close_reason}", plan.symbol)
 
     def trigger_price(self, symbol: str) -> Decimal:
         """The price that decides break-even and trailing: mark, else mid, else 0 when neither is fresh."""
