@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 
 from tui_trader import clock
 from tui_trader.core.events import (
@@ -21,6 +22,13 @@ from tui_trader.core.events import (
 
 _NEWEST_COUNTS = (BookTop, BookDepth, TradePrint, MarkPrice, Ticker24h, OpenInterest)
 _AGES_KEPT = 1024
+
+
+def percentile_ms(seconds: Collection[float], share: float) -> float:
+    """The ``share`` quantile of some durations, in ms; 0 when there are none."""
+    if not seconds:
+        return 0.0
+    return sorted(seconds)[int(share * (len(seconds) - 1))] * 1000.0
 
 
 class _Slot:
@@ -90,10 +98,11 @@ class Inbox:
 
     def age_p99_ms(self) -> float:
         """99th percentile, in ms, of how old the newest market messages were when they were taken."""
-        if not self._ages:
-            return 0.0
-        ordered = sorted(self._ages)
-        return ordered[int(0.99 * (len(ordered) - 1))] * 1000.0
+        return percentile_ms(self._ages, 0.99)
+
+    def age_p50_ms(self) -> float:
+        """Median, in ms, of how old the newest market messages were when they were taken."""
+        return percentile_ms(self._ages, 0.5)
 
     def _put_market(self, event: MarketEvent) -> None:
         heard = clock.monotonic()

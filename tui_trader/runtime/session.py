@@ -47,7 +47,7 @@ from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
 from tui_trader.runtime.outbox import Outbox, Sendable
 from tui_trader.runtime.reconcile import Reconciler
-from tui_trader.runtime.supervise import LagMeter, Supervisor, describe, where_of
+from tui_trader.runtime.supervise import LagMeter, Supervisor, describe, meters, where_of
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
 
@@ -210,6 +210,7 @@ class Session:
             "venue": self.venue,
             "headless": self.headless,
             "stopping": self._reason,
+            "meters": meters(self._lag, self._inbox),
         }
         if frame is not None:
             header = frame.header

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tui_trader import clock
 from tui_trader.core.views import WorkerRow
+from tui_trader.runtime.inbox import Inbox, percentile_ms
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -123,7 +124,21 @@ class LagMeter:
 
     def p99_ms(self) -> float:
         """99th percentile of the lag in ms; 0 before the first measurement."""
-        if not self._lags:
-            return 0.0
-        ordered = sorted(self._lags)
-        return ordered[int(0.99 * (len(ordered) - 1))] * 1000.0
+        return percentile_ms(self._lags, 0.99)
+
+    def p50_ms(self) -> float:
+        """Median of the lag in ms; 0 before the first measurement."""
+        return percentile_ms(self._lags, 0.5)
+
+
+def meters(lag: LagMeter, inbox: Inbox) -> dict[str, float]:
+    """How well the session keeps up: loop lag and age of market data when applied in ms, events waiting and taken."""
+    return {
+        "lag_p50_ms": lag.p50_ms(),
+        "lag_p99_ms": lag.p99_ms(),
+        "age_p50_ms": inbox.age_p50_ms(),
+        "age_p99_ms": inbox.age_p99_ms(),
+        "waiting": inbox.depth,
+        "received": inbox.received,
+        "coalesced": inbox.coalesced,
+    }
