@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tui_trader.ui.app import ConsoleApp, ExitReason
 
 _T = TypeVar("_T")
+_DETACHED = (
+    "The session trades on without a screen as process {pid}; its stops rest at the venue. You may close this terminal.\n"
+    "To see it again, start tui-trader in another one and take over. To end it, positions protected: kill {pid}"
+)
 
 
 def run_console(options: Globals) -> int:
@@ -105,6 +109,8 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
             on_app=apps.append,
         )
         if started and reason.goes_on:
+            if reason.kind == "detached":
+                _tell(_DETACHED.format(pid=os.getpid()))
             await signals.continue_headless(started[0], reason.words)
         elif started:
             await started[0].stop(reason.words)
@@ -179,9 +185,14 @@ def _confirmed(error: SessionBusyError) -> bool:
 
 
 def _farewell(words: str) -> int:
+    _tell(words)
+    return 0
+
+
+def _tell(words: str) -> None:
+    """Write to the person; nobody may be reading any more."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{words}\n" if words else "")
-    return 0
 
 
 def _loop(work: Coroutine[Any, Any, _T]) -> _T:

@@ -272,7 +272,8 @@ async def pause(app: ConsoleApp) -> None:
     if app.selected:
         verb = "resume" if members.get(app.selected, False) else "pause"
         choices.append(Choice("s", f"{verb} {app.selected}", "symbol"))
-    for number, strategy in enumerate(snapshot.strategies[:9], 1):
+    strategies = [strategy for strategy in snapshot.strategies if strategy.name != "manual"]
+    for number, strategy in enumerate(strategies[:9], 1):
         verb = "pause" if strategy.running else "resume"
         choices.append(Choice(str(number), f"{verb} strategy {strategy.name}", f"strategy {strategy.name}"))
     text = "Pausing stops new entries only; open positions stay managed and protected."
@@ -296,7 +297,8 @@ async def flatten(app: ConsoleApp) -> None:
     """Close everything, after a second key."""
     session = _face(app)
     count = len(app.picture.snapshot.positions)
-    text = f"Cancels entries and targets, then closes {count} position{'s' * (count != 1)} at market. Trading goes on."
+    text = f"Cancels entries and targets, then closes {count} position{'s' * (count != 1)} at market. "
+    text += "New entries stay paused until you resume them with p."
     choices = (Choice("F", "flatten all now", "yes", dangerous=True),)
     dialog = ChoiceDialog("Flatten all", text, choices, mode=session.mode, dangerous=True)
     if await app.push_screen_wait(dialog):
@@ -391,7 +393,7 @@ async def detail(app: ConsoleApp) -> None:
 
 async def help_page(app: ConsoleApp) -> None:
     """Every key in force."""
-    body = help_text(app.picture.palette, app.keys)
+    body = help_text(app.picture.palette, app.keys, min(app.size.width * 96 // 100, 110) - 8)
     app.push_screen(ReadDialog("Keys", body, mode=app.picture.snapshot.header.mode))
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from tui_trader.core.views import LadderView, PositionRow, SignalRow, UniverseRow
 from tui_trader.ui import format as f
-from tui_trader.ui.actions import ACTIONS, all_keys_text
+from tui_trader.ui.actions import ACTIONS, all_keys_text, key_text
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import Palette, tone
 from tui_trader.ui.widgets.signals import conditions, own_reasons
@@ -37,26 +37,46 @@ class Sheet:
         self.text.append(f"{f.clean(value)}\n", self._style(f"{role}@raised"))
 
 
-def help_text(colours: Palette, keys: Mapping[str, str]) -> Text:
-    """Every key in force, by group."""
+def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Text:
+    """Every key in force, by group, in ``width`` cells; the keys that only show a pane stand together."""
     sheet = Sheet(colours)
-    sheet.line("Lower case acts on the selection. Upper case is dangerous and asks first.", "dim")
+    sheet.line("Lower case acts on the selection. Upper case is dangerous and asks first (▲).", "dim")
     group = ""
     for action in ACTIONS:
         if action.group != group:
             group = action.group
             sheet.head(group)
-        key = all_keys_text(keys.get(action.id, action.key))
-        warn = "  ▲ asks first" if action.dangerous else ""
-        sheet.text.append(f"  {f.fit(key, 9)}", colours.style("key@raised"))
-        sheet.text.append(f" {f.fit(action.label, 20)}", colours.style("text@raised"))
-        sheet.text.append(f" {action.help}{warn}\n", colours.style("dim@raised"))
+        if not action.id.startswith("pane_"):
+            key = all_keys_text(keys.get(action.id, action.key))
+            _key_lines(sheet, colours, key, action.label, ("▲ " if action.dangerous else "") + action.help, width)
+        elif action.id == "pane_universe":
+            _pane_lines(sheet, colours, keys, width)
     sheet.head("Signs")
     sheet.line("  ✓ proven at the venue, or met      ✗ missing, refused, down      ▲ long   ▼ short", "dim")
     sheet.line("  ● position, working   ‖ paused   ▶ selected   ◀ your order in the book   ≥ at least", "dim")
     sheet.line("  R: profit or loss in multiples of the distance from entry to the first stop", "dim")
-    sheet.line('Keys are changed in [ui.keymap] of config.toml: action = "key".', "dim")
+    sheet.line("  All times are the venue's, UTC. In the demo its clock runs faster than yours.", "dim")
+    sheet.line("  Ages (proven, links) are in your own seconds.", "dim")
+    sheet.line('  Keys are changed in [ui.keymap] of config.toml: action = "key".', "dim")
     return sheet.text
+
+
+def _key_lines(sheet: Sheet, colours: Palette, key: str, label: str, words: str, width: int) -> None:
+    """A key, its name and its explanation, which goes on under itself where it does not fit."""
+    indent = 32
+    parts = f.wrap(words, max(width - indent, 20)) or [""]
+    sheet.text.append(f"  {f.fit(key, 8)}", colours.style("key@raised"))
+    sheet.text.append(f" {f.fit(label, 20)}", colours.style("text@raised"))
+    for number, part in enumerate(parts):
+        lead = " " if not number else " " * indent
+        sheet.text.append(f"{lead}{part}\n", colours.style("dim@raised"))
+
+
+def _pane_lines(sheet: Sheet, colours: Palette, keys: Mapping[str, str], width: int) -> None:
+    panes = [action for action in ACTIONS if action.id.startswith("pane_")]
+    words = [f"{key_text(keys.get(action.id, action.key))} {action.label}" for action in panes]
+    for line in f.listed(words, max(width - 3, 20)):
+        sheet.text.append(f"  {line}\n", colours.style("text@raised"))
 
 
 def detail_text(frame: Frame, symbol: str) -> Text:

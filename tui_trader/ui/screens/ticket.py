@@ -165,6 +165,7 @@ class TicketScreen(Dialog[OpenPosition]):
             classes=f"dialog ticket {_paint(self.mode)}",
         )
         box.border_title = self.words.strip()
+        box.border_subtitle = "Tab next field · Space other choice · Enter sends · Esc leaves"
         yield box
 
     def _banner(self) -> str:

@@ -44,12 +44,12 @@ class BookPane(Pane):
 def _level(level: BookLevel, book: BookView, width: int, largest: float, side: str) -> Line:
     """One level: price, size, a bar behind them, and the own order's name."""
     price = f.price(level.price, book.price_decimals)
-    size = _size(level.qty, book.qty_decimals)
     price_width = max(width * 42 // 100, 11)
     size_width = min(max(width // 4, 8), 12)
+    size = f.within(level.qty, book.qty_decimals, size_width)
     rest = max(width - price_width - size_width - 1, 0)
     mine = f" ◀ {f.clean(level.mine)}" if level.mine else ""
-    with_size = f"{mine} {_size(level.mine_qty, book.qty_decimals)}"
+    with_size = f"{mine} {f.within(level.mine_qty, book.qty_decimals, 9)}"
     if mine and f.width_of(with_size) <= rest:
         mine = with_size
     role = "loss" if side == "ask" else "profit"
@@ -65,11 +65,6 @@ def _level(level: BookLevel, book: BookView, width: int, largest: float, side: s
 
 def _coloured(text: str, split: int, role: str, tail: str) -> list[Cell]:
     return [(part, name + tail) for part, name in ((text[:split], role), (text[split:], "text")) if part]
-
-
-def _size(qty: float, decimals: int) -> str:
-    text = f.number(qty, decimals)
-    return text if len(text) <= 9 else f.compact(qty)
 
 
 def _middle(book: BookView, width: int) -> Line:

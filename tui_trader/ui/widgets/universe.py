@@ -34,6 +34,11 @@ class UniversePane(StripTable):
     narrow_below = 61
     follows_selection = True
 
+    def columns_for(self, frame: Frame, width: int) -> tuple[Column, ...]:
+        """Without the regime as long as no symbol has one."""
+        columns = super().columns_for(frame, width)
+        return columns if any(row.regime for row in frame.snapshot.universe.members) else columns[:-1]
+
     def heading(self, frame: Frame) -> str:
         """How many passed, and when the next refresh comes."""
         universe = frame.snapshot.universe
