@@ -241,7 +241,7 @@ class Desk:
     def _get(self, path: str, params: dict[str, str], signed: bool = True) -> dict[str, object]:
         reply = self.request("GET", path, params, signed)
         assert reply is not None
-        if reply.status == 429:
+        if reply.status in (418, 429):
             raise OverBudgetError(reply.body)
         assert reply.status == 200, reply.body
         found: dict[str, object] = msgspec.json.decode(reply.body)

@@ -180,3 +180,24 @@ def test_i3_i18_targets_never_exceed_what_is_open(side: Side, open_steps: int, l
     found = desired_targets(p, open_qty, BTC)
     assert sum(t.qty for t in found) <= open_qty
     assert all(t.qty >= BTC.min_qty for t in found)
+
+
+def test_i13_one_stop_is_in_flight_at_a_time_while_an_entry_fills_in_parts() -> None:
+    first = resting(STOP, proven=False, sent_ms=4_900, qty=Decimal("0.010"))
+    assert steps(plan(), [first]) == [], "the stop for more waits for the word on the first"
+    assert steps(plan(), [first], now=5_900) == [STOP], "but never longer than its patience"
+    proven = resting(STOP, qty=Decimal("0.010"))
+    assert steps(plan(), [proven]) == [STOP]
+
+
+def test_what_is_filled_but_unheard_is_not_sent_again() -> None:
+    taken = resting(TP1, status=OrderStatus.FILLED, filled_qty=TP1.qty)
+    left = QTY - TP1.qty
+    stop = resting(STOP, qty=left)
+    assert steps(plan(), [stop, taken, resting(TP2)], open_qty=left) == []
+    market = Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=Decimal("0.011"))
+    closed = resting(market, status=OrderStatus.FILLED, filled_qty=market.qty)
+    p = plan(close_qty=Decimal("0.011"))
+    assert Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=Decimal("0.011")) not in steps(
+        p, [resting(STOP, qty=QTY - market.qty), closed], open_qty=QTY - market.qty
+    )

@@ -161,3 +161,30 @@ def test_liquidation_by_the_venue_is_booked_and_cleared() -> None:
     desk.run(4_000)
     assert desk.engine.state.plans == {}
     assert desk.resting() == []
+
+
+def test_a_restored_order_whose_fill_was_stored_before_it_does_not_keep_the_plan_open() -> None:
+    desk = opened()
+    desk.move(44_600.0, ms=4_000)
+    recovered = remembered(desk)
+    orders = tuple(
+        row | ({"status": "working", "filled_qty": "0"} if row["leg"] == "t1" else {}) for row in recovered.orders
+    )
+    desk.restart(msgspec.structs.replace(recovered, orders=orders))
+    desk.start()
+    desk.run(3_000)
+    desk.snapshot()
+    desk.run(3_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.020"], "the stop covers all that is open"
+    assert [o.client_id for o in desk.engine.state.ledger if o.unbooked] == []
+    desk.move(43_000.0, ms=4_000)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+
+
+def test_a_plan_accounts_for_what_the_agreed_position_holds() -> None:
+    desk = opened()
+    desk.engine.state.plans["BTCUSDT"].entered += Decimal("0.007")
+    desk.snapshot()
+    desk.run(1_000)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert plan.entered - plan.exited == desk.position == QTY

@@ -129,20 +129,26 @@ def drive(state: EngineState, plan: Plan) -> None:
         return
     orders = state.ledger.of_plan(plan.plan_id)
     unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
-    open_qty = max(ZERO, state.open_qty(plan) - unheard)
+    counted = state.open_qty(plan)
+    open_qty = max(ZERO, counted - unheard)
     if any(o.unbooked > 0 for o in orders):
         state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
     if open_qty > 0 and plan.stop_price <= 0:
         set_levels(state, plan)
+    if open_qty <= 0 < counted:
+        # Only a word without its fills says that it is closed; that fill may have been counted otherwise, so the legs
+        # stay until the snapshot has spoken.
+        _watch_protection(state, plan, counted, orders)
+        return
     _settle_stage(state, plan, open_qty, orders)
     if oco.is_over(plan, open_qty, orders):
         finish(state, plan)
         return
-    _watch_protection(state, plan, open_qty, orders)
-    for step in oco.converge(plan, open_qty, orders, instrument, state.now, patience(state)):
+    _watch_protection(state, plan, counted, orders)
+    for step in oco.converge(plan, open_qty, orders, instrument, state.now, patience(state), counted=counted):
         if isinstance(step, Cancel):
             cancel(state, step)
-        elif _may_send(state, plan, step, open_qty):
+        elif _may_send(state, plan, step, counted if step.leg is Leg.STOP else open_qty):
             send(state, plan, leg=step.leg, type_=step.type, qty=step.qty, price=step.price, trigger=step.trigger_price)
 
 

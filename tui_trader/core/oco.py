@@ -161,9 +161,21 @@ def proven_stop(plan: Plan, orders: list[OwnOrder], open_qty: Decimal) -> OwnOrd
 
 
 def converge(
-    plan: Plan, open_qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
+    plan: Plan,
+    open_qty: Decimal,
+    orders: list[OwnOrder],
+    instrument: Instrument,
+    now: int,
+    patience: Patience,
+    *,
+    counted: Decimal | None = None,
 ) -> list[Step]:
-    """The next steps of a plan. ``open_qty`` ≥ 0 in the plan's direction, base units; ``orders`` all of the plan's."""
+    """The next steps of a plan. ``open_qty`` ≥ 0 in the plan's direction, base units; ``orders`` all of the plan's.
+
+    ``counted`` is what is open by the fills heard so far. It exceeds ``open_qty`` by what is only said to be filled; the
+    stop covers that too until the fills are heard.
+    """
+    covered = open_qty if counted is None else max(open_qty, counted)
     steps: list[Step] = []
     if plan.cancel_entry or plan.stage in (Stage.CLOSING, Stage.CLOSED):
         steps += _cancel([o for o in orders if o.leg is Leg.ENTRY], now, patience)
@@ -172,10 +184,10 @@ def converge(
             steps += _cancel([o for o in orders if o.leg is not Leg.ENTRY], now, patience)
         return steps
     if plan.stop_price > 0:
-        steps += _stop_steps(plan, open_qty, orders, now, patience)
+        steps += _stop_steps(plan, covered, orders, now, patience)
     if plan.stage is Stage.CLOSING:
         return steps + _closing_steps(plan, open_qty, orders, instrument, now, patience)
-    return steps + _target_steps(plan, open_qty, orders, instrument, now, patience)
+    return steps + _target_steps(plan, open_qty, covered, orders, instrument, now, patience)
 
 
 def _cancel(orders: list[OwnOrder], now: int, patience: Patience) -> list[Step]:
@@ -229,7 +241,13 @@ def _market_close(qty: Decimal, orders: list[OwnOrder], instrument: Instrument) 
 
 
 def _target_steps(
-    plan: Plan, open_qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
+    plan: Plan,
+    open_qty: Decimal,
+    covered: Decimal,
+    orders: list[OwnOrder],
+    instrument: Instrument,
+    now: int,
+    patience: Patience,
 ) -> list[Step]:
     resting = _resting_targets(orders)
     desired = desired_targets(plan, open_qty, instrument, orders)
@@ -258,7 +276,7 @@ def _target_steps(
             return _cancel(resting, now, patience)
         return _market_close(min(part, open_qty), orders, instrument)
     steps = _cancel(surplus, now, patience)
-    if any(o.leg is Leg.CLOSE and o.live for o in orders) or proven_stop(plan, orders, open_qty) is None:
+    if any(o.leg is Leg.CLOSE and o.live for o in orders) or proven_stop(plan, orders, covered) is None:
         return steps
     room = open_qty - sum((o.remaining for o in resting), ZERO)
     for want in missing:
