@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _DETACHED = (
-    "The session trades on without a screen as process {pid}; its stops rest at the venue. You may close this terminal.\n"
-    "To see it again, start tui-trader in another one and take over. To end it, positions protected: kill {pid}"
+    "The session trades on without a screen as process {pid}; its stops rest at the venue.\n"
+    "You may close this terminal. To see it again, start tui-trader in another one and take over.\n"
+    "To end it, with positions protected: kill {pid}"
 )
 
 

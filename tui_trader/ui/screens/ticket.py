@@ -339,7 +339,7 @@ def _leg_lines(body: _Body, preview: TicketPreview) -> None:
 
 def limit_amount(value: float, unit: str) -> str:
     """A limit's amount with the digits that matter: counts whole, USDT whole from 100 on, percent with one."""
-    if unit == "count" or unit.startswith("/"):
+    if unit in ("", "count") or unit.startswith("/"):
         return f.number(value, 0)
     if unit == "USDT":
         return (
