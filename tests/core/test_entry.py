@@ -132,3 +132,11 @@ def test_liquidation_price_solves_its_equation() -> None:
         price = liquidation_price(side=side, entry=entry, qty=qty, equity=equity, other_maintenance=D(0), rate=rate)
         left = equity + qty * side.sign * (price - entry)
         assert abs(left - qty * price * rate) < D("1e-6")
+
+
+def test_size_by_risk_counts_from_the_very_stop_of_the_ladder() -> None:
+    found = propose_entry(context(), request(risk_fraction=0.001, stop=D("43000.04")), book())
+    assert found.sized is not None
+    assert found.ladder is not None
+    assert found.ladder.stop == D("43000.1")
+    assert found.sized.risk_usdt == found.sized.qty * (D("43502.5") - found.ladder.stop)

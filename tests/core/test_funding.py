@@ -70,3 +70,13 @@ def test_a_stamp_just_past_still_counts_until_the_venue_names_the_next() -> None
 def test_expected_funding_is_a_cost_for_the_paying_side() -> None:
     assert expected_funding(Side.LONG, Decimal(1_000), 0.0001) == Decimal("0.1")
     assert expected_funding(Side.SHORT, Decimal(1_000), 0.0001) == Decimal("-0.1")
+
+
+def test_a_stamp_long_past_means_that_the_stream_is_outdated_and_refuses_hard() -> None:
+    (refusal,) = funding_refusals(Side.LONG, metrics(next_funding_ms=STAMP), FUNDING, STAMP + 25 * MINUTE_MS)
+    assert (refusal.code, refusal.hard) == ("funding_data", True)
+
+
+def test_a_rate_that_is_not_a_number_refuses_hard() -> None:
+    (refusal,) = funding_refusals(Side.LONG, metrics(funding_rate=float("nan")), FUNDING, NOW)
+    assert (refusal.code, refusal.hard) == ("funding_data", True)

@@ -53,6 +53,11 @@ def test_a_good_trade_is_allowed() -> None:
         ({"orders_last_minute": 60}, "order_rate"),
         ({"metrics": metrics(funding_rate=0.002)}, "funding_extreme"),
         ({"metrics": metrics(mark=0.0)}, "mark"),
+        ({"metrics": metrics(mark=float("nan"))}, "mark"),
+        ({"metrics": metrics(mark_ms=NOW - 10_001)}, "mark_stale"),
+        ({"metrics": metrics(funding_rate=float("nan"))}, "funding_data"),
+        ({"metrics": metrics(quote_volume=float("nan"))}, "volume"),
+        ({"metrics": metrics(bid_depth=float("nan"))}, "depth"),
     ],
 )
 def test_i12_what_is_missing_or_wrong_refuses(changes: dict[str, object], code: str) -> None:
@@ -95,3 +100,9 @@ def test_staleness_is_measured_in_real_time_whatever_the_clock_rate() -> None:
 def test_filter_symbols_is_the_same_gate_for_many() -> None:
     contexts = {"A": context(), "B": context(metrics=metrics(status="SETTLING")), "C": context()}
     assert filter_symbols(contexts) == ("A", "C")
+
+
+def test_a_mark_price_ages_in_real_time_whatever_the_clock_rate() -> None:
+    quiet = metrics(mark_ms=NOW - 150_000)
+    assert codes(context(metrics=quiet, clock_rate=20.0)) == []
+    assert codes(context(metrics=quiet, clock_rate=10.0)) == ["mark_stale"]

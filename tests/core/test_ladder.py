@@ -126,3 +126,11 @@ def test_a_trailing_stop_only_tightens(path: list[int], side: Side) -> None:
 def test_r_multiple() -> None:
     assert r_multiple(Side.SHORT, D(100), D(90), D(5)) == 2.0
     assert r_multiple(Side.LONG, D(100), D(90), D(0)) == 0.0
+
+
+@pytest.mark.parametrize(("suggested", "expected"), [(D(40_000), D(42_630)), (D(43_000), D(43_000))])
+def test_a_strategy_stop_is_never_wider_than_the_configured_percentage(suggested: Decimal, expected: Decimal) -> None:
+    fixed = LADDER.model_copy(update={"fixed_sl_pct": 2.0, "fixed_tp_pct": 4.0})
+    found = ladder(settings=fixed, stop=suggested)
+    assert found.stop == expected
+    assert found.targets[-1].price == D(45_240)

@@ -92,3 +92,15 @@ def test_never_above_the_caps_and_on_the_step(equity: int, conviction: float, en
     found = size(equity=D(equity), conviction=conviction, entry=D(entry), stop=None)
     assert found.margin <= max(min(D(equity) * D("0.03"), D(1_000)), 0)
     assert found.qty % BTC.step_size == 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "refused"),
+    [({"qty": D("0.46")}, False), ({"qty": D("0.47")}, True), ({"risk_fraction": 0.031}, True)],
+)
+def test_spec_8_the_loss_at_the_stop_is_limited_per_trade_however_the_size_was_chosen(
+    chosen: dict[str, object], refused: bool
+) -> None:
+    found = size(max_total_risk=1.0, **chosen)
+    assert [r.code for r in found.refusals] == (["trade_risk"] if refused else [])
+    assert all(r.hard for r in found.refusals)

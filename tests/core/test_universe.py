@@ -117,3 +117,13 @@ def test_candidates_are_allowed_tiers_by_volume() -> None:
 def test_depth_says_when_it_is_a_lower_bound() -> None:
     assert metrics(bid_reach=0.0024).depth_is_lower_bound
     assert not metrics(bid_reach=0.005, ask_reach=0.006).depth_is_lower_bound
+
+
+def test_a_full_universe_changes_a_member_only_for_a_clearly_better_one() -> None:
+    universe = Universe(UNIVERSE.model_copy(update={"max_size": 1}))
+    rows = {s: metrics(symbol=s, quote_volume=1e9) for s in ("AAA", "BBB")}
+    assert universe.refresh(NOW, rows, (), STALE).members == ("AAA",)
+    rows["BBB"].quote_volume = 1.2e9
+    assert universe.refresh(NOW, rows, (), STALE).members == ("AAA",)
+    rows["BBB"].quote_volume = 1e11
+    assert universe.refresh(NOW, rows, (), STALE).members == ("BBB",)

@@ -94,8 +94,6 @@ def propose_entry(ctx: GateContext, request: EntryRequest, book: BookDepth | Non
 
 
 def _stop(ctx: GateContext, request: EntryRequest, instrument: Instrument, price: Decimal) -> Decimal | None:
-    if request.stop is not None:
-        return request.stop
     try:
         return _build(ctx, request, instrument, price, ZERO).stop
     except LadderError:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from tui_trader.core.settings import FundingSettings
 from tui_trader.core.types import HOUR_MS, MINUTE_MS, Refusal, Side, dec
 from tui_trader.core.universe import SymbolMetrics
 
+OVERDUE_MIN = 5.0
+"""Minutes after a funding time in which the stream may still name it as the next one."""
+
 
 def funding_refusals(side: Side, m: SymbolMetrics, settings: FundingSettings, now_ms: int) -> tuple[Refusal, ...]:
     """Why funding speaks against an entry; missing or past data refuses hard, the rest may be overridden."""
     if m.next_funding_ms <= 0 or m.mark_ms <= 0:
-        return (Refusal(code="funding_data", text="funding time and rate are not known yet", hard=True),)
+        return (_unknown("funding time and rate are not known yet"),)
+    if not math.isfinite(m.funding_rate):
+        return (_unknown("the funding rate is not a number"),)
+    overdue = (now_ms - m.next_funding_ms) / MINUTE_MS
+    if overdue > max(settings.post_window_min, OVERDUE_MIN):
+        return (_unknown(f"the funding time is outdated: it was due {overdue:.0f} min ago"),)
     return _window(m, settings, now_ms) + _rate(side, m.funding_rate, settings)
+
+
+def _unknown(text: str) -> Refusal:
+    return Refusal(code="funding_data", text=text, hard=True)
 
 
 def _window(m: SymbolMetrics, settings: FundingSettings, now_ms: int) -> tuple[Refusal, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -37,7 +38,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the gate looks at for one symbol. ``clock_rate`` turns real seconds into venue ms."""
+    """Everything the gate looks at for one symbol. ``clock_rate`` turns real seconds into venue ms.
+
+    ``losses`` is None only in a question asked without an account; the engine always passes its own.
+    """
 
     now_ms: int
     settings: Settings
@@ -93,6 +97,7 @@ def validate_trade(
     """Every reason against a trade; allowed when none is left, or only soft ones that a person overrides."""
     found = list(can_trade_symbol(ctx))
     if ctx.metrics is not None:
+        found += _mark_refusals(ctx, ctx.metrics)
         found += funding_refusals(side, ctx.metrics, ctx.settings.funding, ctx.now_ms)
     if ctx.equity is None:
         found.append(_missing("equity", "the equity is not known"))
@@ -109,6 +114,15 @@ def validate_trade(
     return Verdict(allowed=allowed, refusals=tuple(found), overridden=codes)
 
 
+def _mark_refusals(ctx: GateContext, m: SymbolMetrics) -> tuple[Refusal, ...]:
+    """Collar and funding rest on the mark price stream: while it is silent nothing may be entered (I11)."""
+    limit = ctx.settings.data.mark_stale_after_s
+    age = (ctx.now_ms - m.mark_ms) / 1000 / ctx.clock_rate
+    if m.mark_ms > 0 and age > limit:
+        return (_missing("mark_stale", f"mark price {age:.0f} s old > {limit:.0f} s"),)
+    return ()
+
+
 def _atr_refusals(ctx: GateContext) -> tuple[Refusal, ...]:
     ladder = ctx.settings.ladder
     if ctx.atr is None:
@@ -122,7 +136,8 @@ def _atr_refusals(ctx: GateContext) -> tuple[Refusal, ...]:
 
 def _limits(ctx: GateContext, sized: SizedTrade, entry: Decimal) -> tuple[Refusal, ...]:
     symbol = ctx.metrics.symbol if ctx.metrics is not None else ""
-    mark = dec(ctx.metrics.mark) if ctx.metrics is not None else ZERO
+    known = ctx.metrics is not None and math.isfinite(ctx.metrics.mark)
+    mark = dec(ctx.metrics.mark) if ctx.metrics is not None and known else ZERO
     held = {e.symbol for e in ctx.exposures}
     same = sum((e.notional for e in ctx.exposures if e.symbol == symbol), ZERO)
     return limit_refusals(

@@ -69,7 +69,8 @@ def build_ladder(
 
     Distances are multiples of ATR. A strategy's ``stop`` replaces the ATR stop; a strategy's ``target`` becomes TP2 and
     TP1, break-even and the trailing distance keep their proportions to it. With ``fixed_sl_pct`` and ``fixed_tp_pct``
-    set, percentages of the entry take the place of ATR. Raises ``LadderError`` for impossible input.
+    set, percentages of the entry take the place of ATR, and a strategy's stop may be nearer than that but not wider.
+    Raises ``LadderError`` for impossible input.
     """
     _check(side, entry, qty, atr, stop, target)
     d = _distances(side, entry, atr, settings, stop, target)
@@ -128,8 +129,10 @@ def _distances(
         stop_distance = entry * dec(s.fixed_sl_pct) / 100
         why[1] = f"SL {s.fixed_sl_pct:g} % of entry"
     if stop is not None:
-        stop_distance = abs(entry - stop)
-        why[1] = f"SL by the strategy, {float(stop_distance) / atr:.2f} ATR"
+        by_strategy = abs(entry - stop)
+        if not s.fixed_sl_pct or by_strategy <= stop_distance:
+            stop_distance = by_strategy
+            why[1] = f"SL by the strategy, {float(stop_distance) / atr:.2f} ATR"
     if s.fixed_tp_pct:
         unit = entry * dec(s.fixed_tp_pct) / 100 / dec(s.atr_mult_tp2)
         why[2] = f"TP2 {s.fixed_tp_pct:g} % of entry, the other levels in proportion"

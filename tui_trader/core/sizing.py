@@ -62,6 +62,7 @@ def size_trade(
     risk = abs(entry - stop) * final if stop is not None else None
     refusals = _venue_minimums(instrument, amount, final, value, entry)
     limit = equity * dec(max_total_risk)
+    refusals += _trade_risk(settings, equity, risk)
     if margin_in_use + margin > limit:
         text = f"total margin {margin_in_use + margin:.2f} > {limit:.2f} ({max_total_risk:.0%} of equity)"
         refusals += (Refusal(code="total_margin", text=text, hard=True),)
@@ -124,6 +125,15 @@ def _by_margin(
     margin = max(min(raw, cap, settings.max_margin), min(settings.min_margin, cap))
     note = f"margin {margin.quantize(ONE / 100)} = equity × {settings.base_risk_frac:g} × {factor:f}, × {leverage}"
     return margin * leverage / entry, note
+
+
+def _trade_risk(settings: SizingSettings, equity: Decimal, risk: Decimal | None) -> tuple[Refusal, ...]:
+    """The limit per trade (SPEC §8): the loss at the stop, however the size was chosen."""
+    limit = equity * dec(settings.max_risk_frac)
+    if risk is None or risk <= limit:
+        return ()
+    text = f"loss at the stop {risk:.2f} > {limit:.2f} ({settings.max_risk_frac:.1%} of equity per trade)"
+    return (Refusal(code="trade_risk", text=text, hard=True),)
 
 
 def _venue_minimums(

@@ -91,15 +91,16 @@ def liquidity_refusals(
     book = _book_refusal(m, now_ms, stale_ms)
     if book is not None:
         return (*found, book)
-    if m.quote_volume < settings.min_volume_24h * (1 - slack):
+    # Negated, so that a value which is not a number refuses instead of passing.
+    if not m.quote_volume >= settings.min_volume_24h * (1 - slack):
         found.append(_soft("volume", f"volume {m.quote_volume:,.0f} < {settings.min_volume_24h:,.0f}"))
-    if m.spread_bps > settings.max_spread_bps * (1 + slack):
+    if not m.spread_bps <= settings.max_spread_bps * (1 + slack):
         found.append(_soft("spread", f"spread {m.spread_bps:.1f} bps > {settings.max_spread_bps:.1f} bps"))
     if not m.depth_known:
         if m.tier not in settings.allowed_tiers:
             return tuple(found)
         found.append(_soft("depth_unknown", "depth not yet known"))
-    elif m.depth < settings.min_depth * (1 - slack):
+    elif not m.depth >= settings.min_depth * (1 - slack):
         found.append(_soft("depth", f"depth {m.depth:,.0f} < {settings.min_depth:,.0f}"))
     return tuple(found)
 
@@ -160,7 +161,9 @@ class Universe:
     def refresh(
         self, now_ms: int, metrics: Mapping[str, SymbolMetrics], pinned: Collection[str], stale_ms: float
     ) -> UniverseChange:
-        """Choose the members anew. A member leaves only when it fails by more than the hysteresis; ``pinned`` stay."""
+        """Choose the members anew. A member leaves only when it fails by more than the hysteresis, or when the universe
+        is full and another's score beats its own by more than that; ``pinned`` stay.
+        """
         before = self.members
         good: list[str] = []
         refused: list[tuple[str, tuple[Refusal, ...]]] = []
@@ -174,8 +177,7 @@ class Universe:
                 self._by_symbol[symbol] += 1
             else:
                 good.append(symbol)
-        good.sort(key=lambda s: (-self._scores[s], s))
-        chosen = good[: self.settings.max_size]
+        chosen = self._best(good)
         kept = [s for s in sorted(pinned) if s in metrics and s not in chosen and s in before]
         self.members = (*chosen, *kept)
         self.refused = tuple(sorted(refused, key=lambda row: -metrics[row[0]].quote_volume))
@@ -185,6 +187,17 @@ class Universe:
         joined = tuple(s for s in self.members if s not in before)
         left = tuple(s for s in before if s not in self.members)
         return UniverseChange(members=self.members, joined=joined, left=left)
+
+    def _best(self, good: list[str]) -> list[str]:
+        """The best of the tradeable by score, best first; members defend their place with the hysteresis."""
+        members = set(self.members)
+
+        def standing(symbol: str) -> tuple[float, str]:
+            score = self._scores[symbol]
+            return -(score + abs(score) * self.settings.hysteresis if symbol in members else score), symbol
+
+        chosen = sorted(good, key=standing)[: self.settings.max_size]
+        return sorted(chosen, key=lambda s: (-self._scores[s], s))
 
     def _measure(self, metrics: Mapping[str, SymbolMetrics]) -> None:
         rows = [metrics[s] for s in self.members]
