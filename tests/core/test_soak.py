@@ -156,5 +156,5 @@ def test_after_the_faults_all_is_protected_or_flat(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(100, 125))
 def test_i14_crashes_between_any_two_writes_end_the_same_way(seed: int) -> None:
-    desk = walk(seed, crashes=0.06)
+    desk = walk(seed, crashes=0.03)
     assert problems(desk) == [], "\n".join(desk.log[-30:])
