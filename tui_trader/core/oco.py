@@ -172,8 +172,8 @@ def converge(
 ) -> list[Step]:
     """The next steps of a plan. ``open_qty`` ≥ 0 in the plan's direction, base units; ``orders`` all of the plan's.
 
-    ``counted`` is what is open by the fills heard so far. It exceeds ``open_qty`` by what is only said to be filled; the
-    stop covers that too until the fills are heard.
+    ``counted`` is what is open by the fills heard so far. It exceeds ``open_qty`` by what is only said to be filled;
+    the stop covers that too until the fills are heard.
     """
     covered = open_qty if counted is None else max(open_qty, counted)
     steps: list[Step] = []
