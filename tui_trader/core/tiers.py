@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -94,11 +94,17 @@ def _quartiles(members: list[SymbolMetrics]) -> _Quartiles | None:
     if len(rows) < MIN_MEMBERS:
         return None
 
-    def cut(values: list[float], which: int) -> float:
-        return statistics.quantiles(values, n=4, method="inclusive")[which]
-
     return _Quartiles(
-        volume=cut([m.quote_volume for m in rows], 0),
-        depth=cut([m.depth for m in rows], 0),
-        spread_bps=cut([m.spread_bps for m in rows], 2),
+        volume=_quantile([m.quote_volume for m in rows], 0.25),
+        depth=_quantile([m.depth for m in rows], 0.25),
+        spread_bps=_quantile([m.spread_bps for m in rows], 0.75),
     )
+
+
+def _quantile(values: list[float], part: float) -> float:
+    """Quantile of at least one value, interpolated between its neighbours, both ends included."""
+    ordered = sorted(values)
+    at = part * (len(ordered) - 1)
+    low = math.floor(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
