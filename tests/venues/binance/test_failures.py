@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tui_trader.errors import (
-    ConfigError,
     OrderNotFound,
     OutcomeUnknown,
     RateLimited,
@@ -14,8 +13,6 @@ from tui_trader.errors import (
     VenueUnreachable,
 )
 from tui_trader.venues.binance.failures import failure
-from tui_trader.venues.hosts import HostGuard, checked_base
-from tui_trader.venues.text import clean, is_symbol
 
 
 def body(code: int, text: str = "words") -> str:
@@ -61,23 +58,3 @@ def test_retry_after_is_obeyed() -> None:
     error = failure(429, body(-1003), {"retry-after": "17"})
     assert error is not None
     assert error.retry_after_ms == 17_000
-
-
-def test_hosts() -> None:
-    guard = HostGuard("https://fapi.binance.com")
-    guard.check("https://fapi.binance.com/fapi/v1/order?x=1")
-    for url in ("https://api.binance.com/x", "http://fapi.binance.com/x", "https://fapi.binance.com.evil.example/x"):
-        with pytest.raises(VenueUnreachable, match="not sent"):
-            guard.check(url)
-    assert checked_base("http://127.0.0.1:8/", "rest_url", ("https", "http")) == "http://127.0.0.1:8"
-    for url in ("http://example.com", "ftp://x", "https://user:word@example.com", "nonsense"):
-        with pytest.raises(ConfigError):
-            checked_base(url, "rest_url", ("https", "http"))
-
-
-def test_text_from_outside_is_cleaned() -> None:
-    assert clean("a\x1b]0;b\x07\x9bc\u202ed\n") == "a]0;bcd"
-    assert len(clean("x" * 10_000)) == 500
-    assert [is_symbol(text) for text in ("BTCUSDT", "1000PEPEUSDT", "币安USDT", "btc", "", "A" * 33)] == [
-        True, True, False, False, False, False,
-    ]  # fmt: skip

@@ -68,12 +68,21 @@ class Rest:
     """Two ccxt instances, so that an urgent exit never waits behind reads: own connections, no limiter delays."""
 
     def __init__(
-        self, base_url: str, key: str, secret: str, *, recv_window_ms: int, clock: VenueClock, budget: Budget
+        self,
+        base_url: str,
+        key: str,
+        secret: str,
+        *,
+        recv_window_ms: int,
+        clock: VenueClock,
+        budget: Budget,
+        timeout_ms: int = _TIMEOUT_MS,
     ) -> None:
         self._base = base_url
         self._key = key
         self._secret = secret
         self._recv_window = recv_window_ms
+        self._timeout_ms = timeout_ms
         self._clock = clock
         self.budget = budget
         self.has_sapi = base_url == MAINNET_REST or base_url.startswith("http://")
@@ -93,7 +102,7 @@ class Rest:
                 "apiKey": self._key,
                 "secret": self._secret,
                 "enableRateLimit": False,
-                "timeout": _TIMEOUT_MS,
+                "timeout": self._timeout_ms,
                 "options": {"fetchCurrencies": False, "fetchMargins": False, "recvWindow": self._recv_window},
             }
         )
