@@ -29,7 +29,7 @@ TYPES_ONLY = {("runtime", "config"), ("runtime", "credentials")}
 
 CORE_MODULES = {
     "__future__", "bisect", "collections", "dataclasses", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "json", "math", "operator", "re", "typing", "msgspec", "numpy", "pydantic", "tui_trader",
+    "itertools", "json", "math", "operator", "re", "statistics", "typing", "msgspec", "numpy", "pydantic", "tui_trader",
 }  # fmt: skip
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 CLOCK_NAMES = {

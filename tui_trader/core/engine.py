@@ -218,7 +218,10 @@ class Engine:
         state = self._state
         before = state.channels[event.channel]
         state.channels[event.channel] = ChannelState(
-            up=True, heard_ms=event.ts, latency_ms=event.latency_ms or before.latency_ms
+            up=True,
+            since_ms=before.since_ms if before.up else event.ts,
+            heard_ms=event.ts,
+            latency_ms=event.latency_ms or before.latency_ms,
         )
         if not before.up:
             state.say(Severity.INFO, f"{event.channel.value} is up")

@@ -203,7 +203,7 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
         return
     if not plan.naked_since_ms:
         plan.naked_since_ms = state.now
-    naked = state.now - plan.naked_since_ms
+    naked = state.now - max(plan.naked_since_ms, state.reachable_since())
     if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable():
         begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
 

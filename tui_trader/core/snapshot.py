@@ -458,7 +458,7 @@ def strategy_rows(state: EngineState) -> tuple[StrategyRow, ...]:
     rows = []
     for name in (*state.strategies, "manual"):
         trades = [t for t in state.trades if t.strategy == name]
-        hits = sum(1 for t in trades if t.r > 0)
+        slippage = sum(t.slippage_pct for t in trades) / len(trades) if trades else 0.0
         rows.append(
             StrategyRow(
                 name=name,
@@ -467,9 +467,9 @@ def strategy_rows(state: EngineState) -> tuple[StrategyRow, ...]:
                 wins=sum(1 for t in trades if t.pnl > 0),
                 pnl=sum(t.pnl for t in trades),
                 mean_r=sum(t.r for t in trades) / len(trades) if trades else 0.0,
-                tp1_hits=hits,
+                tp1_hits=sum(t.tp1 for t in trades),
                 tp1_attempts=len(trades),
-                mean_slippage_pct=0.0,
+                mean_slippage_pct=slippage,
             )
         )
     return tuple(rows)

@@ -45,9 +45,10 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelState(msgspec.Struct, kw_only=True):
-    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence."""
+    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``."""
 
     up: bool = False
+    since_ms: int = 0
     heard_ms: int = 0
     latency_ms: float = 0.0
     reason: str = "not connected yet"
@@ -198,6 +199,7 @@ class EngineState:
         expected = plan.expected_entry or plan.avg_entry
         slip = (plan.avg_entry - expected) * plan.side.sign / expected * 100 if expected else ZERO
         instrument = self.instruments[plan.symbol]
+        tp1 = any(t.leg is Leg.TP1 and t.qty > 0 and t.left == 0 for t in plan.targets)
         self.store(
             "trades",
             {
@@ -221,6 +223,7 @@ class EngineState:
                 "slippage_pct": float(slip),
                 "longest_naked_ms": int(plan.longest_naked_ms / self.rate),
                 "conviction": plan.conviction,
+                "tp1": tp1,
             },
             durable=True,
         )
@@ -239,6 +242,8 @@ class EngineState:
                 fees=float(plan.fees),
                 funding=float(plan.funding),
                 reason=plan.close_reason,
+                tp1=tp1,
+                slippage_pct=float(slip),
                 price_decimals=decimals(instrument.tick_size),
                 qty_decimals=decimals(instrument.step_size),
             )
@@ -321,6 +326,11 @@ class EngineState:
         """Whether signed requests can be expected to work (INVARIANTS: reachable)."""
         rest = self.channels[Channel.REST]
         return rest.up and self.now >= rest.until_ms
+
+    def reachable_since(self) -> int:
+        """From when on the venue could be asked, venue ms: the time before does not count against a missing stop."""
+        rest = self.channels[Channel.REST]
+        return max(rest.since_ms, rest.until_ms)
 
     def blocks(self, symbol: str = "") -> tuple[Refusal, ...]:
         """Why no entry may be made now, apart from the trade's own merits (I11, I15, I24); all hard."""

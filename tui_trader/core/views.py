@@ -239,7 +239,7 @@ class OrderRow(View, frozen=True, kw_only=True):
 
 
 class TradeRow(View, frozen=True, kw_only=True):
-    """One closed position."""
+    """One closed position. ``tp1``: the first target was filled; ``slippage_pct`` of the entry, positive when worse."""
 
     closed_ms: int
     opened_ms: int
@@ -256,6 +256,8 @@ class TradeRow(View, frozen=True, kw_only=True):
     reason: str
     price_decimals: int
     qty_decimals: int
+    tp1: bool = False
+    slippage_pct: float = 0.0
 
 
 class ConditionView(View, frozen=True, kw_only=True):
