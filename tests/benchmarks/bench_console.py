@@ -1,12 +1,15 @@
-"""The whole console under load, through a real pty: ``python -m tests.benchmarks.bench_console [--rate N] [--seconds S]``.
+"""The whole console under load, through a real pty.
 
-Per rate one console process (``python -m tui_trader --mode testnet``, session, strategies, store and screen) in a pty of
-160×50 drawing at 10 Hz, pointed at ``tests.benchmarks.feeder``, which stands before a simulated exchange: both are
-processes of their own. Printed: loop lag and age of market data when applied (the session's own meters, asked over its
-control socket; they look back over a minute or 1,024 events), the answer time of pings sent behind the frames (backlog
-in time, ``end`` is the last one), CPU of one core and memory of the console's process, bytes to the terminal, and how
-many frames the feeder really sent. First paint is the time from the start of the process to a full frame with the
-panes' titles, median of five.
+``python -m tests.benchmarks.bench_console [--rate N] [--seconds S]``: for each rate one console process (``python -m
+tui_trader --mode testnet``: session, strategies, store and screen) in a pty of 160×50 drawing at 10 Hz, pointed at
+``tests.benchmarks.feeder``, which stands before a simulated exchange; both are processes of their own. The universe's
+limits are opened so that every symbol of the exchange is watched with all its streams.
+
+Printed: loop lag and age of market data when applied, from hand-over after decoding (the session's own meters, asked
+over its control socket; they look back over a minute or 1,024 events); the answer time of pings sent behind the frames,
+which is the backlog in time (``end`` is the last one); bytes that wait in the feeder; CPU of one core and memory of the
+console's process; bytes to the terminal; how many frames the feeder really sent. First paint is the time from the start
+of a demo console's process to a full frame with the panes' titles, median of five.
 """
 
 from __future__ import annotations
@@ -151,6 +154,8 @@ def loaded(rate: int, seconds: float, *, low: bool = False) -> dict[str, float]:
         config = folder / "config.toml"
         config.write_text(
             f'[venue]\nrest_url = "{url}"\nws_url = "ws://127.0.0.1:{port}"\n'
+            "[universe]\nmin_volume_24h = 1.0\nmax_spread_bps = 10000.0\nmin_depth = 1.0\n"
+            'allowed_tiers = ["MAIN", "L1", "L2", "DEFI", "INFRASTRUCTURE", "MEME"]\n'
             f"[ui]\nfps = 10.0\nlow_bandwidth = {'true' if low else 'false'}\n"
         )
         environ = {"TP_API_KEY": exchange["api_key"], "TP_API_SECRET": exchange["secret"]}
@@ -169,6 +174,7 @@ def loaded(rate: int, seconds: float, *, low: bool = False) -> dict[str, float]:
         return {
             "sent": sent["sent"] / taken,
             "symbols": sent["symbols"],
+            "watched": sent["watched"],
             "lag50": meters["lag_p50_ms"],
             "lag99": meters["lag_p99_ms"],
             "age50": meters["age_p50_ms"],
@@ -211,9 +217,14 @@ def main() -> None:
     cases = [(rate, False) for rate in options.rate or RATES] + ([] if options.rate else [(3_000, True)])
     for rate, low in cases:
         row = loaded(rate, options.seconds, low=low)
-        symbols = row.pop("symbols")
+        symbols, watched = row.pop("symbols"), row.pop("watched")
         name = f"{rate}{' low' if low else ''}"
-        print(f"{name:>9}" + "".join(f"{value:9.1f}" for value in row.values()) + f"  {symbols} symbols", flush=True)
+        print(
+            f"{name:>9}"
+            + "".join(f"{value:9.1f}" for value in row.values())
+            + f"  {symbols} symbols, {watched} watched",
+            flush=True,
+        )
     if not options.no_paint:
         paints = [first_paint() for _ in range(5)]
         print(f"first paint {statistics.median(paints):.2f} s, median of {', '.join(f'{p:.2f}' for p in paints)}")

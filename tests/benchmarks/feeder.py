@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import sys
 from typing import Any
 
@@ -73,7 +74,6 @@ class Market:
 
     def top(self) -> bytes:
         """A bookTicker."""
-        self.last_id += 0
         now = clock.wall_ms()
         return framed(
             f'{{"stream":"{self.low}@bookTicker","data":{{"e":"bookTicker","u":{self.last_id},"s":"{self.symbol}",'
@@ -129,6 +129,7 @@ class Feeder:
         self.links: dict[str, set[Link]] = {"public": set(), "market": set()}
         self.markets: dict[str, Market] = {}
         self.rng = random.Random(7)
+        self.watched: set[str] = set()
 
     async def load(self) -> None:
         """Take symbols, ticks and prices from the exchange."""
@@ -172,6 +173,7 @@ class Feeder:
                     elif message.type is aiohttp.WSMsgType.PING:
                         await socket.pong(message.data)
                     elif message.type is aiohttp.WSMsgType.TEXT:
+                        self.watched.update(re.findall(r"(\w+)@aggTrade", message.data))
                         await upstream.send_str(message.data)
             finally:
                 self.links.get(channel, set()).discard(link)
@@ -241,6 +243,7 @@ class Feeder:
                 "sent": self.sent,
                 "links": len(links),
                 "symbols": len(self.markets),
+                "watched": len(self.watched),
                 "unsent_bytes": sum(link.transport.get_write_buffer_size() for link in links),
                 "ping_p50_ms": delays[len(delays) // 2] * 1000 if delays else 0.0,
                 "ping_p99_ms": delays[int(0.99 * (len(delays) - 1))] * 1000 if delays else 0.0,
