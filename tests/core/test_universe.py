@@ -99,6 +99,16 @@ def test_a_symbol_with_a_position_is_never_dropped() -> None:
     assert "SOLUSDT" in universe.refresh(NOW, rows, ("SOLUSDT",), STALE).members
 
 
+def test_a_member_that_is_stale_only_for_a_moment_stays() -> None:
+    universe, rows = Universe(UNIVERSE), three()
+    universe.refresh(NOW, rows, (), STALE)
+    rows["SOLUSDT"].stale_reason = "no update"
+    assert universe.refresh(NOW + 1, rows, (), STALE, 30_000).left == ()
+    for row in rows.values():
+        row.book_ms = NOW + 31_000
+    assert universe.refresh(NOW + 31_000, rows, (), STALE, 30_000).left == ("SOLUSDT",)
+
+
 def test_rejections_are_counted_by_reason_and_symbol() -> None:
     universe, rows = Universe(UNIVERSE), three()
     rows["SOLUSDT"].quote_volume = 1.0

@@ -58,7 +58,8 @@ def _refresh_universe(state: EngineState) -> None:
     universe, keep = state.universe, pinned(state)
     stale = float(state.ms(state.settings.data.stale_after_s))
     due = state.now >= universe.next_refresh_ms or not universe.members
-    if not due and not universe.check(state.now, state.metrics, state.ms(state.settings.universe.grace_s), stale):
+    grace = float(state.ms(state.settings.universe.grace_s))
+    if not due and not universe.check(state.now, state.metrics, grace, stale):
         if not set(keep) <= set(state.watching):
             _watch(state, (*state.watching, *keep))
         return
@@ -66,7 +67,7 @@ def _refresh_universe(state: EngineState) -> None:
     if dynamic:
         state.dynamic_tiers.update(state.now, state.metrics)
         state.store("state", {"key": "tiers", "value": state.dynamic_tiers.to_state()})
-    change = universe.refresh(state.now, state.metrics, keep, stale)
+    change = universe.refresh(state.now, state.metrics, keep, stale, grace)
     most = state.settings.universe.max_size + CANDIDATES_BEYOND
     candidates = universe.candidates(state.metrics, most, unclassified=dynamic)
     _watch(state, (*candidates, *change.members, *keep))

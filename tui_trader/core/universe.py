@@ -159,10 +159,16 @@ class Universe:
         self._scores: dict[str, float] = {}
 
     def refresh(
-        self, now_ms: int, metrics: Mapping[str, SymbolMetrics], pinned: Collection[str], stale_ms: float
+        self,
+        now_ms: int,
+        metrics: Mapping[str, SymbolMetrics],
+        pinned: Collection[str],
+        stale_ms: float,
+        grace_ms: float = 0.0,
     ) -> UniverseChange:
         """Choose the members anew. A member leaves only when it fails by more than the hysteresis, or when the universe
-        is full and another's score beats its own by more than that; ``pinned`` stay.
+        is full and another's score beats its own by more than that; one whose data is only stale has ``grace_ms``;
+        ``pinned`` stay.
         """
         before = self.members
         good: list[str] = []
@@ -171,7 +177,7 @@ class Universe:
             slack = self.settings.hysteresis if symbol in before else 0.0
             reasons = liquidity_refusals(m, self.settings, now_ms, stale_ms, slack)
             self._scores[symbol] = liquidity_score(m.quote_volume, m.depth, m.spread_bps, self.settings)
-            if reasons:
+            if reasons and not (symbol in before and self._blinks(symbol, reasons, now_ms, grace_ms)):
                 refused.append((symbol, reasons))
                 self._by_reason.update(r.code for r in reasons)
                 self._by_symbol[symbol] += 1
@@ -182,11 +188,15 @@ class Universe:
         self.members = (*chosen, *kept)
         self.refused = tuple(sorted(refused, key=lambda row: -metrics[row[0]].quote_volume))
         self.next_refresh_ms = now_ms + int(self.settings.refresh_s * 1000)
-        self._broken_since.clear()
+        self._broken_since = {s: t for s, t in self._broken_since.items() if s in self.members}
         self._measure(metrics)
         joined = tuple(s for s in self.members if s not in before)
         left = tuple(s for s in before if s not in self.members)
         return UniverseChange(members=self.members, joined=joined, left=left)
+
+    def _blinks(self, symbol: str, reasons: tuple[Refusal, ...], now_ms: int, grace_ms: float) -> bool:
+        since = self._broken_since.setdefault(symbol, now_ms)
+        return now_ms - since < grace_ms and all(r.code == "stale" for r in reasons)
 
     def _best(self, good: list[str]) -> list[str]:
         """The best of the tradeable by score, best first; members defend their place with the hysteresis."""
