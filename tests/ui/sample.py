@@ -615,7 +615,7 @@ def preview(ticket: OpenPosition) -> TicketPreview:
             PreviewLeg(leg=Leg.TP1, price="44489.1", qty="0.023", r=1.5, pnl=22.4),
             PreviewLeg(leg=Leg.TP2, price="45139.1", qty="0.014", r=2.5, pnl=22.7),
         ),
-        break_even="43535.9 after 44164.1",
+        break_even="44164.1 → 43535.9",
         dust="0.009 rides the runner",
         fee_entry=1.0008,
         fee_exit=0.9902,
@@ -624,7 +624,7 @@ def preview(ticket: OpenPosition) -> TicketPreview:
         liquidation="29104.5",
         limits=(
             PreviewLimit(name="margin", before=187.5, after=320.9, limit=1_505.1, unit="USDT", ok=True),
-            PreviewLimit(name="positions", before=2, after=3, limit=8, unit="", ok=not hard),
+            PreviewLimit(name="positions", before=2, after=3, limit=8, unit="count", ok=not hard),
             PreviewLimit(name="notional", before=2_001.6, after=4_003.2, limit=50_000.0, unit="USDT", ok=True),
         ),
         hard=hard,

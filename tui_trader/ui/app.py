@@ -93,6 +93,7 @@ class ConsoleApp(App[ExitReason]):
         self._ticker: Timer | None = None
         self._starting: asyncio.Task[SessionFace] | None = None
         self._awaited: Awaited | None = None
+        self._alarm = ""
         self._leaving = False
         self._told = False
         for each in themes.PALETTES.values():
@@ -235,6 +236,10 @@ class ConsoleApp(App[ExitReason]):
         self.say(words, role)
 
     def _hear(self, snapshot: Snapshot) -> None:
+        """Take up what the engine says: a new alarm ends every answer on show; a command's answer is shown."""
+        if snapshot.alarm and snapshot.alarm != self._alarm:
+            self._feedback = ("", "dim")
+        self._alarm = snapshot.alarm
         answer = self._awaited.answer(snapshot.log) if self._awaited is not None else None
         if answer is not None:
             self._say(*answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -46,6 +47,12 @@ class _GuardedFile:
         return getattr(self._file, name)
 
 
+def _screen(usual: TextIO) -> TextIO:
+    """Textual draws on standard error; where that goes to a file ("2> errors") standard output is the terminal."""
+    out = sys.__stdout__
+    return out if out is not None and not usual.isatty() and out.isatty() else usual
+
+
 class ConsoleDriver(LinuxDriver):
     """Textual's driver with guarded output and input."""
 
@@ -53,7 +60,7 @@ class ConsoleDriver(LinuxDriver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = cast("Any", _GuardedFile(cast("TextIO", self._file), self._tell))
+        self._file = cast("Any", _GuardedFile(_screen(cast("TextIO", self._file)), self._tell))
         self._told = False
 
     def _tell(self) -> None:

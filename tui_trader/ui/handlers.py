@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[["ConsoleApp"], Awaitable[None]]
 FARTHEST_STOP = 0.5
-"""The farthest that the engine, too, takes a stop by hand: half the price."""
+"""How far from the price, as a share of it, a stop or target by hand may be; the engine holds the stop to it, too."""
 _LEGS = {"TP1": Leg.TP1, "TP2": Leg.TP2, "TP3": Leg.TP3}
 
 
@@ -187,6 +187,8 @@ def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
         return f"a long's target must be over the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
     if side is Side.SHORT and float(price) >= mark:
         return f"a short's target must be under the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
+    if abs(float(price) - mark) > mark * FARTHEST_STOP:
+        return f"price: more than {f.share(FARTHEST_STOP, 0)} away from the mark price: a typing mistake?"
     share = decimal_of(values["share"])
     if isinstance(share, str):
         return f"share: {share}"

@@ -42,6 +42,9 @@ class Palette:
         name, _, ground = role.partition("@")
         ink = self.inks.get(name, self.inks["text"])
         background = self.grounds.get(ground or name, self.grounds["base"])
+        if self.mono and ground == "sel":
+            # A shade of grey is lost where a terminal has eight colours; dark on light is not.
+            ink, background = self.grounds["base"], self.inks["text"]
         return Style(
             color=ink, bgcolor=background, bold=name in self.bold or None, reverse=name in self.reverse or None
         )

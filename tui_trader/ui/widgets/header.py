@@ -159,7 +159,7 @@ class HeaderLine(Pane):
 
 
 class StatusLine(Pane):
-    """The alarm when there is one, else the answer to the last key, else why entries wait."""
+    """The answer to the last key for its few seconds, else the alarm when there is one, else why entries wait."""
 
     def draw(self, frame: Frame, width: int, height: int) -> Sequence[Line]:
         """One line."""
@@ -169,14 +169,12 @@ class StatusLine(Pane):
 def status(frame: Frame, width: int) -> Line:
     """The words of the status line; empty when there is nothing to say."""
     header = frame.snapshot.header
-    if frame.feedback and frame.feedback_role == "alarm":
-        return ((f.fit(f" {frame.feedback}", width), "alarm"),)
-    if frame.snapshot.alarm and frame.feedback_role != "notice":
-        return ((f.fit(f" ! {f.clean(frame.snapshot.alarm)}", width), "alarm"),)
-    if frame.feedback_role == "notice":
-        return ((f.fit(f" ! {frame.feedback}", width), "notice"),)
     if frame.feedback:
-        return ((f" {frame.feedback}", frame.feedback_role),)
+        loud = frame.feedback_role in {"alarm", "notice"}
+        words = f.fit(f" ! {frame.feedback}", width) if loud else f" {frame.feedback}"
+        return ((words, frame.feedback_role),)
+    if frame.snapshot.alarm:
+        return ((f.fit(f" ! {f.clean(frame.snapshot.alarm)}", width), "alarm"),)
     if header.killed:
         reason = f.clean(header.kill_reason)
         return ((f.fit(f" ■ Kill switch: {reason}. No entries until you re-arm (R).", width), "alarm"),)

@@ -23,7 +23,7 @@ class SignalsPane(StripTable):
 
     columns = (
         Column("time", 8),
-        Column("symbol", 8, "<", grow=1),
+        Column("symbol", 7, "<", grow=1),
         Column("side", 5, "<"),
         Column("strategy", 15, "<", drop=2),
         Column("conv", 4, ">", drop=1),
