@@ -140,7 +140,7 @@ def limit_refusals(
     """Hard limits on one more entry: number of positions, notional per symbol, orders per minute, price collar."""
     found = []
     if positions >= settings.max_positions:
-        found.append(("max_positions", f"{positions} positions ≥ {settings.max_positions}"))
+        found.append(("max_positions", f"{positions} of {settings.max_positions} positions are open"))
     after = symbol_notional + added_notional
     if after > settings.max_notional_per_symbol:
         found.append(("notional", f"notional {after:,.2f} > {settings.max_notional_per_symbol:,.2f} per symbol"))
