@@ -33,6 +33,24 @@ async def load_ccxt() -> Any:
     return await asyncio.to_thread(_import_ccxt)
 
 
+def _no_redirects() -> Any:
+    """A trace that ends a request at a redirect: followed, it would carry the key to a host that nobody configured, and
+    that host's word would pass for the venue's."""
+    from aiohttp import TraceConfig
+
+    async def refuse(session: object, context: object, params: Any) -> None:
+        params.response.close()
+        raise OutcomeUnknown(
+            f"the venue's address answers with a redirect (HTTP {params.response.status}), which is not followed; the "
+            "request may have had its effect: query, and check venue.rest_url."
+        )
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    trace.freeze()
+    return trace
+
+
 def _guarded(base: Any) -> Any:
     """A subclass of ``base`` with this product's clock, host guard, header counting and failures."""
 
@@ -40,6 +58,11 @@ def _guarded(base: Any) -> Any:
         venue_clock: VenueClock
         guard: HostGuard
         budget: Budget
+
+        def open(self, *args: Any, **options: Any) -> None:
+            super().open(*args, **options)
+            if self.session is not None and not self.session.trace_configs:
+                self.session.trace_configs.append(_no_redirects())
 
         def nonce(self) -> int:
             return self.venue_clock.now_ms()
@@ -114,6 +137,9 @@ class Rest:
             "fapiPrivateV3": f"{base}/fapi/v3",
             "sapi": f"{self._sapi}/sapi/v1",
         }
+        if base.startswith("http://"):
+            # ccxt waits on closing so that TLS can say goodbye; a plain connection has none.
+            exchange.timeout_on_exit = 0
         exchange.venue_clock = self._clock
         exchange.guard = self.guard
         exchange.budget = self.budget
@@ -121,9 +147,9 @@ class Rest:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for exchange in self._exchanges.values():
-            await exchange.close()
+        exchanges = tuple(self._exchanges.values())
         self._exchanges.clear()
+        await asyncio.gather(*(exchange.close() for exchange in exchanges))
 
     async def read(
         self,
