@@ -37,7 +37,7 @@ def test_at_160_columns_nothing_that_matters_is_dropped() -> None:
         "orders": "time symbol leg side qty price status proven",
         "signals": "time symbol side strategy conv action",
     }
-    assert lines_of("universe", snapshot())[0].startswith(" symbol    tier      last   24h%   vol  spr  fund% n")
+    assert lines_of("universe", snapshot())[0].startswith(" symbol    tier      last   24h%   vol  spr  fund%")
 
 
 def test_eight_positions_of_a_large_price_fit_in_sight() -> None:

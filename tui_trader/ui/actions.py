@@ -281,7 +281,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("command", "colon", "Command line", "Run any action by its name.", _CONSOLE),
     Action("palette", "ctrl+p", "Palette", "Search all actions and symbols.", _CONSOLE),
     Action("help", "question_mark", "Help", "Every key in force.", _CONSOLE, "help"),
-    Action("quit", "q,ctrl+q", "Quit", "Quit and leave protected, trade on headless, or stay.", _CONSOLE, "quit"),
+    Action(
+        "quit", "q,ctrl+q,ctrl+c", "Quit", "Quit and leave protected, trade on headless, or stay.", _CONSOLE, "quit"
+    ),
 )
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

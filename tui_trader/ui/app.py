@@ -370,7 +370,8 @@ class ConsoleApp(App[ExitReason]):
         self._run_ticker()
         ui = self.settings_shown.ui
         rate = ui.low_bandwidth_fps if self.low_bandwidth else ui.fps
-        self.say(f"Drawing {rate:g} times a second{' (low bandwidth)' if self.low_bandwidth else ''}.")
+        often = "once" if rate == 1 else f"{rate:g} times"
+        self.say(f"Drawing {often} a second{' (low bandwidth)' if self.low_bandwidth else ''}.")
 
     def on_row_picked(self, message: RowPicked) -> None:
         """A row was clicked."""

@@ -119,15 +119,16 @@ def _position(sheet: Sheet, row: PositionRow, now: int) -> None:
     sheet.pair("liquidation", f.price(row.liquidation, decimals))
     sheet.pair("stage", row.stage)
     sheet.pair("opened by", f"{row.strategy or 'hand'}, {f.span(now - row.opened_ms)} ago")
-    sheet.pair("fees, funding", f"{f.number(row.fees, 4)}, {f.signed(row.funding_paid, 4)} USDT")
+    sheet.pair("fees, funding", f"{f.number(row.fees, 2)}, {f.signed(row.funding_paid, 2)} USDT")
 
 
 def _ladder(sheet: Sheet, ladder: LadderView) -> None:
     sheet.head("Ladder, and why these prices")
     for rung in ladder.rows:
+        part = f.share(rung.fraction, 0) if rung.qty else ""
         words = (
             f"{f.fit(f.price(rung.price, ladder.price_decimals), 12, '>')}  {f.fit(f.r_multiple(rung.r), 8, '>')}  "
-            f"{f.fit(f.share(rung.fraction, 0), 5, '>')}  {f.number(rung.qty, ladder.qty_decimals)}  "
+            f"{f.fit(part, 5, '>')}  {f.fit(f.number(rung.qty, ladder.qty_decimals) if rung.qty else '', 9, '>')}  "
             f"{rung.state}  {rung.note}"
         )
         sheet.pair(rung.leg, words, width=6)
@@ -149,7 +150,8 @@ def _orders(sheet: Sheet, frame: Frame, symbol: str) -> None:
         owner = "external " if row.external else ""
         quantity = f.number(row.qty, row.qty_decimals)
         words = f"{owner}{row.side.lower()} {quantity} @ {at}  {row.status.replace('_', ' ')}{done}"
-        sheet.pair(f"{f.clock(row.ts)} {row.leg}", words, width=16)
+        when = f.clock(row.ts) if row.ts else " " * 8
+        sheet.pair(f"{when} {row.leg}", words, width=16)
         sheet.pair("", f"{row.client_id}  {row.reason}", "dim", width=16)
 
 

@@ -274,7 +274,8 @@ def preview_text(preview: TicketPreview, colours: Palette, decimals: int, now_ms
     """Every line of a preview in colour."""
     body = _Body(colours)
     for reason in preview.hard:
-        body.add(("✗ ", "loss"), (reason, "loss"))
+        if reason != preview.error:
+            body.add(("✗ ", "loss"), (reason, "loss"))
     for reason in preview.soft:
         body.add(("! ", "warn"), (reason, "warn"))
     if preview.hard or preview.soft:
@@ -311,9 +312,15 @@ def _size_lines(body: _Body, preview: TicketPreview, now_ms: int) -> None:
     left = f" in {f.countdown(preview.next_funding_ms - now_ms)}" if preview.next_funding_ms else ""
     body.add(
         ("costs      ", "dim"),
-        (f"fee in {f.number(preview.fee_entry, 4)}  out {f.number(preview.fee_exit, 4)}", "text"),
-        (f"  next funding {f.signed(preview.funding_cost, 4)}{left}", "dim"),
+        (f"fee in {_cost(preview.fee_entry)}  out {_cost(preview.fee_exit)} USDT", "text"),
+        (f"  next funding {_cost(preview.funding_cost, sign=True)} USDT{left}", "dim"),
     )
+
+
+def _cost(value: float, *, sign: bool = False) -> str:
+    """Money with cents, and with more digits where the cents would hide a small amount."""
+    decimals = 2 if abs(value) >= 0.1 or not value else 4
+    return f.signed(value, decimals) if sign else f.number(value, decimals)
 
 
 def _leg_lines(body: _Body, preview: TicketPreview) -> None:

@@ -19,7 +19,8 @@ class BookPane(Pane):
         book = frame.snapshot.book
         if not book.symbol:
             return "Book"
-        return f"Book {f.clean(book.symbol)}" + ("" if book.synced else " ✗ resyncing")
+        lost = not book.synced and (book.bids or book.asks)
+        return f"Book {f.clean(book.symbol)}" + (" ✗ resyncing" if lost else "")
 
     def draw(self, frame: Frame, width: int, height: int) -> Sequence[Line]:
         """Levels, then depth and spread."""

@@ -74,7 +74,7 @@ def _order(row: OrderRow, *, narrow: bool) -> Row:
         key=row.client_id or f"{row.symbol} {row.ts}",
         symbol=row.symbol,
         cells=(
-            (f.clock(row.ts), "dim"),
+            (f.clock(row.ts) if row.ts else "", "dim"),
             (f.base(f.clean(row.symbol)) if narrow else f.clean(row.symbol), text),
             (
                 f.clean(row.leg) if not row.external else "EXT",

@@ -137,7 +137,8 @@ class StripTable(Pane):
         if signs:
             head = "".join(text for text, _ in lines[0])
             keep = max(width - len(signs) - 1, 0)
-            lines[0] = ((fit(head, keep).replace("…", " "), "head"), (signs + " ", "dim"))
+            kept = head[:keep] if head[keep : keep + 1].strip() == "" else head[:keep].rpartition(" ")[0]
+            lines[0] = ((fit(kept, keep), "head"), (signs + " ", "dim"))
         return lines
 
     def _head(self, shape: Shape) -> Line:

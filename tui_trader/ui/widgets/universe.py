@@ -59,7 +59,7 @@ class UniversePane(StripTable):
         """Members, then refused symbols, each with its reasons under it."""
         universe = frame.snapshot.universe
         now = frame.snapshot.ts
-        rows = [_row(row, now) for row in universe.members]
+        rows = [_row(row, now, narrow=self.is_narrow(width)) for row in universe.members]
         for number, row in enumerate(universe.refused):
             reasons = f.listed([f.clean(reason) for reason in row.reasons] or ["refused"], max(width - 15, 10))
             head = (
@@ -73,7 +73,7 @@ class UniversePane(StripTable):
         return rows
 
 
-def _row(row: UniverseRow, now: int) -> Row:
+def _row(row: UniverseRow, now: int, *, narrow: bool) -> Row:
     mark = "‖" if row.paused else ("●" if row.has_position else "")
     role = "warn" if row.paused else ("mine" if row.has_position else "text")
     funding_role = "warn" if abs(row.funding_rate) >= 0.0003 else "dim"
@@ -82,7 +82,7 @@ def _row(row: UniverseRow, now: int) -> Row:
         symbol=row.symbol,
         cells=(
             (str(row.rank), "dim"),
-            (_name(row.symbol, mark), role),
+            (_name(row.symbol, mark, narrow=narrow), role),
             (f.clean(row.tier), "dim"),
             (f.price(row.last, row.price_decimals), "text"),
             (f.signed(row.change_pct, 2), tone(row.change_pct)),
@@ -95,10 +95,10 @@ def _row(row: UniverseRow, now: int) -> Row:
     )
 
 
-def _name(symbol: str, mark: str) -> str:
+def _name(symbol: str, mark: str, *, narrow: bool) -> str:
     """The symbol and its mark, without the blank between them where nine cells are too few for it."""
     name = f.clean(symbol)
-    return f"{name} {mark}".rstrip() if len(name) < 8 else f"{name}{mark}"
+    return f"{name} {mark}".rstrip() if len(name) < 8 or not narrow else f"{name}{mark}"
 
 
 def _refused(row: UniverseRow, head: Line, more: list[Line], *, first: bool, count: int) -> Row:
