@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from tui_trader.core.events import BookTop
 from tui_trader.runtime import supervise
-from tui_trader.runtime.supervise import LagMeter, Supervisor, describe
+from tui_trader.runtime.inbox import Inbox
+from tui_trader.runtime.supervise import LagMeter, Supervisor, describe, meters
 
 
 class Reports:
@@ -90,3 +92,15 @@ async def test_lag_is_measured() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert meter.p99_ms() >= 0.0
+
+
+async def test_meters_tell_lag_age_and_what_waits() -> None:
+    inbox, lag = Inbox(), LagMeter(interval_s=0.001)
+    assert set(meters(lag, inbox).values()) == {0.0}
+    for bid in (99.0, 99.5):
+        inbox.put(BookTop(ts=1, symbol="BTCUSDT", bid=bid, bid_qty=1, ask=100.0, ask_qty=1))
+    assert (meters(lag, inbox)["received"], meters(lag, inbox)["coalesced"], meters(lag, inbox)["waiting"]) == (2, 1, 1)
+    await inbox.drain()
+    facts = meters(lag, inbox)
+    assert facts["waiting"] == 0
+    assert facts["age_p99_ms"] >= facts["age_p50_ms"] >= 0

@@ -2,7 +2,7 @@
 
 The hot path only notes which diffs were applied. A query adds the difference that they make inside the band, then the
 levels between the band's old edge and its new one. Measured on recorded BTC diffs with a query each fifth frame: a full
-scan 130 µs a query, this 25.
+scan 130 µs a query of both sides, this 50.
 """
 
 from __future__ import annotations
