@@ -75,7 +75,7 @@ def candle(row: list[Any]) -> Candle:
     try:
         values = [float(value) for value in row[1:6]]
         open_ms = int(row[0])
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         raise VenueUnreachable("a candle in the venue's answer cannot be read; it is asked again.") from None
     if len(values) != 5 or not all(0 <= value < float("inf") for value in values) or min(values[:4]) <= 0:
         raise VenueUnreachable("a candle in the venue's answer is impossible; it is asked again.")
