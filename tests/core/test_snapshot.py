@@ -13,7 +13,7 @@ from tests.core.test_executor import QTY, opened
 from tests.desk import Desk
 from tui_trader.core import events as ev
 from tui_trader.core.engine import Engine
-from tui_trader.core.types import Leg, Side
+from tui_trader.core.types import Leg, Severity, Side
 from tui_trader.core.views import Snapshot
 
 SYMBOL = "BTCUSDT"
@@ -141,3 +141,27 @@ def test_looking_changes_no_decision() -> None:
                 frame(desk, "NOPE", "1d")
     assert looked.sent == blind.sent
     assert {c.leg for c in looked.sent if hasattr(c, "leg")} >= {Leg.ENTRY, Leg.STOP}
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_stop_in_profit_is_not_shown_as_nearly_hit(side: Side) -> None:
+    desk = opened(side)
+    plan = desk.engine.state.plans[SYMBOL]
+    mark = Decimal(str(desk.engine.state.metrics[SYMBOL].mark))
+
+    def progress() -> float:
+        return next(row.progress for row in frame(desk).ladder.rows if row.leg in ("SL", "trail"))
+
+    plan.stop_price = mark - plan.risk_distance / 4 * side.sign
+    assert progress() == pytest.approx(0.75)
+    plan.stop_price = mark - plan.risk_distance * 2 * side.sign
+    assert progress() == 0
+    plan.stop_price = plan.avg_entry + plan.risk_distance * 3 * side.sign
+    desk.engine.state.metrics[SYMBOL].mark = float(plan.stop_price + plan.risk_distance * 2 * side.sign)
+    assert progress() == 0
+
+
+def test_the_newest_sentence_of_the_log_comes_first() -> None:
+    desk = opened()
+    desk.engine.state.say(Severity.INFO, "the newest")
+    assert frame(desk).log[0].text == "the newest"

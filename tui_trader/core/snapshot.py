@@ -32,6 +32,8 @@ from tui_trader.core.views import (
 
 CHART_CANDLES = 240
 BOOK_LEVELS = 20
+STOP_LABELS = ("SL", "trail")
+"""The rung of a stop that stands, and of one that follows; its progress is how much of 1 R to it is used up."""
 REFUSED_SHOWN = 100
 """A real venue lists several hundred contracts; nobody reads the refused ones beyond the largest."""
 
@@ -208,7 +210,7 @@ def _chart_lines(state: EngineState, symbol: str) -> tuple[ChartLine, ...]:
     if plan.entered:
         lines.append(ChartLine(kind="entry", label="entry", price=float(plan.avg_entry)))
     if plan.stop_price:
-        label = "trail" if plan.trailing else "SL"
+        label = STOP_LABELS[plan.trailing]
         lines.append(ChartLine(kind="trail" if plan.trailing else "stop", label=label, price=float(plan.stop_price)))
     lines += [ChartLine(kind="tp", label=t.leg.name, price=float(t.price)) for t in plan.targets if t.left > 0]
     if plan.ladder is not None and not plan.at_break_even:
@@ -387,7 +389,7 @@ def _rungs(state: EngineState, plan: Plan, now_price: float) -> list[LadderRow]:
     exact = stop is not None and stop.trigger_price == plan.stop_price
     pending = any(o.leg is Leg.STOP and o.live for o in orders)
     stop_state = "proven" if exact else ("sent" if pending else "planned")
-    label = "trail" if plan.trailing else "SL"
+    label = STOP_LABELS[plan.trailing]
     rows.append(_rung(plan, label, plan.stop_price, open_qty, now_price, stop_state))
     rows.append(_rung(plan, "entry", plan.avg_entry, plan.entered, now_price, "filled"))
     if plan.ladder is not None:
@@ -414,6 +416,10 @@ def _rung(
     level = float(price)
     span = level - entry
     progress = (now_price - entry) / span if span and now_price else 0.0
+    if leg in STOP_LABELS:
+        # A stop may stand on the profit side of the entry, where the way from the entry says nothing.
+        away = (now_price - level) * plan.side.sign
+        progress = 1 - away / risk if risk and now_price else 0.0
     return LadderRow(
         leg=leg,
         price=level,
