@@ -36,7 +36,8 @@ class KeyPermissions(msgspec.Struct, frozen=True, kw_only=True):
 
 class Venue(Protocol):
     """A venue. Methods that place or change orders raise ``VenueRefused`` for a definite no, ``RateLimited`` when
-    nothing was executed, and ``OutcomeUnknown`` when the venue may have acted; they never retry by themselves.
+    nothing was executed, and ``OutcomeUnknown`` when the venue may have acted; they never retry by themselves,
+    except that a request refused for its timestamp is sent once more with the same id when the clock was mended.
     """
 
     name: str
