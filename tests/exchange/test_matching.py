@@ -107,7 +107,7 @@ def test_quantity_is_conserved_and_the_book_never_crosses(actions: list[tuple[st
             assert left == 0 or not book.side(not is_buy).keys
             assert _totals(book)[not is_buy] == before[not is_buy] - traded
         elif kind == "limit" and lots:
-            order = make(number, is_buy, price, lots, TWO)
+            order = make(number, is_buy, price, lots, ONE if is_buy else TWO)
             order.filled = lots - book.execute(is_buy, lots, price, order, _Accepting(tape))
             if order.remaining:
                 book.rest(order)
