@@ -185,9 +185,11 @@ class Session:
         changed = [f"{s}.{k}" for s, t in after.items() if isinstance(t, dict) for k in t if before[s][k] != t[k]]
         self._loaded = loaded
         self.send(SettingsChanged(ts=self.now_ms(), settings_json=loaded.settings.model_dump_json().encode()))
-        return (
-            f"settings read again: {', '.join(changed)} changed" if changed else "settings read again: nothing changed"
-        )
+        if not changed:
+            return "settings read again: nothing changed"
+        held_open = self._engine is not None and bool(self._engine.state.plans)
+        held = "; no limit is loosened while positions are open" if held_open else ""
+        return f"settings read again: {', '.join(changed)} differ{held}"
 
     def detach(self, reason: str) -> None:
         """The front end leaves; trading goes on."""
