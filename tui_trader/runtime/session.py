@@ -1,4 +1,4 @@
-"""The session: everything that trades, around the pure engine, in one asyncio loop. Front ends are guests."""
+"""The session: a trader with its lock, store, log and control socket, in one asyncio loop. Front ends are guests."""
 
 from __future__ import annotations
 
@@ -11,52 +11,32 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
-from tui_trader.core.commands import (
-    Announce,
-    CancelOrder,
-    Command,
-    LoadCandles,
-    PlaceOrder,
-    QueryOrder,
-    Record,
-    RequestSnapshot,
-    SetLeverage,
-    SettingsApplied,
-    WatchSymbols,
-)
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import (
-    Event,
     KillSwitch,
     LinkDown,
     LinkUp,
     OpenPosition,
     SettingsChanged,
     ShutdownRequested,
-    Timer,
     UserCommand,
-    WorkerFailed,
 )
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg
-from tui_trader.core.views import Snapshot, TicketPreview, WorkerRow
-from tui_trader.errors import ConfigError, RateLimited, StoreError, TuiTraderError
+from tui_trader.core.views import Snapshot, TicketPreview
+from tui_trader.errors import ConfigError, RateLimited, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
-from tui_trader.runtime.outbox import Outbox, Sendable
-from tui_trader.runtime.reconcile import Reconciler
-from tui_trader.runtime.supervise import LagMeter, Supervisor, describe, meters, where_of
+from tui_trader.runtime.supervise import describe, meters
+from tui_trader.runtime.trader import Trader
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
 
 if TYPE_CHECKING:
     from tui_trader.config import Loaded
 
-TIMER_S = 0.1
-SLICE_NS = 2_000_000
-ENGINE_FAILURES_MAX = 100
 SETTLE_S = 1.5
 OUTBOX_S = 0.5
 VENUE_S = 2.0
@@ -65,6 +45,8 @@ STOP_S = 4.8
 OPEN_TRIES = 3
 OPEN_PAUSE_MAX_S = 130.0
 KILL_FILE = "KILL"
+KILL_FILE_BEATS = 10
+"""Beats of the trader between two looks for the kill file: a second."""
 
 
 class Session:
@@ -101,16 +83,11 @@ class Session:
         self.log = SessionLog(self._data_dir / "session.log", self.redact)
         self._inbox = Inbox()
         self._store: Store | None = None
-        self._engine: Engine | None = None
-        self._outbox: Outbox | None = None
-        self._reconciler: Reconciler | None = None
-        self._supervisor = Supervisor(self._worker_failed)
-        self._lag = LagMeter()
+        self._trader: Trader | None = None
         self._control = ControlServer(control_path(self._data_dir, lock.path.stem), self)
         self._view: Snapshot | None = None
         self._view_failure = ""
-        self._processed = 0
-        self._engine_failures = 0
+        self._beat = 0
         self._starting: asyncio.Task[object] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._reason = ""
@@ -124,7 +101,7 @@ class Session:
     @property
     def settings(self) -> Settings:
         """The settings in force."""
-        return self._engine.settings if self._engine is not None else self._loaded.settings
+        return self._trader.engine.settings if self._trader is not None else self._loaded.settings
 
     @property
     def mode(self) -> str:
@@ -139,9 +116,9 @@ class Session:
     @property
     def engine(self) -> Engine:
         """The engine, for checks and tests. Raises ``RuntimeError`` before ``start``."""
-        if self._engine is None:
+        if self._trader is None:
             raise RuntimeError("the session has not started")
-        return self._engine
+        return self._trader.engine
 
     def now_ms(self) -> int:
         """Venue time."""
@@ -149,11 +126,12 @@ class Session:
 
     def view(self, selected: str, timeframe: str) -> Snapshot | None:
         """The newest frame; None until the first event was processed. A defect in drawing never reaches trading."""
-        if self._engine is None or not self._processed:
+        trader = self._trader
+        if trader is None or not trader.processed:
             return None
         try:
-            frame = self._engine.view(self.now_ms(), selected, timeframe)
-            self._view = msgspec.structs.replace(frame, workers=self._worker_rows())
+            frame = trader.engine.view(self.now_ms(), selected, timeframe)
+            self._view = msgspec.structs.replace(frame, workers=trader.worker_rows())
         except Exception as error:  # noqa: BLE001 - a frame that cannot be built is told once; trading goes on
             words = describe(error)
             if words != self._view_failure:
@@ -167,10 +145,10 @@ class Session:
 
     def preview(self, ticket: OpenPosition) -> TicketPreview:
         """The consequences of an entry."""
-        if self._engine is None:
+        if self._trader is None:
             return TicketPreview(symbol=ticket.symbol, side=ticket.side, error="still starting: no account yet")
         try:
-            return self._engine.preview(ticket)
+            return self._trader.engine.preview(ticket)
         except Exception as error:  # noqa: BLE001 - a preview that fails says so; nothing was sent
             self.log.say("warning", f"preview of {ticket.symbol} failed: {describe(error)}")
             return TicketPreview(symbol=ticket.symbol, side=ticket.side, error=f"cannot be computed: {describe(error)}")
@@ -187,7 +165,7 @@ class Session:
         self.send(SettingsChanged(ts=self.now_ms(), settings_json=loaded.settings.model_dump_json().encode()))
         if not changed:
             return "settings read again: nothing changed"
-        held_open = self._engine is not None and bool(self._engine.state.plans)
+        held_open = self._trader is not None and bool(self._trader.engine.state.plans)
         held = "; no limit is loosened while positions are open" if held_open else ""
         return f"settings read again: {', '.join(changed)} differ{held}"
 
@@ -212,8 +190,9 @@ class Session:
             "venue": self.venue,
             "headless": self.headless,
             "stopping": self._reason,
-            "meters": meters(self._lag, self._inbox),
         }
+        if self._trader is not None:
+            facts["meters"] = meters(self._trader.lag, self._inbox)
         if frame is not None:
             header = frame.header
             facts |= {
@@ -275,7 +254,7 @@ class Session:
             await self._checked()
         from tui_trader.strategies.registry import build_strategies
 
-        self._engine = engine = Engine(
+        engine = Engine(
             self._loaded.settings,
             build_strategies(self._loaded.settings),
             mode=self._mode,
@@ -286,12 +265,15 @@ class Session:
             armed=self._armed,
             recovered=recovered,
         )
-        self._outbox = Outbox(self._venue, store, self._inbox.put)
-        self._reconciler = reconciler = Reconciler(
+        self._trader = Trader(
+            engine,
             self._venue,
-            self._inbox.put,
-            fills_cursor=lambda: engine.fills_cursor_ms,
-            interval_s=lambda: engine.settings.execution.reconcile_s,
+            store,
+            self._inbox,
+            say=self.log.say,
+            redact=self.redact,
+            on_hopeless=self._give_up,
+            on_beat=self._on_beat,
         )
         self.log.say(
             "info",
@@ -301,12 +283,7 @@ class Session:
             open_plans=len(recovered.plans),
             armed=self._armed,
         )
-        self._supervisor.start("engine", self._run_engine)
-        self._supervisor.start("reconcile", reconciler.run_snapshots, restart=True)
-        self._supervisor.start("history", reconciler.run_candles, restart=True)
-        self._supervisor.start("watch", reconciler.run_watch, restart=True)
-        self._supervisor.start("timer", self._run_timer, restart=True)
-        self._supervisor.start("loop lag", self._lag.run, restart=True)
+        self._trader.start()
 
     async def _open_venue(self) -> None:
         """Open the venue; when it asks for silence (many restarts in a minute), wait as long as it says and go on."""
@@ -322,88 +299,13 @@ class Session:
                 return
         await self._venue.open(self._inbox.put)
 
-    async def _run_engine(self) -> None:
-        while True:
-            batch = await self._inbox.drain()
-            began = clock.perf_ns()
-            for event in batch:
-                self._apply(event)
-                if clock.perf_ns() - began > SLICE_NS:
-                    await asyncio.sleep(0)
-                    began = clock.perf_ns()
-            await asyncio.sleep(0)
-
-    async def _run_timer(self) -> None:
+    def _on_beat(self) -> None:
+        self._beat += 1
+        if self._beat % KILL_FILE_BEATS or self.engine.state.killed:
+            return
         kill_file = self._data_dir / KILL_FILE
-        beat = 0
-        while True:
-            self._inbox.put(Timer(ts=self.now_ms()))
-            beat += 1
-            if beat % 10 == 0 and self._engine is not None and not self._engine.state.killed and kill_file.exists():
-                self.kill(f"the file {kill_file} exists")
-            await asyncio.sleep(TIMER_S)
-
-    def _apply(self, event: Event) -> None:
-        """One event through the engine, and what it wants done, carried."""
-        engine = self.engine
-        try:
-            commands = engine.process(event)
-        except Exception as error:  # noqa: BLE001 - the engine's defect halts entries; exits must go on
-            # What was decided before the defect stands in the engine's ledger as sent, so it is sent.
-            commands = list(engine.state.out)
-            self._engine_failed(event, error)
-        self._processed += 1
-        self._carry(commands)
-
-    def _carry(self, commands: list[Command]) -> None:
-        sends: list[Sendable] = []
-        for command in commands:
-            if isinstance(command, PlaceOrder | CancelOrder | QueryOrder | SetLeverage):
-                sends.append(command)
-            else:
-                self._do(command)
-        if sends and self._outbox is not None:
-            self._outbox.submit(sends)
-
-    def _do(self, command: Record | Announce | RequestSnapshot | LoadCandles | WatchSymbols | SettingsApplied) -> None:
-        if isinstance(command, Record):
-            self._record(command)
-        elif isinstance(command, Announce):
-            self.log.say(command.severity.value, command.text, symbol=command.symbol, venue_ms=command.ts)
-        elif self._reconciler is None:
-            return
-        elif isinstance(command, RequestSnapshot):
-            self._reconciler.request_snapshot()
-        elif isinstance(command, LoadCandles):
-            self._reconciler.request_candles(command.symbol, command.count)
-        elif isinstance(command, WatchSymbols):
-            self._reconciler.request_watch(command.symbols)
-        else:
-            self.log.say("info", "settings applied", held_back=list(command.held_back))
-
-    def _record(self, record: Record) -> None:
-        if self._store is None:
-            return
-        try:
-            self._store.record(record)
-        except StoreError as error:
-            self.log.say("warning", f"a row of {record.kind} was not stored: {error}")
-
-    # --- failures ---
-
-    def _engine_failed(self, event: Event, error: BaseException) -> None:
-        self._engine_failures += 1
-        words = f"{describe(error)} while processing {type(event).__name__}"
-        self.log.say("alarm", f"the engine failed: {words}", where=where_of(error))
-        if not isinstance(event, WorkerFailed):
-            self._inbox.put(WorkerFailed(ts=self.now_ms(), worker="engine", reason=self.redact(words)))
-        if self._engine_failures >= ENGINE_FAILURES_MAX:
-            self._begin_stop("the engine keeps failing; positions rely on their stops at the venue", keep=True)
-
-    def _worker_failed(self, worker: str, error: BaseException) -> None:
-        words = self.redact(describe(error))
-        self.log.say("alarm", f"worker {worker} failed: {words}", where=where_of(error))
-        self._inbox.put(WorkerFailed(ts=self.now_ms(), worker=worker, reason=words))
+        if kill_file.exists():
+            self.kill(f"the file {kill_file} exists")
 
     def _store_changed(self, words: str) -> None:
         """From the store: why it cannot write, or "" when it can again."""
@@ -411,14 +313,6 @@ class Session:
             self._inbox.put(LinkDown(ts=self.now_ms(), channel=Channel.STORE, reason=words))
         else:
             self._inbox.put(LinkUp(ts=self.now_ms(), channel=Channel.STORE))
-
-    def _worker_rows(self) -> tuple[WorkerRow, ...]:
-        self._supervisor.note("engine", f"{self._inbox.depth} waiting, oldest p99 {self._inbox.age_p99_ms():.1f} ms")
-        self._supervisor.note("loop lag", f"p99 {self._lag.p99_ms():.1f} ms")
-        if self._reconciler is not None:
-            self._supervisor.note("reconcile", f"{self._reconciler.snapshots} snapshots")
-        sending = self._outbox.pending if self._outbox is not None else 0
-        return (*self._supervisor.rows(), WorkerRow(name="outbox", state="running", detail=f"{sending} under way"))
 
     # --- the end ---
 
@@ -428,6 +322,9 @@ class Session:
             self._stop_task = asyncio.get_running_loop().create_task(self._stop(reason, keep), name="stop")
         return self._stop_task
 
+    def _give_up(self, words: str) -> None:
+        self._begin_stop(words, keep=True)
+
     async def _stop(self, reason: str, keep: bool) -> None:
         if self._starting is not None:
             self._starting.cancel()
@@ -435,11 +332,11 @@ class Session:
             return
         self._deadline = clock.monotonic() + STOP_S
         self.log.say("warning", f"stopping: {reason}; no new entries, stops stay at the venue")
-        if self._outbox is not None:
-            self._outbox.stop_entries(f"the session is stopping ({reason})")
+        if self._trader is not None:
+            self._trader.outbox.stop_entries(f"the session is stopping ({reason})")
             self._inbox.put(ShutdownRequested(ts=self.now_ms(), reason=reason))
             await self._settle()
-            await self._step("outbox", self._outbox.aclose(OUTBOX_S), OUTBOX_S + 0.1)
+            await self._step("outbox", self._trader.outbox.aclose(OUTBOX_S), OUTBOX_S + 0.1)
             await asyncio.sleep(0)
         held = self._held()
         await self._close_all()
@@ -460,23 +357,24 @@ class Session:
         self.log.say("alarm", "stopping although not all is settled: the next start reconciles before it trades")
 
     def _settled(self) -> bool:
-        if self._engine is None or self._outbox is None:
+        if self._trader is None:
             return True
-        state = self._engine.state
+        state = self._trader.engine.state
         entries = any(order.live and order.leg is Leg.ENTRY for order in state.ledger)
         naked = any(plan.naked_since_ms for plan in state.plans.values())
-        return bool(state.stopping) and not entries and not naked and not self._outbox.pending
+        return bool(state.stopping) and not entries and not naked and not self._trader.outbox.pending
 
     def _held(self) -> list[str]:
         """Open positions in words, each with its proven stop or the lack of one."""
-        if self._engine is None:
+        if self._trader is None:
             return []
         frame = self.view("", "1m")
         rows = frame.positions if frame is not None else ()
         return [f"{r.symbol} {r.side} {r.qty:g} ({'stop proven' if r.stop_proven else 'NO PROVEN STOP'})" for r in rows]
 
     async def _close_all(self) -> None:
-        await self._step("workers", self._supervisor.aclose(), 0.5)
+        if self._trader is not None:
+            await self._step("workers", self._trader.aclose(), 0.5)
         await self._step("venue", self._venue.aclose(), VENUE_S)
         if self._store is not None:
             await self._step("store", self._store.aclose(), STORE_S)
