@@ -6,7 +6,7 @@ The session runs one against a real venue and store, the drill the very same one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tui_trader import clock
@@ -54,9 +54,14 @@ class Say(Protocol):
         ...
 
 
+async def _tenth() -> None:
+    await asyncio.sleep(TIMER_S)
+
+
 class Trader:
     """Feeds events to the engine and carries its commands. ``on_hopeless`` is told when the engine keeps failing;
-    ``on_beat`` is called ten times a second in the loop. Workers begin with ``start`` and end with ``aclose``.
+    ``on_beat`` is called with each timer in the loop; ``pause`` is awaited between timers (a tenth of a second).
+    Workers begin with ``start`` and end with ``aclose``.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Trader:
         redact: Callable[[str], str],
         on_hopeless: Callable[[str], None],
         on_beat: Callable[[], None],
+        pause: Callable[[], Awaitable[None]] = _tenth,
     ) -> None:
         self.engine = engine
         self.inbox = inbox
@@ -88,6 +94,7 @@ class Trader:
         self._redact = redact
         self._on_hopeless = on_hopeless
         self._on_beat = on_beat
+        self._pause = pause
         self._supervisor = Supervisor(self._worker_failed)
         self._engine_failures = 0
 
@@ -129,7 +136,7 @@ class Trader:
         while True:
             self.inbox.put(Timer(ts=self._venue.clock.now_ms()))
             self._on_beat()
-            await asyncio.sleep(TIMER_S)
+            await self._pause()
 
     def apply(self, event: Event) -> None:
         """One event through the engine, and what it wants done, carried."""
