@@ -51,8 +51,8 @@ class Controlled(Protocol):
         """Plain facts for a person or a script."""
         ...
 
-    def kill(self, reason: str) -> None:
-        """Latch the kill switch."""
+    async def latch_kill(self, reason: str) -> bool:
+        """Latch the kill switch; True once it is latched for restarts, too."""
         ...
 
     async def hand_over(self, reason: str) -> None:
@@ -148,8 +148,10 @@ class ControlServer:
         if request.do == "status":
             await reply(Answer(ok=True, status=self._session.status()))
         elif request.do == "kill":
-            self._session.kill(reason or "over the control socket")
-            await reply(Answer(ok=True, text="kill switch latched: everything is being flattened, entries refused"))
+            kept = await self._session.latch_kill(reason or "over the control socket")
+            beyond = "" if kept else "; NOT YET on the disk: a restart may not know of it"
+            text = f"kill switch latched: everything is being flattened, entries refused{beyond}"
+            await reply(Answer(ok=True, text=text))
         elif request.do == "takeover":
             await reply(Answer(ok=True, text="stopping: no new entries, positions stay protected"))
             await self._session.hand_over(reason or "taken over by another session")
