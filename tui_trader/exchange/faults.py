@@ -231,10 +231,9 @@ class Faults:
                 self._remember(armed, key, now_ms, draft)
         return draft.verdict()
 
-    def _remember(
-        self, kind: FaultKind, armed: ArmedRule, key: tuple[str, int], now_ms: int, draft: FrameDraft
-    ) -> None:
+    def _remember(self, armed: ArmedRule, key: tuple[str, int], now_ms: int, draft: FrameDraft) -> None:
         """Keep what outlasts the frame: silence, and that a late frame holds up those behind it."""
+        kind = armed.rule.kind
         if kind in {FaultKind.mute, FaultKind.half_open}:
             self._mute[key] = now_ms + armed.span_ms
         elif kind is FaultKind.delay:
