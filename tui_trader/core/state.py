@@ -101,6 +101,7 @@ class EngineState:
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
         self.snapshot_asked_ms = 0
+        self.snapshot_asked_at = 0
         self.snapshot_credit = SNAPSHOT_BURST
         self.snapshot_credit_ms = 0
         self.snapshot_due = ""
