@@ -63,7 +63,9 @@ class ArmedRule:
         return False
 
     def upto(self, span: int | None = None) -> int:
-        """Draw from 1 to `span` ms."""
+        """Draw from 1 to `span` ms; a rule with a `share` of 1 takes all of it."""
+        if self.rule.share >= 1:
+            return self.span_ms if span is None else span
         return 1 + self.rng.randrange(max(self.span_ms if span is None else span, 1))
 
     def share(self, default: float) -> float:
@@ -139,7 +141,8 @@ def _drop_response(draft: RequestDraft, armed: ArmedRule) -> None:
 
 
 def _delay(draft: RequestDraft, armed: ArmedRule) -> None:
-    if armed.rng.random() < 0.5:
+    when = armed.rule.text or armed.rng.choice(("request", "answer"))
+    if when == "request":
         draft.delay_ms += armed.upto()
     else:
         draft.answer_delay_ms += armed.upto()
