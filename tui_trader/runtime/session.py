@@ -192,6 +192,7 @@ class Session:
         }
         if self._trader is not None:
             facts["meters"] = meters(self._trader.lag, self._inbox)
+            facts["under_way"] = self._under_way(self._trader)
         if frame is not None:
             header = frame.header
             facts |= {
@@ -205,6 +206,10 @@ class Session:
                 "open": [_facts_of(row) for row in frame.positions],
             }
         return facts
+
+    def _under_way(self, trader: Trader) -> int:
+        """Orders of ours that may still rest at the venue, and commands that have not ended."""
+        return trader.outbox.pending + sum(1 for order in trader.engine.state.ledger if order.live)
 
     def kill(self, reason: str) -> None:
         """Latch the kill switch."""
