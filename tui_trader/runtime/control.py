@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from tui_trader.errors import SessionBusyError
+from tui_trader.venues.text import clean
 
 VERSION = 1
 LINE_LIMIT = 16_384
@@ -141,10 +142,10 @@ class ControlServer:
     async def _answer(self, line: bytes, reply: Callable[[Answer], Awaitable[None]]) -> None:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except msgspec.MsgspecError as error:
-            await reply(Answer(ok=False, text=f"not a request: {error}"))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            await reply(Answer(ok=False, text=f"not a request: {clean(error, 200)}"))
             return
-        reason = " ".join(request.reason.split())[:200]
+        reason = clean(" ".join(request.reason.split()), 200)
         if request.do == "status":
             await reply(Answer(ok=True, status=self._session.status()))
         elif request.do == "kill":
