@@ -117,6 +117,8 @@ class EngineState:
         self.alarm = ""
         self.alarm_ms = 0
         self.longest_naked_ms = 0
+        self.unprotected_s: deque[float] = deque(maxlen=1_000)
+        self.violations = 0
         self.equity_points: deque[EquityPoint] = deque(maxlen=1_440)
         self.equity_minute = 0
         self.second_ms = 0

@@ -61,7 +61,7 @@ class Trace:
 
     def lines(self) -> tuple[str, ...]:
         """One JSON object a line: time, a sentence, and the fact itself."""
-        return tuple(line(now, sentence(fact), msgspec.to_builtins(fact)) for now, fact in self._facts)
+        return tuple(line(now, sentence(fact), msgspec.to_builtins(fact, enc_hook=str)) for now, fact in self._facts)
 
 
 def line(now: int, words: str, fact: object) -> str:
