@@ -47,6 +47,7 @@ EXPECTED = {
     "meta",
     "sends",
     "misplaced",
+    "violations",
 }
 
 

@@ -31,6 +31,7 @@ from tui_trader.runtime.killswitch import KillRecords, KillSwitch
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
 from tui_trader.runtime.supervise import describe, meters
+from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
@@ -298,6 +299,7 @@ class Session:
             redact=self.redact,
             on_hopeless=self._give_up,
             on_beat=lambda: self._switch.beat(engine.state),
+            on_trace=TraceFolder(self._data_dir, self.redact, self.log.say).write,
         )
         self.log.say(
             "info",

@@ -88,7 +88,14 @@ def _create_tables(db: sqlite3.Connection) -> None:
             db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_tables,)
+def _add_violations(db: sqlite3.Connection) -> None:
+    db.execute(
+        "CREATE TABLE violations(ts INTEGER, invariant TEXT, symbol TEXT, subject TEXT, words TEXT, traced INTEGER, "
+        "extra TEXT)"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_tables, _add_violations)
 """Step n (from 1) brings a database from version n − 1 to n. Steps are never edited after a release, only added."""
 
 UPSERTED = frozenset({"candles", "plans", "orders", "trades", "equity", "state", "meta"})
@@ -107,6 +114,7 @@ BOOL_COLUMNS: Mapping[str, frozenset[str]] = {
     "orders": frozenset({"reduce_only"}),
     "fills": frozenset({"maker"}),
     "rejections": frozenset({"overridden"}),
+    "violations": frozenset({"traced"}),
     "tp_performance": frozenset({"hit"}),
     "trained_assets": frozenset({"deployed"}),
 }
