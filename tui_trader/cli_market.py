@@ -38,6 +38,7 @@ from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Side, dec
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview, UniverseRow
 from tui_trader.errors import UsageError, VenueUnreachable
+from tui_trader.secret import Secret
 from tui_trader.venues.base import Venue
 
 LOOK_S = 15.0
@@ -258,15 +259,14 @@ async def _venue(options: Globals, settings: Settings) -> AsyncIterator[Venue]:
                 raise VenueUnreachable(str(error)) from None
             stack.push_async_callback(exchange.aclose)
             info = exchange.info
-            rest_url, ws_url, key, secret = info.rest_url, info.ws_url, info.api_key, info.secret
+            rest_url, ws_url, key, secret = info.rest_url, info.ws_url, info.api_key, Secret(info.secret)
         else:
             from tui_trader.credentials import credentials
-            from tui_trader.runtime.start import REAL_HOSTS
+            from tui_trader.venues.hosts import addresses
 
             held = credentials(options.mode, os.environ, options.folder())
-            rest_url, ws_url = REAL_HOSTS[options.mode]
-            rest_url, ws_url = settings.venue.rest_url or rest_url, settings.venue.ws_url or ws_url
-            key, secret = held.key, held.secret.reveal()
+            rest_url, ws_url = addresses(options.mode, settings.venue.rest_url, settings.venue.ws_url)
+            key, secret = held.key, held.secret
         venue = BinanceVenue(
             rest_url=rest_url,
             ws_url=ws_url,

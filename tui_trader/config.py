@@ -93,6 +93,7 @@ _FLAGS = {
     "ui.low_bandwidth": "--low-bandwidth",
 }
 _TIMEFRAME_S = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
+_PROXY = re.compile(r"http://[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", re.ASCII)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -401,6 +402,8 @@ def _impossible_names(settings: Settings) -> Iterator[tuple[list[str], str]]:
         problem = _url_problem(getattr(settings.venue, key), secure, plain)
         if problem:
             yield [f"venue.{key}"], f"venue.{key} {problem}."
+    if settings.venue.proxy and not _PROXY.fullmatch(settings.venue.proxy):
+        yield ["venue.proxy"], "venue.proxy must be an address like http://10.0.0.1:3128, without a password."
 
 
 def _url_problem(url: str, secure: str, plain: str) -> str:

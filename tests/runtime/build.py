@@ -146,7 +146,7 @@ class ScriptedVenue:
         return await self._answer("candles", f"{symbol} {count}", ())  # type: ignore[return-value]
 
     async def permissions(self) -> KeyPermissions:
-        usual = KeyPermissions(can_trade=True, can_withdraw=False, hedge_mode=False)
+        usual = KeyPermissions(can_trade=True, can_withdraw=False, can_transfer=False, hedge_mode=False)
         return await self._answer("permissions", "", usual)  # type: ignore[return-value]
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:

@@ -27,7 +27,7 @@ def test_live_without_arming_may_only_protect() -> None:
 
 
 def allowed(**changes: object) -> KeyPermissions:
-    facts: dict[str, object] = {"can_trade": True, "can_withdraw": False, "hedge_mode": False}
+    facts: dict[str, object] = {"can_trade": True, "can_withdraw": False, "can_transfer": False, "hedge_mode": False}
     return KeyPermissions(**(facts | changes))  # type: ignore[arg-type]
 
 
@@ -35,7 +35,9 @@ def allowed(**changes: object) -> KeyPermissions:
     ("permissions", "word"),
     [
         (allowed(can_withdraw=True), "withdraw"),
-        (allowed(can_withdraw=None), "would not say"),
+        (allowed(can_withdraw=None), "would not say whether this API key can withdraw"),
+        (allowed(can_transfer=True), "can transfer"),
+        (allowed(can_transfer=None), "would not say whether this API key can transfer"),
         (allowed(hedge_mode=True), "hedge"),
         (allowed(can_trade=False), "may not trade"),
     ],
@@ -48,7 +50,12 @@ def test_a_harmful_or_useless_key_is_refused(permissions: KeyPermissions, word: 
 def test_what_is_let_through() -> None:
     check_permissions(allowed(), mode="live", real_host=True)
     check_permissions(allowed(can_withdraw=None), mode="live", real_host=False)
-    check_permissions(allowed(can_withdraw=True), mode="testnet", real_host=True)
+    check_permissions(allowed(can_withdraw=True, can_transfer=True), mode="testnet", real_host=True)
+    unsaid = allowed(can_withdraw=None, can_transfer=None)
+    check_permissions(unsaid, mode="live", real_host=True, allow_unknown=True)
+    for harmful in (allowed(can_withdraw=True), allowed(can_withdraw=None, can_transfer=True)):
+        with pytest.raises(ArmingError, match="must not"):
+            check_permissions(harmful, mode="live", real_host=True, allow_unknown=True)
     with pytest.raises(ArmingError):
         check_permissions(allowed(can_withdraw=True), mode="live", real_host=False)
     with pytest.raises(ArmingError):

@@ -204,6 +204,8 @@ class VenueSettings(Section):
     ws_url: str = ""
     recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     weight_reserve: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    proxy: str = ""
+    allow_unknown_permissions: bool = False
 
 
 class DemoSettings(Section):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-from urllib.parse import urlsplit
-
 from tui_trader.errors import ArmingError
 from tui_trader.venues.base import KeyPermissions
+from tui_trader.venues.hosts import on_loopback
+
+__all__ = ["armed_for", "check_permissions", "on_loopback"]
 
 
 def armed_for(mode: str, venue: str, *, arm: bool, typed: str, protect_only: bool = False) -> bool:
@@ -29,10 +29,12 @@ def armed_for(mode: str, venue: str, *, arm: bool, typed: str, protect_only: boo
     return True
 
 
-def check_permissions(permissions: KeyPermissions, *, mode: str, real_host: bool) -> None:
+def check_permissions(permissions: KeyPermissions, *, mode: str, real_host: bool, allow_unknown: bool = False) -> None:
     """Refuse a key that could do harm or cannot trade. Raises ``ArmingError`` in words.
 
-    ``real_host`` is False for a simulated exchange on loopback, which may not know the question.
+    In live mode a key that may withdraw or transfer is refused, and so is one of which the venue would not say, unless
+    ``allow_unknown`` (venue.allow_unknown_permissions). ``real_host`` is False for a simulated exchange on loopback,
+    which may not know the question.
     """
     if permissions.hedge_mode:
         raise ArmingError(
@@ -41,29 +43,20 @@ def check_permissions(permissions: KeyPermissions, *, mode: str, real_host: bool
         )
     if mode != "live":
         return
-    if permissions.can_withdraw:
-        raise ArmingError(
-            "This API key can withdraw funds. A trading key must not: make one without the withdrawal permission at "
-            "the venue, put it in place of this one, then start again. Nothing was sent."
-        )
-    if permissions.can_withdraw is None and real_host:
-        raise ArmingError(
-            "The venue would not say whether this API key can withdraw funds, so it is treated as if it could. Try "
-            "again later, or make a key that may read its own permissions. Nothing was sent."
-        )
+    for may, what in ((permissions.can_withdraw, "withdraw"), (permissions.can_transfer, "transfer")):
+        if may:
+            raise ArmingError(
+                f"This API key can {what} funds. A trading key must not: make one without that permission at the "
+                "venue, put it in place of this one, then start again. Nothing was sent."
+            )
+        if may is None and real_host and not allow_unknown:
+            raise ArmingError(
+                f"The venue would not say whether this API key can {what} funds, so it is treated as if it could. Try "
+                "again later, or make a key that may read its own permissions. If the venue cannot say it at all, "
+                "venue.allow_unknown_permissions = true trades on your word. Nothing was sent."
+            )
     if not permissions.can_trade:
         raise ArmingError(
             "This API key may not trade futures. Allow futures trading for it at the venue, or use another key. "
             "Nothing was sent."
         )
-
-
-def on_loopback(url: str) -> bool:
-    """True when ``url`` points at this machine."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

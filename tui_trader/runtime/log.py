@@ -1,20 +1,36 @@
-"""The session's log: JSON lines in a private, rotating file; never the terminal, never a secret."""
+"""The session's log: JSON lines in a private, rotating file; never the terminal, never a secret.
+
+``ProcessLog`` leads everything else that this process may say (the libraries' loggers, warnings, what no handler
+caught) into the same file through the same redaction.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-import re
-from collections.abc import Callable, Iterable, MutableMapping
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import structlog
 
 from tui_trader import clock
+from tui_trader.core.plain import plain
+from tui_trader.private import open_private, tighten
+from tui_trader.secret import Redactor
+
+__all__ = ["PrivateFile", "ProcessLog", "Redactor", "SessionLog"]
 
 MAX_BYTES = 8_000_000
 KEPT = 4
-_SIGNATURE = re.compile(r"(?i)(signature|listenKey|api[-_]?key|secret)([\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+")
+_LONGEST = 20_000
+_CHATTY = ("aiohttp", "asyncio", "ccxt", "websockets", "urllib3")
+"""Libraries whose DEBUG lines hold whole requests and frames: they are never let below WARNING."""
 
 
 class PrivateFile:
@@ -30,63 +46,65 @@ class PrivateFile:
         self.lost = 0
         self._fd = -1
         self._size = 0
+        self._guard = threading.Lock()
         self._open()
+        self._tighten_older()
 
     def msg(self, line: str) -> None:
-        """Append one line."""
+        """Append one line; may be called from any thread."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
-        try:
-            if self._fd < 0:
-                self._open()
-            elif self._size + len(data) > self._max:
-                self._rotate()
-            self._size += os.write(self._fd, data)
-        except OSError:
-            self.lost += 1
+        with self._guard:
+            try:
+                if self._fd < 0:
+                    self._open()
+                elif self._size + len(data) > self._max:
+                    self._rotate()
+                self._size += os.write(self._fd, data)
+            except OSError:
+                self.lost += 1
 
     debug = info = warning = error = critical = msg
 
     def close(self) -> None:
         """Close the file."""
+        with self._guard:
+            self._close()
+
+    def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _open(self) -> None:
         try:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(self._fd, 0o600)
+            self._fd = open_private(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             self._size = os.fstat(self._fd).st_size
         except OSError:
             self.lost += 1
 
+    def _older(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+    def _tighten_older(self) -> None:
+        for number in range(1, self._kept + 1):
+            try:
+                tighten(self._older(number))
+            except OSError:
+                self.lost += 1
+
     def _rotate(self) -> None:
-        self.close()
+        self._close()
         for number in range(self._kept - 1, 0, -1):
-            older = self.path.with_name(f"{self.path.name}.{number}")
-            if older.exists():
-                older.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
-        self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+            if self._older(number).exists():
+                self._older(number).replace(self._older(number + 1))
+        self.path.replace(self._older(1))
         self._open()
-
-
-class Redactor:
-    """Takes known secrets and anything that looks like a signature out of a text."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = tuple(s for s in secrets if len(s) >= 4)
-
-    def __call__(self, text: str) -> str:
-        """``text`` without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "…")
-        return _SIGNATURE.sub(r"\1\2…", text)
 
 
 class SessionLog:
     """Writes sentences about what happened, each with its time (UTC wall clock) and severity."""
 
-    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, redact: Redactor) -> None:
         self._file = PrivateFile(path)
         self.path = path
         self._redact = redact
@@ -98,7 +116,7 @@ class SessionLog:
         )
 
     def say(self, severity: str, text: str, **facts: object) -> None:
-        """One line. ``facts`` are plain values."""
+        """One line; may be called from any thread. ``facts`` are plain values."""
         self._log.info(text, severity=severity, **facts)
 
     def close(self) -> None:
@@ -106,7 +124,7 @@ class SessionLog:
         self._file.close()
 
     def _stamp(self, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        cleaned = {k: self._redact(v) if isinstance(v, str) else v for k, v in event.items()}
+        cleaned = {plain(self._redact(str(key))): _tame(self._redact.deep(value)) for key, value in event.items()}
         text = cleaned.pop("event", "")
         return {
             "at": clock.iso_utc(clock.wall_ms()),
@@ -114,3 +132,98 @@ class SessionLog:
             "text": text,
             **cleaned,
         }
+
+
+def _tame(value: object) -> object:
+    """Every text in plain data made harmless for the terminal of whoever reads the file."""
+    if isinstance(value, str):
+        return plain(value[:_LONGEST])
+    if isinstance(value, dict):
+        return {plain(key): _tame(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_tame(inner) for inner in value]
+    return value
+
+
+class ProcessLog(logging.Handler):
+    """Between ``install`` and ``remove`` no word of a library reaches the terminal, and none is written unredacted.
+
+    Every log record of the process is redacted when it is made, so that no handler, whoever adds it, sees a secret.
+    Warnings and what no handler caught (also in threads and finalisers) become lines of ``log``, without local values.
+    """
+
+    def __init__(self, log: SessionLog, redact: Redactor) -> None:
+        super().__init__(logging.WARNING)
+        self._session_log = log
+        self._redact = redact
+        self._undo: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Self:
+        self.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def install(self) -> None:
+        """Begin; harmless when begun."""
+        if self._undo:
+            return
+        root, factory = logging.getLogger(), logging.getLogRecordFactory()
+        self._undo.append(lambda: logging.setLogRecordFactory(factory))
+        logging.setLogRecordFactory(lambda *args, **kwargs: self._redacted(factory(*args, **kwargs)))
+        root.addHandler(self)
+        self._undo.append(lambda: root.removeHandler(self))
+        for name in _CHATTY:
+            self._hush(logging.getLogger(name))
+        self._replace(warnings, "showwarning", self._warning)
+        self._replace(sys, "excepthook", self._uncaught)
+        self._replace(sys, "unraisablehook", lambda facts: self._say_failure("not raised", facts.exc_value))
+        self._replace(threading, "excepthook", lambda facts: self._say_failure("in a thread", facts.exc_value))
+
+    def remove(self) -> None:
+        """Give everything back; harmless when not begun."""
+        while self._undo:
+            self._undo.pop()()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A record of a library."""
+        severity = "alarm" if record.levelno >= logging.ERROR else "warning"
+        where = f" ({record.exc_text})" if record.exc_text else ""
+        self._session_log.say(severity, f"{record.name}: {record.getMessage()}{where}")
+
+    def _hush(self, logger: logging.Logger) -> None:
+        before = logger.level
+        logger.setLevel(max(before, logging.WARNING))
+        self._undo.append(lambda: logger.setLevel(before))
+
+    def _replace(self, owner: Any, name: str, hook: object) -> None:
+        before = getattr(owner, name)
+        setattr(owner, name, hook)
+        self._undo.append(lambda: setattr(owner, name, before))
+
+    def _redacted(self, record: logging.LogRecord) -> logging.LogRecord:
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - a library's format and arguments may disagree; the words still count
+            text = f"{record.msg!r} {record.args!r}"
+        record.msg, record.args = self._redact(text), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = self._redact("".join(traceback.format_exception(record.exc_info[1])))
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = self._redact(record.stack_info)
+        return record
+
+    def _warning(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+        self._session_log.say("warning", f"{category.__name__}: {message} ({filename}:{lineno})")
+
+    def _uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        self._say_failure("nobody caught", error)
+
+    def _say_failure(self, how: str, error: BaseException | None) -> None:
+        words = "".join(traceback.format_exception(error)) if error is not None else "an unknown failure"
+        self._session_log.say("alarm", f"a failure {how}: {words}")

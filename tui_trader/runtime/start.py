@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,18 +19,16 @@ from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder
 from tui_trader.runtime.log import Redactor
 from tui_trader.runtime.session import Session
+from tui_trader.secret import HIDDEN, Secret
 from tui_trader.store.archive import archive_store
 from tui_trader.venues.base import Venue
+from tui_trader.venues.hosts import addresses
 
 if TYPE_CHECKING:
     from tui_trader.config import Loaded
 
 STORE_FILE = "store.sqlite3"
 TAKE_OVER_S = 12.0
-REAL_HOSTS = {
-    "testnet": ("https://demo-fapi.binance.com", "wss://demo-fstream.binance.com"),
-    "live": ("https://fapi.binance.com", "wss://fstream.binance.com"),
-}
 
 
 def _silent(_: str) -> None:
@@ -53,15 +51,27 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     take_over: bool = False
     say: Callable[[str], None] = _silent
 
+    def __repr__(self) -> str:
+        return f"StartOptions(mode={self.mode!r}, data_dir={str(self.data_dir)!r}, environ={HIDDEN})"
+
+    def __rich_repr__(self) -> Any:
+        yield repr(self)
+
 
 class _Access(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the account. The secret is a callable so that no repr shows it."""
+    """How to reach the account; its repr shows neither key nor secret."""
 
     rest_url: str
     ws_url: str
     key: str
-    secret: Callable[[], str]
+    secret: Secret
     on_stopped: Callable[[bool], Awaitable[None]] | None = None
+
+    def __repr__(self) -> str:
+        return f"_Access(rest_url={self.rest_url!r}, key={HIDDEN}, secret={HIDDEN})"
+
+    def __rich_repr__(self) -> Any:
+        yield repr(self)
 
 
 async def build_session(options: StartOptions) -> Session:
@@ -87,8 +97,8 @@ async def build_session(options: StartOptions) -> Session:
             store_path=_account_dir(options) / STORE_FILE,
             lock=lock,
             armed=armed,
-            redact=Redactor((access.key, access.secret())),
-            checked=_checks(options, venue, access),
+            redact=Redactor((access.key, access.secret.reveal())),
+            checked=_checks(options, settings, venue, access),
             on_stopped=access.on_stopped,
         )
     except BaseException:
@@ -161,13 +171,8 @@ async def _access(options: StartOptions, settings: Settings) -> _Access:
     held = credentials(options.mode, options.environ, options.data_dir)
     if held.warning:
         options.say(held.warning)
-    rest_url, ws_url = REAL_HOSTS[options.mode]
-    return _Access(
-        rest_url=settings.venue.rest_url or rest_url,
-        ws_url=settings.venue.ws_url or ws_url,
-        key=held.key,
-        secret=held.secret.reveal,
-    )
+    rest_url, ws_url = addresses(options.mode, settings.venue.rest_url, settings.venue.ws_url)
+    return _Access(rest_url=rest_url, ws_url=ws_url, key=held.key, secret=held.secret)
 
 
 async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
@@ -184,7 +189,11 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
             await demo.stop()
 
     return _Access(
-        rest_url=info.rest_url, ws_url=info.ws_url, key=info.api_key, secret=lambda: info.secret, on_stopped=on_stopped
+        rest_url=info.rest_url,
+        ws_url=info.ws_url,
+        key=info.api_key,
+        secret=Secret(info.secret),
+        on_stopped=on_stopped,
     )
 
 
@@ -195,20 +204,25 @@ def _venue(settings: Settings, access: _Access) -> Venue:
         rest_url=access.rest_url,
         ws_url=access.ws_url,
         key=access.key,
-        secret=access.secret(),
+        secret=access.secret,
         settings=settings.venue,
         data=settings.data,
         rng=random.Random(),
     )
 
 
-def _checks(options: StartOptions, venue: Venue, access: _Access) -> Callable[[], Awaitable[None]] | None:
+def _checks(
+    options: StartOptions, settings: Settings, venue: Venue, access: _Access
+) -> Callable[[], Awaitable[None]] | None:
     if options.mode == "demo":
         return None
+    real, allow_unknown = not on_loopback(access.rest_url), settings.venue.allow_unknown_permissions
 
     async def check() -> None:
         options.say("asking what the key may do")
         permissions = await venue.permissions()
-        check_permissions(permissions, mode=options.mode, real_host=not on_loopback(access.rest_url))
+        check_permissions(permissions, mode=options.mode, real_host=real, allow_unknown=allow_unknown)
+        if permissions.ip_restricted is False and options.mode == "live":
+            options.say("note: this API key works from any address; at the venue it can be bound to yours")
 
     return check

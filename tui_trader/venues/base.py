@@ -27,11 +27,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyPermissions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API key may do. ``can_withdraw`` None means that the venue would not say."""
+    """What the API key may do. None means that the venue would not say. ``can_transfer``: move funds to another account
+    of the person or of somebody else. ``ip_restricted``: it works from named addresses only.
+    """
 
     can_trade: bool
     can_withdraw: bool | None
     hedge_mode: bool
+    can_transfer: bool | None = None
+    ip_restricted: bool | None = None
 
 
 class Venue(Protocol):

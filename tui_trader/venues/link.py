@@ -14,6 +14,8 @@ from websockets.exceptions import WebSocketException
 
 from tui_trader import clock
 from tui_trader.errors import RateLimited, VenueError
+from tui_trader.secret import everywhere
+from tui_trader.venues.hosts import tls_context
 from tui_trader.venues.text import clean
 
 FrameHandler = Callable[[bytes], None]
@@ -51,17 +53,27 @@ Dial = Callable[[str, int], AbstractAsyncContextManager[Socket]]
 """Opens a connection to a URL with a largest frame in bytes."""
 
 
-def dial(url: str, max_frame: int) -> AbstractAsyncContextManager[Socket]:
-    """A websocket over the network, with pings every 20 s."""
-    return connect(  # type: ignore[return-value]  # the library's ``recv`` is overloaded by ``decode``
+class _Straight(connect):
+    """A connection to exactly the address given: a redirect, followed, would carry the listen key elsewhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Never a new address."""
+        return exc
+
+
+def dial(url: str, max_frame: int, proxy: str | None = None) -> AbstractAsyncContextManager[Socket]:
+    """A websocket over the network, with pings every 20 s; verified TLS, no redirect, and no proxy but ``proxy``."""
+    secure = url.startswith("wss://")
+    return _Straight(  # type: ignore[return-value]  # the library's ``recv`` is overloaded by ``decode``
         url,
+        ssl=tls_context() if secure else None,
         compression=None,
         max_size=max_frame,
         open_timeout=8,
         ping_interval=20,
         ping_timeout=20,
         close_timeout=1,
-        proxy=None,
+        proxy=proxy if secure else None,
     )
 
 
@@ -136,7 +148,7 @@ class Link:
             self._hold_s = min(error.retry_after_ms / 1000, _HOLD_MAX_S)
             return clean(error, 160)
         except (OSError, TimeoutError, WebSocketException, VenueError) as error:
-            return self._close_reason or clean(f"{type(error).__name__}: {error}", 160)
+            return self._close_reason or clean(everywhere(f"{type(error).__name__}: {error}"), 160)
         return self._close_reason or "the venue closed the connection"
 
     async def _serve(self, socket: Socket) -> None:

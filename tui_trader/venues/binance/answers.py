@@ -59,10 +59,19 @@ class Brackets(msgspec.Struct):
 
 
 class Restrictions(msgspec.Struct, rename="camel"):
-    """What the key may do."""
+    """What the key may do; None where the venue does not say."""
 
     enable_withdrawals: bool
     enable_futures: bool = True
+    enable_internal_transfer: bool | None = None
+    permits_universal_transfer: bool | None = None
+    ip_restrict: bool | None = None
+
+    @property
+    def can_transfer(self) -> bool | None:
+        """Whether any kind of transfer is allowed; None when one is not told and no other is allowed."""
+        kinds = (self.enable_internal_transfer, self.permits_universal_transfer)
+        return True if any(kinds) else None if None in kinds else False
 
 
 def with_bracket(row: Instrument, bracket: Bracket | None) -> Instrument:

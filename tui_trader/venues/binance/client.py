@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.settings import DataSettings, VenueSettings
 from tui_trader.core.types import MINUTE_MS, Channel, OrderType, Severity, VenueBook
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.secret import Secret
 from tui_trader.venues.base import Capabilities, KeyPermissions, Sink
 from tui_trader.venues.binance import instruments as rules
 from tui_trader.venues.binance import orders as wire
@@ -48,7 +50,8 @@ from tui_trader.venues.binance.reach import Reach
 from tui_trader.venues.binance.rest import Rest, Transport
 from tui_trader.venues.binance.wire import MAX_FRAME
 from tui_trader.venues.hosts import checked_base
-from tui_trader.venues.link import Dial, Link, dial
+from tui_trader.venues.link import Dial, Link
+from tui_trader.venues.link import dial as network
 from tui_trader.venues.ratelimit import Budget
 from tui_trader.venues.text import clean
 
@@ -75,14 +78,14 @@ class BinanceVenue:
         rest_url: str,
         ws_url: str,
         key: str,
-        secret: str,
+        secret: str | Secret,
         settings: VenueSettings,
         data: DataSettings,
         rng: random.Random,
         keep_alive_s: float = _KEEP_ALIVE_S,
         rotate_s: float = _ROTATE_S,
         transport: Transport | None = None,
-        dial: Dial = dial,
+        dial: Dial | None = None,
     ) -> None:
         base = checked_base(rest_url, "rest_url", ("https", "http"))
         self._ws = checked_base(ws_url, "ws_url", ("wss", "ws"))
@@ -96,12 +99,13 @@ class BinanceVenue:
             clock=self.clock,
             budget=self.budget,
             transport=transport,
+            proxy=settings.proxy,
         )
         self._data = data
         self._rng = rng
         self._keep_alive_s = keep_alive_s
         self._rotate_s = rotate_s
-        self._dial = dial
+        self._dial = dial or partial(network, proxy=settings.proxy or None)
         self._closing = False
         self._sink: Sink = _discard
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +132,7 @@ class BinanceVenue:
             rng=rng,
             max_frame=MAX_FRAME,
             rotate_s=rotate_s,
-            dial=dial,
+            dial=self._dial,
         )
 
     def _link(
@@ -373,7 +377,13 @@ class BinanceVenue:
             answer: Restrictions = await self._rest.read(Restrictions, "account/apiRestrictions", api="sapi")
         except (VenueRefused, VenueUnreachable):
             return KeyPermissions(can_trade=True, can_withdraw=None, hedge_mode=hedge)
-        return KeyPermissions(can_trade=answer.enable_futures, can_withdraw=answer.enable_withdrawals, hedge_mode=hedge)
+        return KeyPermissions(
+            can_trade=answer.enable_futures,
+            can_withdraw=answer.enable_withdrawals,
+            can_transfer=answer.can_transfer,
+            ip_restricted=answer.ip_restrict,
+            hedge_mode=hedge,
+        )
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """See ``Venue.set_leverage``. "No need to change" (-4046) is a success."""

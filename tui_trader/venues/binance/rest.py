@@ -10,8 +10,9 @@ import msgspec
 
 from tui_trader.clock import VenueClock
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.secret import Secret
 from tui_trader.venues.binance.failures import failure
-from tui_trader.venues.hosts import HostGuard
+from tui_trader.venues.hosts import HostGuard, tls_context
 from tui_trader.venues.ratelimit import Budget, Urgency
 from tui_trader.venues.text import clean
 
@@ -63,10 +64,43 @@ def _no_redirects() -> Any:
     return trace
 
 
+class _Hidden:
+    """An attribute of a ccxt instance that is a ``Secret`` until ccxt signs with it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_hidden_{name}"
+
+    def __get__(self, instance: Any, owner: type) -> str:
+        held: Secret | None = getattr(instance, self._name, None)
+        return held.reveal() if held is not None else ""
+
+    def __set__(self, instance: Any, value: str | Secret) -> None:
+        setattr(instance, self._name, value if isinstance(value, Secret) else Secret(value))
+
+
+class _Discreet:
+    """Lies before a ccxt class: its key and secret stay hidden, and it never prints."""
+
+    apiKey = _Hidden()  # noqa: N815 - ccxt's own name
+    secret = _Hidden()
+
+    @property
+    def verbose(self) -> bool:
+        """Never: ccxt's verbose mode prints keys, signatures and bodies."""
+        return False
+
+    @verbose.setter
+    def verbose(self, wanted: bool) -> None:
+        del wanted
+
+    def log(self, *args: object) -> None:
+        """ccxt prints; nothing here may."""
+
+
 def _guarded(base: Any) -> Any:
     """A subclass of ``base`` with this product's clock, host guard, header counting and failures."""
 
-    class GuardedExchange(base):  # type: ignore[misc]
+    class GuardedExchange(_Discreet, base):  # type: ignore[misc]
         venue_clock: VenueClock
         guard: HostGuard
         budget: Budget
@@ -106,17 +140,19 @@ class Rest:
         self,
         base_url: str,
         key: str,
-        secret: str,
+        secret: str | Secret,
         *,
         recv_window_ms: int,
         clock: VenueClock,
         budget: Budget,
         timeout_ms: int = _TIMEOUT_MS,
         transport: Transport | None = None,
+        proxy: str = "",
     ) -> None:
         self._base = base_url
-        self._key = key
-        self._secret = secret
+        self._key = Secret(key)
+        self._secret = secret if isinstance(secret, Secret) else Secret(secret)
+        self._proxy = proxy
         self._recv_window = recv_window_ms
         self._timeout_ms = timeout_ms
         self._clock = clock
@@ -139,8 +175,6 @@ class Rest:
     def _make(self, kind: Any) -> Any:
         exchange = kind(
             {
-                "apiKey": self._key,
-                "secret": self._secret,
                 "enableRateLimit": False,
                 "timeout": self._timeout_ms,
                 "options": {"fetchCurrencies": False, "fetchMargins": False, "recvWindow": self._recv_window},
@@ -154,7 +188,13 @@ class Rest:
             "fapiPrivateV3": f"{base}/fapi/v3",
             "sapi": f"{self._sapi}/sapi/v1",
         }
-        if base.startswith("http://"):
+        exchange.apiKey = self._key
+        exchange.secret = self._secret
+        exchange.trust_env = exchange.aiohttp_trust_env = False
+        if base.startswith("https://"):
+            exchange.ssl_context = tls_context()
+            exchange.https_proxy = self._proxy or None
+        else:
             # ccxt waits on closing so that TLS can say goodbye; a plain connection has none.
             exchange.timeout_on_exit = 0
         exchange.venue_clock = self._clock
