@@ -30,6 +30,9 @@ WINDOW = 0.015
 BUFFER_LIMIT = 4_000
 """Diffs kept while waiting for a snapshot (more than a minute of the quickest stream); the oldest go first."""
 
+MOST_OLDER = 30
+"""Updates in a row that are older than the book, after which its own id is doubted: three seconds of the stream."""
+
 _SLACK = 512
 
 
@@ -119,6 +122,8 @@ class LocalBook:
         "_fresh",
         "_known_high",
         "_known_low",
+        "_older",
+        "_older_at",
         "ask",
         "ask_qty",
         "bid",
@@ -146,6 +151,7 @@ class LocalBook:
         self._known_low = 0.0
         self._known_high = inf
         self._fresh = False
+        self._older = self._older_at = 0
 
     def __len__(self) -> int:
         return len(self._bids) + len(self._asks)
@@ -200,7 +206,7 @@ class LocalBook:
             return False
         if prev_id != self.last_id or self._fresh:
             if last_id < self.last_id or (last_id == self.last_id and not self._fresh):
-                return True
+                return self._is_older(Diff(first_id, last_id, prev_id, bids, asks))
             # Ids are shared by all symbols: nothing of this book happened between the previous diff and the first id,
             # so the snapshot fits anywhere from the previous diff's last id on (U ≤ id ≤ u is the narrower wording).
             if not (self._fresh and prev_id <= self.last_id):
@@ -211,6 +217,15 @@ class LocalBook:
             self._fresh = False
         self.last_id = last_id
         return self._merge(bids, asks)
+
+    def _is_older(self, diff: Diff) -> bool:
+        """An update from before the book's state changes nothing; many of them with nothing newer in between say that
+        the book's own id was damaged, and that it would stand still for ever."""
+        self._older = self._older + 1 if self._older_at == self.last_id else 1
+        self._older_at = self.last_id
+        if self._older < MOST_OLDER:
+            return True
+        return self._broken(f"only older updates come: the book stands at {self.last_id}", diff)
 
     def _merge(self, new_bids: Sequence[Level], new_asks: Sequence[Level]) -> bool:
         side = self._bids
