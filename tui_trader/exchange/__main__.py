@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from tui_trader import clock
+from tui_trader.exchange.fault_spec import FaultSpecError, load_faults
+from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.server import ExchangeServer, build_server, demo_keys
 from tui_trader.exchange.venue_clock import align_start
 from tui_trader.exchange.wire import dumps
@@ -66,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--wallet", type=_wallet, default=Decimal(10_000), help="USDT of the account (default 10000)")
     parser.add_argument("--symbols", help="only these, comma-separated (default: all)")
     parser.add_argument("--withdrawals", action="store_true", help="let the key withdraw, to test its refusal")
+    parser.add_argument(
+        "--faults",
+        metavar="FILE|PRESET,…",
+        help="misbehave as these say: presets (calm, mild, rough, hostile, or a kind of fault) and TOML or JSON files",
+    )
+    parser.add_argument("--fault-seed", type=int, default=1, help="same seed and rules, same faults (default 1)")
+    parser.add_argument("--admin", action="store_true", help="answer /admin/faults and /admin/act; --faults does, too")
     parser.add_argument("--json", action="store_true", help="print how to connect as one line of JSON")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     parser.add_argument("--linger-s", type=_linger, help="stop when no client was connected for this many real seconds")
@@ -85,6 +94,8 @@ def _describe(server: ExchangeServer, options: argparse.Namespace, as_json: bool
         "start_ms": server.engine.start_ms,
         "symbols": list(server.engine.states),
     }
+    if server.wire is not None:
+        facts["admin_url"] = server.rest_url + "/admin"
     if as_json:
         return dumps(facts)
     lines = [
@@ -95,6 +106,9 @@ def _describe(server: ExchangeServer, options: argparse.Namespace, as_json: bool
         f"  secret      {secret}",
         f"  {len(server.engine.states)} symbols, speed {options.speed:g}, seed {options.seed}. Ctrl-C stops it.",
     ]
+    if server.wire is not None:
+        faults = server.wire.faults
+        lines.append(f"  faults      {len(faults.rules)} rules, seed {faults.seed}; {server.rest_url}/admin/faults")
     return "\n".join(lines)
 
 
@@ -146,6 +160,13 @@ async def _serve(server: ExchangeServer, options: argparse.Namespace) -> int:
     return 0
 
 
+def _faults(options: argparse.Namespace) -> Faults | None:
+    """Return the faults that were asked for; None for an honest exchange. Raises FaultSpecError."""
+    if options.faults is None and not options.admin:
+        return None
+    return Faults(options.fault_seed, load_faults(options.faults or ""))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exchange until SIGINT or SIGTERM; return the exit status."""
     options = _parser().parse_args(argv)
@@ -153,7 +174,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = options.start_ms or (align_start(now) if options.align_start else now)
     symbols = [name.strip().upper() for name in options.symbols.split(",")] if options.symbols else None
     try:
-        server = build_server(options.seed, options.speed, start, options.wallet, symbols)
+        faults = _faults(options)
+    except FaultSpecError as error:
+        sys.stderr.write(f"Cannot use --faults {options.faults}: {error}\nNothing was started.\n")
+        return 2
+    try:
+        server = build_server(options.seed, options.speed, start, options.wallet, symbols, faults=faults)
     except (KeyError, ValueError) as error:
         sys.stderr.write(f"Cannot build the market: {error}. Nothing was started; check --symbols.\n")
         return 2

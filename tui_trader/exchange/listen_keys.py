@@ -42,6 +42,10 @@ class ListenKeys:
         """Forget the account's key."""
         self._by_key = {key: entry for key, entry in self._by_key.items() if entry[0] is not account}
 
+    def forget(self) -> None:
+        """Forget every key, as a restart of the venue does."""
+        self._by_key.clear()
+
     def owner(self, key: str) -> Account | None:
         """Return the account a live key belongs to."""
         entry = self._by_key.get(key)

@@ -13,6 +13,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from tui_trader import clock
 from tui_trader.exchange.contract import SymbolMarket
 from tui_trader.exchange.engine import ExchangeEngine
+from tui_trader.exchange.fault_admin import PREFIX, FaultAdmin
+from tui_trader.exchange.fault_wire import FaultWire, Line, monotonic_ms, reset, respond
+from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.feeds import TICK_S
 from tui_trader.exchange.listen_keys import ListenKeys
 from tui_trader.exchange.ratelimits import RateLimits
@@ -39,16 +42,22 @@ class _Outbox:
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
-        self._frames: deque[str] = deque()
+        self._frames: deque[str | bytes] = deque()
         self._size = 0
         self._ready = asyncio.Event()
         self.overflowed = False
+        self.ending = False
 
-    def put(self, frame: str) -> None:
-        """Queue a frame."""
+    def end(self) -> None:
+        """Close the socket politely once everything queued is written."""
+        self.ending = True
+        self._ready.set()
+
+    def put(self, frame: str | bytes) -> None:
+        """Queue a frame: a text, or the raw bytes of what should have been one."""
         if self.overflowed:
             return
-        self._size += len(frame)
+        self._size += len(frame) if isinstance(frame, str) else 0
         self._frames.append(frame)
         if len(self._frames) > _MAX_QUEUED_FRAMES or self._size > _MAX_QUEUED_CHARS:
             self.overflowed = True
@@ -61,8 +70,14 @@ class _Outbox:
             self._ready.clear()
             while self._frames and not self.overflowed:
                 frame = self._frames.popleft()
+                if isinstance(frame, bytes):
+                    await self._socket.send_frame(frame, WSMsgType.TEXT)
+                    continue
                 self._size -= len(frame)
                 await self._socket.send_str(frame)
+            if self.ending:
+                await self._socket.close(code=WSCloseCode.GOING_AWAY)
+                return
             if self.overflowed:
                 self._frames.clear()
                 await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too slow a reader")
@@ -70,11 +85,13 @@ class _Outbox:
 
 
 class ExchangeServer:
-    """Serves one engine. Requests pass through `handle`, stream frames through `StreamHub.deliver`: the two
-    places where faults can be put.
+    """Serves one engine. Requests pass through `handle`, stream frames through `StreamHub.deliver`. With `faults` it
+    misbehaves as they say and answers the admin routes; without, it is honest and there are none.
     """
 
-    def __init__(self, engine: ExchangeEngine, venue_clock: ExchangeClock, salt: str = "") -> None:
+    def __init__(
+        self, engine: ExchangeEngine, venue_clock: ExchangeClock, salt: str = "", faults: Faults | None = None
+    ) -> None:
         self.engine = engine
         self.clock = venue_clock
         self.keys = ListenKeys(clock.monotonic, salt)
@@ -85,6 +102,12 @@ class ExchangeServer:
         self._runner: web.AppRunner | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self._sockets: dict[web.WebSocketResponse, Connection] = {}
+        self.wire: FaultWire | None = None
+        if faults is not None:
+            self.wire = FaultWire(engine, faults)
+            self._admin = FaultAdmin(self.wire)
+            self.hub.bend = self.wire.deliver
+            engine.on_restart = self._restart
 
     @property
     def rest_url(self) -> str:
@@ -128,6 +151,8 @@ class ExchangeServer:
 
     async def close(self) -> None:
         """Close every socket and stop."""
+        if self.wire is not None:
+            self.wire.closing.set()
         if self._loop_task is not None:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -143,6 +168,8 @@ class ExchangeServer:
         due = clock.monotonic()
         while True:
             await self._catch_up()
+            if self.wire is not None:
+                self.wire.tick()
             self.hub.pump(clock.monotonic())
             due = max(due + TICK_S, clock.monotonic())
             await asyncio.sleep(max(due - clock.monotonic(), 0.001))
@@ -172,22 +199,35 @@ class ExchangeServer:
         except web.HTTPRequestEntityTooLarge:
             reply = Reply(413, '{"code":-1101,"msg":"Too much data sent for this endpoint."}')
         else:
-            reply = await self.handle(
-                Request(
-                    method=request.method,
-                    path=request.path,
-                    query=request.rel_url.raw_query_string,
-                    body=body,
-                    headers={name.lower(): value for name, value in request.headers.items()},
-                    address=request.remote or "",
-                )
+            heard = Request(
+                method=request.method,
+                path=request.path,
+                query=request.rel_url.raw_query_string,
+                body=body,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                address=request.remote or "",
             )
-        return web.Response(
-            status=reply.status, text=reply.body, headers=reply.headers, content_type="application/json"
-        )
+            if self.wire is not None:
+                if request.path.startswith(PREFIX):
+                    return respond(self._admin.handle(heard))
+                return await self.wire.answer(request, heard, self.handle)
+            reply = await self.handle(heard)
+        return respond(reply)
+
+    def _restart(self) -> None:
+        """Break every websocket and forget the listen keys."""
+        self.keys.forget()
+        if self.wire is not None:
+            self.wire.cut_all()
 
     async def _on_socket(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(heartbeat=_PING_S, max_msg_size=_MAX_MESSAGE, compress=False)
+        if self.wire is not None and self.wire.faults.is_out(monotonic_ms()):
+            reset(request.transport)
+            return web.Response()
+        # Pings are answered by `_read`: a connection that a fault made deaf must not answer them.
+        socket = web.WebSocketResponse(
+            heartbeat=_PING_S, max_msg_size=_MAX_MESSAGE, compress=False, autoping=self.wire is None
+        )
         if not socket.can_prepare(request).ok:
             return web.Response(status=400, text='{"code":-1000,"msg":"Not a websocket handshake."}')
         await socket.prepare(request)
@@ -197,11 +237,17 @@ class ExchangeServer:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no such stream address")
             return socket
         self._sockets[socket] = connection
+        if self.wire is not None:
+            self.wire.opened(connection, Line(request, outbox.put, outbox.end))
         writer = asyncio.create_task(outbox.run(), name="exchange-socket-writer")
         try:
             await self._read(socket, connection)
+            if self.wire is not None and self.wire.is_deaf(connection):
+                await self.wire.nothing(request)
         finally:
             self.hub.close(connection)
+            if self.wire is not None:
+                self.wire.closed(connection)
             del self._sockets[socket]
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
@@ -210,6 +256,13 @@ class ExchangeServer:
 
     async def _read(self, socket: web.WebSocketResponse, connection: Connection) -> None:
         async for message in socket:
+            if self.wire is not None and self.wire.is_deaf(connection):
+                return
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+                continue
+            if message.type is WSMsgType.PONG:
+                continue
             if message.type is not WSMsgType.TEXT:
                 await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=b"text frames only")
                 return
@@ -256,6 +309,7 @@ def build_server(
     symbols: Sequence[str] | None = None,
     markets: Mapping[str, SymbolMarket] | None = None,
     manual_clock: bool = False,
+    faults: Faults | None = None,
 ) -> ExchangeServer:
     """Return a server with one demo account, not yet listening.
 
@@ -270,7 +324,7 @@ def build_server(
     key, secret = demo_keys(seed)
     engine.add_account(key, secret, wallet)
     venue_clock = ManualClock(start_ms) if manual_clock else ExchangeClock(start_ms, speed)
-    return ExchangeServer(engine, venue_clock, salt=str(seed))
+    return ExchangeServer(engine, venue_clock, str(seed), faults)
 
 
 @asynccontextmanager
@@ -282,10 +336,11 @@ async def running_exchange(
     markets: Mapping[str, SymbolMarket] | None = None,
     manual_clock: bool = False,
     wallet: Decimal = Decimal(10_000),
+    faults: Faults | None = None,
 ) -> AsyncIterator[RunningExchange]:
     """Run an exchange in this loop on a free loopback port for the length of the block."""
     begin = clock.wall_ms() if start_ms is None else start_ms
-    server = build_server(seed, speed, begin, wallet, symbols, markets, manual_clock)
+    server = build_server(seed, speed, begin, wallet, symbols, markets, manual_clock, faults)
     await server.start()
     try:
         yield RunningExchange(server, *demo_keys(seed))

@@ -25,6 +25,8 @@ class Connection:
 
     def __init__(self, send: Callable[[str], None], route: str, combined: bool) -> None:
         self.send = send
+        self.number = 0
+        """Tells connections apart; in the order in which they came."""
         self.route = route
         self.combined = combined
         self.streams: dict[str, None] = {}
@@ -44,6 +46,11 @@ class Connection:
         return flooding
 
 
+def wrapped(connection: Connection, stream: str, payload: str) -> str:
+    """Return a payload as the connection wants it: alone, or in the envelope that names its stream."""
+    return f'{{"stream":"{stream}","data":{payload}}}' if connection.combined else payload
+
+
 class _Channel:
     """A stream with its feed and listeners."""
 
@@ -61,6 +68,9 @@ class StreamHub:
     def __init__(self, engine: ExchangeEngine, keys: ListenKeys) -> None:
         self.engine = engine
         self.keys = keys
+        self.bend: Callable[[Connection, str, str], None] | None = None
+        """Takes the place of the honest delivery when there are faults."""
+        self._opened = 0
         self._channels: dict[str, _Channel] = {}
         self._by_symbol: dict[str, list[_Channel]] = {}
         engine.on_user_event = self._on_user_event
@@ -68,7 +78,10 @@ class StreamHub:
 
     def deliver(self, connection: Connection, stream: str, payload: str) -> None:
         """Hand one payload to a connection: the single way out of the hub."""
-        connection.send(f'{{"stream":"{stream}","data":{payload}}}' if connection.combined else payload)
+        if self.bend is not None:
+            self.bend(connection, stream, payload)
+        else:
+            connection.send(wrapped(connection, stream, payload))
 
     # Opening and closing
 
@@ -85,6 +98,8 @@ class StreamHub:
             names += [name for name in group.split("/") if name]
         names += values.get("listenKey", [])
         connection = Connection(send, route, combined)
+        self._opened += 1
+        connection.number = self._opened
         events = "/".join(values.get("events", []))
         if events:
             connection.events = frozenset(events.replace(",", "/").split("/"))
