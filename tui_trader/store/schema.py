@@ -17,6 +17,7 @@ from enum import StrEnum
 import msgspec
 
 from tui_trader.errors import StoreError
+from tui_trader.store.audit import begin_chain
 
 
 class Write(StrEnum):
@@ -95,7 +96,7 @@ def _add_violations(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_tables, _add_violations)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_tables, _add_violations, begin_chain)
 """Step n (from 1) brings a database from version n − 1 to n. Steps are never edited after a release, only added."""
 
 UPSERTED = frozenset({"candles", "plans", "orders", "trades", "equity", "state", "meta"})
