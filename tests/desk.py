@@ -70,9 +70,11 @@ class Desk:
         strategies: dict[str, Strategy] | None = None,
         latency_ms: int = 20,
         wallet: str = "10000",
+        spec: dict[str, Decimal] | None = None,
     ) -> None:
         self.atr = atr
-        self.market = ScriptedMarket(scripted_spec(tick="0.10"), mid=price, lots=2_000, depth=40)
+        facts = msgspec.structs.replace(scripted_spec(tick="0.10"), **(spec or {}))
+        self.market = ScriptedMarket(facts, mid=price, lots=2_000, depth=40)
         self.clock = ManualClock(START_MS)
         self.exchange = ExchangeEngine({"BTCUSDT": self.market}, START_MS)
         self.account: Account = self.exchange.add_account(KEY, SECRET, Decimal(wallet))
@@ -380,5 +382,7 @@ def instrument(row: dict[str, object]) -> Instrument:
         step_size=Decimal(filters["LOT_SIZE"]["stepSize"]),
         market_step_size=Decimal(filters["MARKET_LOT_SIZE"]["stepSize"]),
         min_qty=Decimal(filters["LOT_SIZE"]["minQty"]),
+        max_qty=Decimal(filters["LOT_SIZE"]["maxQty"]),
+        market_max_qty=Decimal(filters["MARKET_LOT_SIZE"]["maxQty"]),
         min_notional=Decimal(filters["MIN_NOTIONAL"]["notional"]),
     )

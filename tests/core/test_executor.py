@@ -238,6 +238,88 @@ def test_flatten_keeps_the_stop_until_nothing_is_open() -> None:
     assert "cancel sl" not in kinds[: kinds.index("place cl")]
 
 
+def test_i18_a_position_above_the_market_maximum_is_covered_moved_and_closed_in_parts() -> None:
+    desk = Desk(spec={"market_max_qty": Decimal("0.020"), "market_step_size": Decimal("0.010")})
+    fields = {"symbol": "BTCUSDT", "side": "BUY", "timeInForce": "GTC", "price": "43600"}
+    desk.run(500)
+    desk.request("POST", "/fapi/v1/order", fields | {"type": "LIMIT", "quantity": "0.056"})
+    desk.start()
+    desk.run(2_000)
+    assert desk.position == Decimal("0.056")
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.020", "0.020", "0.020"]
+    assert plan.naked_since_ms == 0
+    assert desk.engine.view(desk.now, "BTCUSDT", "1m").positions[0].stop_proven
+
+    moved = plan.avg_entry - 200
+    desk.process(ev.MoveStop(ts=desk.now, symbol="BTCUSDT", price=moved))
+    desk.run(2_000)
+    assert [(qty, Decimal(price)) for qty, price in prices(desk, "STOP_MARKET")] == [("0.020", moved)] * 3
+    assert plan.naked_since_ms == 0
+
+    desk.process(ev.FlattenAll(ts=desk.now))
+    desk.run(6_000)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+    closes = [c.qty for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.CLOSE]
+    assert closes == [Decimal("0.020"), Decimal("0.020"), Decimal("0.010"), Decimal("0.010")]
+
+
+def test_i18_split_stops_trigger_together_and_leave_nothing() -> None:
+    desk = Desk(spec={"market_max_qty": Decimal("0.020")})
+    desk.run(500)
+    for _ in range(2):
+        fields = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.020"}
+        desk.request("POST", "/fapi/v1/order", fields)
+    desk.start()
+    desk.run(2_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.020", "0.020"]
+    desk.move(45_500, ms=5_000)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+    assert desk.engine.state.trades[0].reason == "stop"
+
+
+def test_flatten_goes_in_the_order_of_safety_and_ends_with_a_look_at_both_books() -> None:
+    desk = opened()
+    commands: list[str] = []
+    real = desk.engine.process
+
+    def watched(event: ev.Event) -> list[cmd.Command]:
+        found = real(event)
+        for command in found:
+            if isinstance(command, cmd.PlaceOrder | cmd.CancelOrder):
+                leg = command.client_id.split("-")[3]
+                commands.append(("cancel " if isinstance(command, cmd.CancelOrder) else "place ") + leg)
+            elif isinstance(command, cmd.RequestSnapshot):
+                commands.append("look: " + command.reason.removeprefix("BTCUSDT: "))
+        return found
+
+    desk.engine.process = watched
+    desk.process(ev.FlattenAll(ts=desk.now))
+    assert desk.engine.state.paused_all, "entries are blocked in the same call"
+    desk.run(4_000)
+    assert commands == [
+        "cancel t1",
+        "cancel t2",
+        "look: before closing at market",
+        "place cl",
+        "cancel sl",
+        "look: flat; looking whether anything of ours rests in either book",
+    ]
+    assert (desk.position, desk.resting()) == (0, [])
+
+
+def test_flatten_repeats_until_the_venue_says_zero() -> None:
+    """A fill of the entry is never heard: locally the position is smaller than at the venue."""
+    desk = opened()
+    state = desk.engine.state
+    state.portfolio.position("BTCUSDT").qty -= Decimal("0.010")
+    desk.process(ev.FlattenAll(ts=desk.now))
+    desk.run(12_000)
+    assert (desk.position, desk.resting(), state.plans) == (0, [], {})
+    closes = [c.qty for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.CLOSE]
+    assert closes == [Decimal("0.030"), Decimal("0.010")]
+
+
 def test_market_close_type() -> None:
     desk = opened()
     desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))

@@ -51,15 +51,142 @@ def test_a_stop_that_would_trigger_at_once_flattens_now(code: int) -> None:
     assert desk.engine.state.trades[0].reason == "price is already beyond the stop"
 
 
-def test_a_tightened_stop_that_price_has_passed_flattens_under_the_old_one() -> None:
+def test_a_moved_stop_that_would_trigger_keeps_the_older_one_and_is_tried_again() -> None:
+    desk = opened()
+    before = prices(desk, "STOP_MARKET")
+    tried = refuse_stops(desk, -2021, times=3)
+    plan = desk.engine.state.plans[SYMBOL]
+    wanted = plan.avg_entry - 100
+    desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=wanted))
+    desk.run(2_500)
+    assert prices(desk, "STOP_MARKET") == before, "the older stop stands"
+    assert desk.position == QTY
+    assert any("the older one at 42850.10 stays" in text for text in desk.log)
+    desk.run(6_000)
+    assert len(tried) == 3
+    assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [wanted]
+    assert plan.longest_naked_ms < 1_000
+
+
+def test_a_stop_beyond_the_price_waits_for_it_while_an_older_one_stands() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans[SYMBOL]
+    before, sent = prices(desk, "STOP_MARKET"), len(placed(desk, Leg.STOP))
+    plan.stop_price = wanted = plan.avg_entry + 300
+    desk.run(5_000)
+    assert (prices(desk, "STOP_MARKET"), len(placed(desk, Leg.STOP))) == (before, sent), "not even tried"
+    desk.move(float(plan.avg_entry) + 400)
+    assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [wanted]
+
+
+def test_a_stop_that_would_trigger_flattens_when_price_is_beyond_the_older_one_too() -> None:
     desk = opened()
     refuse_stops(desk, -2021, times=100)
     plan = desk.engine.state.plans[SYMBOL]
+    stop = next(o for o in desk.engine.state.ledger if o.leg is Leg.STOP)
+    stop.trigger_price = plan.avg_entry + 50
     desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=plan.avg_entry - 100))
-    desk.run(100)
-    assert len(prices(desk, "STOP_MARKET")) == 1, "the older stop stands until nothing is open"
     desk.run(5_000)
     assert (desk.position, desk.resting()) == (0, [])
+    assert desk.engine.state.trades[0].reason == "price is already beyond the stop"
+
+
+def test_a_position_that_the_venue_does_not_see_is_asked_for_within_a_second_or_so_then_closed() -> None:
+    desk = Desk().start()
+    tried = refuse_stops(desk, -4509, times=100)
+    enter(desk, ms=1_900)
+    assert len(tried) >= 3
+    desk.run(2_000)
+    assert (desk.position, desk.resting()) == (0, [])
+    assert "refuses the stop" in desk.engine.state.trades[0].reason
+
+
+def test_an_unknown_refusal_of_a_first_stop_flattens_at_once_and_halts_entries() -> None:
+    desk = Desk().start()
+    tried = refuse_stops(desk, -9999, times=100)
+    enter(desk)
+    assert len(tried) <= 3
+    assert (desk.position, desk.resting()) == (0, [])
+    assert [r.code for r in desk.engine.state.blocks()] == ["halted"]
+    assert "unknown reason" in desk.engine.state.halted
+
+
+def test_hedge_mode_refuses_entries_with_words() -> None:
+    desk = Desk().start()
+    real = desk.api.handle
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and request.path == "/fapi/v1/order":
+            return Reply(400, '{"code":-4061,"msg":"Order\'s position side does not match user\'s setting."}')
+        return real(request)
+
+    desk.api.handle = handle
+    enter(desk, ms=500)
+    assert desk.engine.state.plans == {}
+    assert ["one-way mode" in r.text for r in desk.engine.state.blocks()] == [True]
+
+
+def test_an_exit_refused_beside_resting_targets_clears_them_and_is_tried_again() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans[SYMBOL]
+    real, refused = desk.api.handle, []
+
+    def handle(request: Request) -> Reply:
+        crowded = bool(desk.account.open_orders(SYMBOL))
+        if request.method == "POST" and request.path.endswith("algoOrder") and crowded:
+            refused.append(desk.now)
+            return Reply(400, '{"code":-4118,"msg":"ReduceOnly Order Failed."}')
+        return real(request)
+
+    desk.api.handle = handle
+    wanted = plan.avg_entry - 200
+    desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=wanted))
+    desk.run(5_000)
+    assert len(refused) == 1
+    assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [wanted]
+    assert len(prices(desk, "LIMIT")) == 2, "the targets are back"
+
+
+def test_i4_an_exit_that_never_reached_the_venue_goes_out_again_under_its_own_id() -> None:
+    desk = Desk().start()
+    real, down = desk.api.handle, [3]
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("algoOrder") and down[0]:
+            down[0] -= 1
+            return Reply(503, '{"code":0,"msg":"Service Unavailable."}')
+        return real(request)
+
+    desk.api.handle = handle
+    enter(desk)
+    stops = placed(desk, Leg.STOP)
+    assert len(stops) == 4
+    assert len({c.client_id for c in stops}) == 1
+    assert [c.resend for c in stops] == [False, True, True, True]
+    assert len({c.approval.sequence for c in stops}) == 4
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.position == QTY, "what never arrived is no refusal"
+
+
+def test_i5_an_order_late_on_its_way_is_not_concluded_lost_before_its_window_has_passed() -> None:
+    desk = Desk().start()
+    late: list[Request] = []
+    real = desk.api.handle
+
+    def handle(request: Request) -> Reply:
+        if (request.method, request.path) == ("POST", "/fapi/v1/order") and not late:
+            late.append(request)
+            return Reply(502, "")
+        return real(request)
+
+    desk.api.handle = handle
+    enter(desk, ms=4_500)
+    assert SYMBOL in desk.engine.state.plans, "three negatives within the window prove nothing"
+    real(late[0])
+    desk.run(2_000)
+    assert desk.position == QTY
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.engine.state.plans[SYMBOL].longest_naked_ms < 1_500
 
 
 def test_a_stop_refused_once_is_tried_again_within_a_second() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,8 +94,11 @@ def test_when_all_rests_nothing_is_to_do() -> None:
 
 def test_an_unproven_stop_is_doubled_after_its_patience() -> None:
     silent = resting(STOP, proven=False, sent_ms=1_000)
+    assert steps(plan(), [silent], now=3_999) == [], "the venue was not heard about it"
+    assert steps(plan(), [silent], now=4_000) == [STOP]
+    silent.negatives = 1
     assert steps(plan(), [silent], now=1_999) == []
-    assert steps(plan(), [silent], now=2_000) == [STOP]
+    assert steps(plan(), [silent], now=2_000) == [STOP], "the venue does not know it"
 
 
 def test_i10_the_old_stop_goes_only_when_the_new_one_is_proven() -> None:
@@ -127,12 +131,98 @@ def test_flat_cancels_every_remaining_leg_once_per_patience() -> None:
 
 
 def test_closing_cancels_targets_then_closes_at_market_and_keeps_the_stop() -> None:
-    closing = plan(stage=Stage.CLOSING)
+    closing = plan(stage=Stage.CLOSING, closing_ms=4_500)
     stop = resting(STOP)
     assert steps(closing, [stop, resting(TP1)]) == [Cancel(client_id="tt-e-1-t1-1")]
     market = Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=QTY)
+    assert steps(closing, [stop]) == [], "the venue is asked first what is open"
+    closing.close_checked = True
     assert steps(closing, [stop]) == [market]
-    assert steps(closing, [stop, resting(market, proven=False)]) == []
+    assert steps(closing, [stop, resting(market, proven=False, sent_ms=4_900)]) == []
+
+
+def test_closing_waits_for_targets_and_the_venues_word_a_second_at_most() -> None:
+    closing = plan(stage=Stage.CLOSING, closing_ms=4_000)
+    market = Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=QTY)
+    stop, target = resting(STOP), resting(TP1, cancel_ms=4_500)
+    assert steps(closing, [stop, target], now=4_999) == []
+    assert steps(closing, [stop, target]) == [market]
+    assert steps(closing, [stop]) == [market]
+
+
+def test_a_bare_position_is_closed_without_waiting_for_a_look() -> None:
+    closing = plan(stage=Stage.CLOSING, closing_ms=5_000)
+    market = Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=QTY)
+    assert steps(closing, [resting(STOP, proven=False, sent_ms=4_900)]) == [market]
+
+
+def test_a_market_close_that_the_venue_does_not_know_is_joined_by_another() -> None:
+    closing = plan(stage=Stage.CLOSING, close_checked=True)
+    market = Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=QTY)
+    silent = resting(market, proven=False, sent_ms=4_000)
+    assert steps(closing, [resting(STOP), silent]) == []
+    silent.negatives = 1
+    assert steps(closing, [resting(STOP), silent]) == [market]
+
+
+COARSE = msgspec.structs.replace(BTC, market_step_size=Decimal("0.010"), market_max_qty=Decimal("0.020"))
+
+
+def coarse(p: Plan, orders: list[OwnOrder], open_qty: Decimal = QTY, now: int = 5_000) -> list[object]:
+    return list(converge(p, open_qty, orders, COARSE, now, PATIENCE))
+
+
+def stop_for(qty: str, trigger: str = "42850") -> Place:
+    return Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=Decimal(qty), trigger_price=Decimal(trigger))
+
+
+def test_i18_a_stop_above_the_market_maximum_is_split_and_the_remainder_stays_covered() -> None:
+    parts = [stop_for("0.020"), stop_for("0.020"), stop_for("0.010")]
+    assert coarse(plan(), []) == parts
+    orders = [resting(part, i) for i, part in enumerate(parts)]
+    assert coarse(plan(), orders[:2]) == parts[2:], "only what is missing is sent"
+    assert proven_stop(plan(), orders[:2], QTY) is None
+    assert proven_stop(plan(), orders, QTY) is not None
+    assert coarse(plan(targets=[]), orders) == []
+
+
+def test_i10_a_split_stop_is_moved_as_a_whole_before_the_old_ones_go() -> None:
+    moved = plan(stop_price=Decimal(43_522), targets=[])
+    sizes = ("0.020", "0.020", "0.010")
+    old = [resting(stop_for(q), i) for i, q in enumerate(sizes)]
+    new = [resting(stop_for(q, "43522"), 10 + i) for i, q in enumerate(sizes)]
+    assert coarse(moved, old) == [stop_for(q, "43522") for q in sizes]
+    on_the_way = [*new[:2], resting(stop_for("0.010", "43522"), 12, proven=False, sent_ms=4_900)]
+    assert coarse(moved, [*old, *on_the_way]) == []
+    loosest = proven_stop(moved, [*old, *on_the_way], QTY)
+    assert loosest is old[0], "the cover is only as tight as its loosest needed part"
+    assert coarse(moved, [*old, *new]) == [Cancel(client_id=o.client_id) for o in old]
+
+
+def test_i18_market_closes_keep_to_the_venues_step_and_maximum_until_nothing_is_left() -> None:
+    closing = plan(stage=Stage.CLOSING, close_checked=True, targets=[])
+    cover = [resting(stop_for(q), i) for i, q in enumerate(("0.020", "0.020", "0.010"))]
+    left, sent = QTY, []
+    while left > 0:
+        (step,) = (s for s in coarse(closing, cover, left) if isinstance(s, Place))
+        sent.append(step.qty)
+        left -= min(step.qty, left)
+    assert sent == [Decimal("0.020"), Decimal("0.020"), Decimal("0.010")]
+
+
+def test_the_stop_stays_until_the_venue_says_that_nothing_is_open() -> None:
+    closing = plan(stage=Stage.CLOSING)
+    orders = [resting(STOP), resting(TP1)]
+    zero = Decimal(0)
+    gone = list(converge(closing, zero, orders, BTC, 5_000, PATIENCE, venue_flat=False))
+    assert gone == [Cancel(client_id="tt-e-1-t1-1")]
+    assert steps(closing, orders, open_qty=zero) == [Cancel(client_id=o.client_id) for o in orders]
+
+
+def test_targets_are_off_while_the_venue_refuses_an_exit_beside_them() -> None:
+    crowded = plan(targets_off_ms=5_001)
+    assert steps(crowded, [resting(STOP), resting(TP1)]) == [Cancel(client_id="tt-e-1-t1-1")]
+    assert steps(crowded, [resting(STOP)], now=5_001) == [TP1, TP2]
 
 
 def test_partial_close_clears_targets_first_and_restores_them_after() -> None:
@@ -183,7 +273,7 @@ def test_i3_i18_targets_never_exceed_what_is_open(side: Side, open_steps: int, l
 
 
 def test_i13_one_stop_is_in_flight_at_a_time_while_an_entry_fills_in_parts() -> None:
-    first = resting(STOP, proven=False, sent_ms=4_900, qty=Decimal("0.010"))
+    first = resting(STOP, proven=False, sent_ms=4_900, qty=Decimal("0.010"), negatives=1)
     assert steps(plan(), [first]) == [], "the stop for more waits for the word on the first"
     assert steps(plan(), [first], now=5_900) == [STOP], "but never longer than its patience"
     proven = resting(STOP, qty=Decimal("0.010"))

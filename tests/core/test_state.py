@@ -14,7 +14,7 @@ from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.engine import Engine
 from tui_trader.core.state import EngineState, decimals
-from tui_trader.core.types import Channel, Severity, Side
+from tui_trader.core.types import Channel, OrderSide, OrderStatus, OrderType, Severity, Side, VenueBook
 
 SYMBOL = "BTCUSDT"
 
@@ -131,3 +131,51 @@ def test_what_is_asked_once_too_early_is_asked_later() -> None:
     made.process(ev.Timer(ts=NOW + 500))
     found = made.process(ev.Timer(ts=NOW + 1_000))
     assert [c.reason for c in found if isinstance(c, cmd.RequestSnapshot)] == ["second"]
+
+
+def conditional(number: int, client_id: str = "") -> ev.OpenOrder:
+    return ev.OpenOrder(
+        symbol="ETHUSDT",
+        client_id=client_id or f"phone-{number}",
+        venue_id=str(9_000 + number),
+        book=VenueBook.ALGO,
+        status=OrderStatus.WORKING,
+        side=OrderSide.SELL,
+        type=OrderType.STOP_MARKET,
+        qty=Decimal(1),
+        trigger_price=Decimal(100),
+    )
+
+
+@pytest.mark.parametrize(("foreign", "refused"), [(196, False), (197, True), (200, True)])
+def test_an_entry_whose_stop_would_find_no_room_at_the_venue_is_refused(foreign: int, refused: bool) -> None:
+    made = engine()
+    known(made, "BTC")
+    rows = tuple(conditional(i) for i in range(foreign))
+    made.process(ev.AccountSnapshot(ts=NOW, asked_at=NOW, positions=(), orders=rows, wallet=Decimal(10_000)))
+    assert [r.code for r in made.state.blocks() if r.hard] == (["stop_room"] if refused else [])
+    assert made.state.conditionals() == foreign
+
+
+def test_a_stop_refused_for_room_blocks_entries_until_a_snapshot_counts_anew() -> None:
+    made = engine()
+    known(made, "BTC")
+    snapshot(made, NOW)
+    made.state.count_conditionals_full()
+    assert [r.code for r in made.state.blocks()] == ["stop_room"]
+    snapshot(made, NOW + 1_000)
+    assert made.state.blocks() == ()
+
+
+def test_a_required_snapshot_is_asked_whatever_the_pace_and_paid_for_later() -> None:
+    state = empty()
+    state.now = NOW
+    for _ in range(6):
+        state.require_snapshot("now")
+    assert len(state.out) == 6
+    state.now += 7_000
+    state.ask_snapshot("pace")
+    assert len(state.out) == 6, "the pace makes up for what was asked above it"
+    state.now += 60_000
+    state.ask_snapshot("pace")
+    assert len(state.out) == 7

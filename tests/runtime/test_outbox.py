@@ -195,6 +195,22 @@ async def test_commands_of_one_id_go_one_after_the_other() -> None:
     assert [c for c in desk.venue.calls if c[0] != "journal"] == [("place", "s1"), ("cancel", "s1"), ("query", "s1")]
 
 
+async def test_a_query_does_not_wait_for_the_answer_to_what_it_asks_about() -> None:
+    desk = Desk()
+    answer = asyncio.Event()
+    desk.venue.answers["place"] = [answer]
+    desk.outbox.submit([place("s1", exit=True)])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    desk.outbox.submit([query("s1")])
+    desk.outbox.submit([cancel("s1")])
+    await desk.heard.count(1, OrderUpdate)
+    assert [c for c in desk.venue.calls if c[0] != "journal"] == [("place", "s1"), ("query", "s1")]
+    answer.set()
+    await desk.outcomes(2)
+    assert desk.venue.calls[-1] == ("cancel", "s1"), "a cancel still waits for the answer"
+
+
 async def test_an_entry_cancelled_before_it_left_never_leaves() -> None:
     desk = Desk()
     desk.journal.stall = asyncio.Event()

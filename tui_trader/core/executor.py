@@ -18,6 +18,9 @@ from tui_trader.core.orders import ClientId, OwnOrder
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, TimeInForce, WorkingType
 
+CLOSE_WAIT_S = 1.0
+"""How long a market close waits for targets and entries to go and for the venue's word on what is open."""
+
 STUCK_TRIGGER_S = 2.0
 """A stop that triggered this long ago and has not ended protects nothing (INVARIANTS, proven stop)."""
 
@@ -26,7 +29,9 @@ def patience(state: EngineState) -> Patience:
     """Waiting times of the executor in venue ms."""
     execution = state.settings.execution
     return Patience(
-        stop_retry_ms=state.ms(execution.stop_retry_s), cancel_retry_ms=state.ms(execution.unknown_query_s * 4)
+        stop_retry_ms=state.ms(execution.stop_retry_s),
+        cancel_retry_ms=state.ms(execution.unknown_query_s * 4),
+        close_wait_ms=state.ms(CLOSE_WAIT_S),
     )
 
 
@@ -77,48 +82,69 @@ def send(
     trigger: Decimal = ZERO,
     overridden: tuple[str, ...] = (),
 ) -> None:
-    """Approve and emit one order of a plan; every send of the product comes through here (I12)."""
+    """Approve and emit a new order of a plan."""
     entry = leg is Leg.ENTRY
-    cid = str(ClientId(state.epoch, plan.plan_id, leg, plan.next_revision(leg)))
-    side = plan.side.entry if entry else plan.side.exit
-    state.approvals += 1
-    state.ledger.add(
-        OwnOrder(
-            client_id=cid,
-            plan_id=plan.plan_id,
-            leg=leg,
-            symbol=plan.symbol,
-            side=side,
-            type=type_,
-            qty=qty,
-            price=price,
-            trigger_price=trigger,
-            reduce_only=not entry,
-            sent_ms=state.now,
-            updated_ms=state.now,
-        )
+    order = OwnOrder(
+        client_id=str(ClientId(state.epoch, plan.plan_id, leg, plan.next_revision(leg))),
+        plan_id=plan.plan_id,
+        leg=leg,
+        symbol=plan.symbol,
+        side=plan.side.entry if entry else plan.side.exit,
+        type=type_,
+        qty=qty,
+        price=price,
+        trigger_price=trigger,
+        reduce_only=not entry,
     )
+    state.ledger.add(order)
+    _emit(state, plan, order, overridden=overridden)
+
+
+def _emit(
+    state: EngineState, plan: Plan, order: OwnOrder, *, overridden: tuple[str, ...] = (), resend: bool = False
+) -> None:
+    """Every send of the product comes through here (I12)."""
+    state.approvals += 1
+    order.status = OrderStatus.SENT
+    order.sent_ms = order.updated_ms = state.now
+    order.undelivered = False
+    order.negatives = order.first_negative_ms = 0
     state.order_rate.record(state.now)
-    if leg is Leg.STOP:
-        plan.last_stop_ms = state.now
     state.out.append(
         PlaceOrder(
             ts=state.now,
-            client_id=cid,
+            client_id=order.client_id,
             plan_id=plan.plan_id,
-            leg=leg,
+            leg=order.leg,
             symbol=plan.symbol,
-            side=side,
-            type=type_,
-            qty=qty,
-            price=price,
-            trigger_price=trigger,
-            reduce_only=not entry,
+            side=order.side,
+            type=order.type,
+            qty=order.qty,
+            price=order.price,
+            trigger_price=order.trigger_price,
+            reduce_only=order.reduce_only,
             tif=TimeInForce.GTC,
             working_type=WorkingType(state.settings.execution.stop_working_type),
-            approval=Approval(sequence=state.approvals, max_qty=qty, exit=not entry, overridden=overridden),
+            approval=Approval(
+                sequence=state.approvals, max_qty=order.qty, exit=order.reduce_only, overridden=overridden
+            ),
+            resend=resend,
         )
     )
+
+
+def _send_step(state: EngineState, plan: Plan, step: Place, orders: list[OwnOrder]) -> None:
+    """Send an exit; one that the venue never got goes out again under its own id (I4)."""
+    for order in reversed(orders):
+        if order.undelivered and _is_step(order, step):
+            _emit(state, plan, order, resend=True)
+            return
+    send(state, plan, leg=step.leg, type_=step.type, qty=step.qty, price=step.price, trigger=step.trigger_price)
+
+
+def _is_step(order: OwnOrder, step: Place) -> bool:
+    same = (order.leg, order.type, order.qty, order.price, order.trigger_price)
+    return same == (step.leg, step.type, step.qty, step.price, step.trigger_price)
 
 
 def drive(state: EngineState, plan: Plan) -> None:
@@ -141,15 +167,44 @@ def drive(state: EngineState, plan: Plan) -> None:
         _watch_protection(state, plan, counted, orders)
         return
     _settle_stage(state, plan, open_qty, orders)
-    if oco.is_over(plan, open_qty, orders):
+    flat = open_qty <= 0 and _venue_agrees_flat(state, plan)
+    if flat and oco.is_over(plan, open_qty, orders):
         finish(state, plan)
         return
+    if open_qty <= 0 and not flat:
+        _ask_whether_flat(state, plan)
     _watch_protection(state, plan, counted, orders)
-    for step in oco.converge(plan, open_qty, orders, instrument, state.now, patience(state), counted=counted):
+    _look_before_closing(state, plan, open_qty, orders)
+    steps = oco.converge(
+        plan, open_qty, orders, instrument, state.now, patience(state), counted=counted, venue_flat=flat
+    )
+    for step in steps:
         if isinstance(step, Cancel):
             cancel(state, step)
-        elif _may_send(state, plan, step, counted if step.leg is Leg.STOP else open_qty):
-            send(state, plan, leg=step.leg, type_=step.type, qty=step.qty, price=step.price, trigger=step.trigger_price)
+        elif _may_send(state, plan, step, counted if step.leg is Leg.STOP else open_qty, orders):
+            _send_step(state, plan, step, orders)
+
+
+def _venue_agrees_flat(state: EngineState, plan: Plan) -> bool:
+    """Whether the venue itself said, after the last fill, that nothing is open in the plan's direction."""
+    position = state.portfolio.position(plan.symbol)
+    return position.venue_qty * plan.side.sign <= 0 and position.venue_ts >= position.last_fill_ms
+
+
+def _ask_whether_flat(state: EngineState, plan: Plan) -> None:
+    if state.now - state.portfolio.position(plan.symbol).last_fill_ms >= state.ms(1.0):
+        state.ask_snapshot(f"{plan.symbol}: the venue has not said that it is flat", repeated=True)
+
+
+def _look_before_closing(state: EngineState, plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> None:
+    """Between taking entries and targets off and closing at market the venue is asked once more what is open."""
+    if plan.stage is not Stage.CLOSING or open_qty <= 0 or plan.close_checked:
+        return
+    if plan.close_asked_ms:
+        plan.close_checked = state.snapshot_asked_at >= plan.close_asked_ms
+    elif not oco.still_working(orders) or state.now - plan.closing_ms >= state.ms(CLOSE_WAIT_S):
+        plan.close_asked_ms = state.now
+        state.require_snapshot(f"{plan.symbol}: before closing at market")
 
 
 def _settle_stage(state: EngineState, plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> None:
@@ -170,10 +225,20 @@ def _why_flat(orders: list[OwnOrder]) -> str:
     return {Leg.STOP: "stop", Leg.CLOSE: "closed by hand"}.get(last.leg, last.leg.name)
 
 
-def _may_send(state: EngineState, plan: Plan, step: Place, open_qty: Decimal) -> bool:
-    if step.qty > open_qty:
+def _may_send(state: EngineState, plan: Plan, step: Place, open_qty: Decimal, orders: list[OwnOrder]) -> bool:
+    if step.qty > state.instruments[plan.symbol].ceil_market_qty(open_qty):
         return False
+    if step.leg is Leg.STOP and oco.proven_stop(plan, orders, open_qty) is not None:
+        # The venue would refuse a stop that the price has passed; while an older one protects, it waits for the price.
+        price = state.trigger_price(plan.symbol)
+        if price > 0 and is_beyond(plan, price, step.trigger_price):
+            return False
     return state.now >= state.leg_retry.get((plan.plan_id, step.leg), 0)
+
+
+def is_beyond(plan: Plan, price: Decimal, trigger: Decimal) -> bool:
+    """Whether a stop at ``trigger`` would trigger at once at ``price``."""
+    return (price - trigger) * plan.side.sign <= 0
 
 
 def cancel(state: EngineState, step: Cancel) -> None:
@@ -221,6 +286,7 @@ def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = Tr
         return
     plan.stage = Stage.CLOSING
     plan.close_reason = reason
+    plan.closing_ms = state.now
     plan.cancel_entry = True
     severity = Severity.ALARM if alarm else Severity.WARNING
     state.say(severity, f"{plan.symbol}: closing the position: {reason}", plan.symbol)
@@ -239,6 +305,8 @@ def finish(state: EngineState, plan: Plan) -> None:
     state.save_plan(plan)
     if state.portfolio.position(plan.symbol).qty != 0:
         state.ask_snapshot(f"{plan.symbol}: a position is left that no plan owns")
+    elif plan.entered > 0:
+        state.ask_snapshot(f"{plan.symbol}: flat; looking whether anything of ours rests in either book")
     if plan.entered <= 0:
         state.say(Severity.INFO, f"{plan.symbol}: entry ended without a fill", plan.symbol)
         return

@@ -10,9 +10,9 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
-from tui_trader.core.executor import begin_close, drive, query, set_levels
+from tui_trader.core.executor import begin_close, drive, is_beyond, query, set_levels
 from tui_trader.core.exits import on_exit_fill
-from tui_trader.core.oco import Plan, Stage
+from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, apply_update
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
@@ -21,6 +21,35 @@ WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
 """The venue refuses a stop because price is already beyond it: the position must be closed at once."""
 
 REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
+
+WRONG_MODE = frozenset({-4061})
+"""The account's position mode is not the one that orders are made for."""
+
+NOT_SEEN_YET = -4509
+"""The venue's conditional orders do not see the position yet."""
+
+STOP_LIMIT_REACHED = -4045
+
+VENUE_TROUBLE = frozenset({-1000, -1001, -1016, -1021})
+"""Refusals that say nothing about the order: the venue's own trouble, or a clock that is being mended."""
+
+KNOWN_STOP_REFUSALS = REDUCE_ONLY_REFUSED | WRONG_MODE | VENUE_TROUBLE | {0, NOT_SEEN_YET, STOP_LIMIT_REACHED, -2019}
+"""What a stop may be refused for in normal trading; anything else means that the venue has changed."""
+
+HTTP_REFUSALS = range(-599, -399)
+"""An HTTP status as a code: something before the venue answered, not the venue."""
+
+STOP_TRIES = 3
+NOT_SEEN_S = 1.5
+NOT_SEEN_PAUSE_S = 0.25
+"""A stop for a position that the venue's conditional orders do not see yet is tried again this soon, until the position
+has been bare for ``NOT_SEEN_S``; then it is closed."""
+
+STOP_PATIENCE_S = 30.0
+"""The longest pause before a stop that price has passed is tried again while an older one stands."""
+
+TARGETS_OFF_S = 2.0
+UNDELIVERED_S = 0.5
 
 TARGET_PATIENCE_S = 60.0
 """The longest pause before a refused target is tried again."""
@@ -51,6 +80,7 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
     if plan is not None:
         if order.leg is Leg.STOP and order.proven and not was_proven and order.trigger_price == plan.stop_price:
             plan.stop_failures = 0
+            state.leg_failures.pop((plan.plan_id, Leg.STOP), None)
         if changed and order.leg is Leg.STOP and order.status is OrderStatus.CANCELED and not order.cancel_ms:
             _on_stop_lost(state, plan)
         drive(state, plan)
@@ -115,6 +145,9 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if order is not None:
         order.booked += fill.qty
         order.filled_qty = max(order.filled_qty, order.booked)
+        if order.live and order.filled_qty >= order.qty:
+            order.status = OrderStatus.FILLED
+            _store_order(state, order)
     _store_fill(state, fill, plan, leg)
     _if_by_the_venue(state, fill, plan)
     if plan is None:
@@ -297,43 +330,86 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
     order.status = OrderStatus.REJECTED
     order.code, order.reason = outcome.code, outcome.reason
     _store_order(state, order)
-    if outcome.retry_at:
-        # The venue asked for silence and said nothing about the order itself: it goes out again afterwards.
-        state.leg_retry[(order.plan_id, order.leg)] = outcome.retry_at
-        state.say(Severity.ALARM, f"{order.symbol}: {order.leg.name} held back: {outcome.reason}", order.symbol)
+    if outcome.retry_at or not outcome.code:
+        _not_delivered(state, order, outcome)
         return
     _on_refused(state, order, outcome.code, outcome.reason)
+
+
+def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
+    """The venue asked for silence, or the request never reached it: nothing is said about the order itself, and an exit
+    goes out again, under its own id.
+    """
+    order.undelivered = order.leg is not Leg.ENTRY
+    pause = state.now + state.ms(UNDELIVERED_S)
+    state.leg_retry[(order.plan_id, order.leg)] = max(outcome.retry_at, pause)
+    text = f"{order.symbol}: {order.leg.name} was not delivered: {outcome.reason}"
+    text += "; it is sent again" if order.undelivered else "; the entry is given up"
+    state.say(Severity.ALARM if order.undelivered else Severity.WARNING, text, order.symbol)
 
 
 def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> None:
     plan = state.plan_of(order.plan_id)
     what = f"{order.symbol}: the venue refused {order.leg.name} {order.qty}: {reason} ({code})"
+    if code in WRONG_MODE:
+        state.halted = "the account is in hedge mode, in which exits are refused; switch it to one-way mode"
     if plan is None or order.leg is Leg.ENTRY:
         state.say(Severity.WARNING, what, order.symbol)
         return
     if state.open_qty(plan) <= 0:
         return
-    key = (plan.plan_id, order.leg)
     if order.leg is Leg.STOP:
-        _on_stop_refused(state, plan, code, reason)
+        _on_stop_refused(state, plan, order, code, reason)
     else:
-        failures = state.leg_failures[key] = state.leg_failures.get(key, 0) + 1
         # A target may be refused for as long as its price is outside the venue's band; a close is never slowed down.
-        pause = min(TARGET_PATIENCE_S, 2.0 ** (failures - 1)) if order.leg.target else 1.0
-        state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(pause))
+        _hold(state, plan, order.leg, longest_s=TARGET_PATIENCE_S if order.leg.target else 1.0)
         state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
         state.ask_snapshot("reduce-only refused")
+        if not order.leg.target or state.leg_failures[plan.plan_id, order.leg] == 1:
+            # The exits that rest already may leave no room for this one: targets go, and come back when it stands.
+            plan.targets_off_ms = state.now + state.ms(TARGETS_OFF_S)
 
 
-def _on_stop_refused(state: EngineState, plan: Plan, code: int, reason: str) -> None:
-    plan.stop_failures += 1
+def _hold(state: EngineState, plan: Plan, leg: Leg, *, longest_s: float, first_s: float = 1.0) -> None:
+    """Before a refused leg is tried again: a pause that doubles up to ``longest_s``."""
+    key = (plan.plan_id, leg)
+    failures = state.leg_failures[key] = state.leg_failures.get(key, 0) + 1
+    pause = min(longest_s, first_s * 2.0 ** (failures - 1))
+    state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(pause))
+
+
+def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int, reason: str) -> None:
+    older = proven_stop(plan, state.ledger.of_plan(plan.plan_id), state.open_qty(plan))
     if code in WOULD_TRIGGER:
-        begin_close(state, plan, "price is already beyond the stop")
-    elif plan.stop_failures >= 3:
+        _on_stop_passed(state, plan, order, older)
+        return
+    plan.stop_failures += 1
+    if code == STOP_LIMIT_REACHED:
+        state.count_conditionals_full()
+    if code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS:
+        state.halted = f"the venue refuses stops for an unknown reason: {reason} ({code})"
+        if older is None:
+            begin_close(state, plan, f"the venue refuses the stop for an unknown reason: {reason} ({code})")
+            return
+    naked_ms = state.now - plan.naked_since_ms if plan.naked_since_ms else 0
+    if naked_ms >= state.ms(NOT_SEEN_S) if code == NOT_SEEN_YET else plan.stop_failures >= STOP_TRIES:
         begin_close(state, plan, f"the venue refuses the stop: {reason}")
-    else:
-        state.say(Severity.ALARM, f"{plan.symbol}: stop refused: {reason}; trying again", plan.symbol)
+        return
+    pause = NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s
+    state.leg_retry[(plan.plan_id, Leg.STOP)] = state.now + state.ms(pause)
+    state.say(Severity.ALARM, f"{plan.symbol}: stop refused: {reason}; trying again", plan.symbol)
+
+
+def _on_stop_passed(state: EngineState, plan: Plan, order: OwnOrder, older: OwnOrder | None) -> None:
+    """The venue says that price is beyond the stop: closed, unless an older stop stands that price has not reached."""
+    price = state.trigger_price(plan.symbol)
+    if older is None or (price > 0 and is_beyond(plan, price, older.trigger_price)):
+        begin_close(state, plan, "price is already beyond the stop")
+        return
+    _hold(state, plan, Leg.STOP, longest_s=STOP_PATIENCE_S)
+    text = f"a stop at {order.trigger_price} would trigger at once; the older one at {older.trigger_price} stays"
+    state.say(Severity.WARNING, f"{plan.symbol}: {text} until the price allows it", plan.symbol)
 
 
 def _on_cancel_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
@@ -347,11 +423,16 @@ def _on_negative(state: EngineState, order: OwnOrder) -> None:
     order.negatives += 1
     order.first_negative_ms = order.first_negative_ms or state.now
     execution = state.settings.execution
-    long_enough = state.now - order.first_negative_ms >= state.ms(execution.replica_lag_s)
+    # Until the receive window of the request has passed, one that is late on its way may still be acted on.
+    window_s = state.settings.venue.recv_window_ms / 1000
+    long_enough = state.now - order.first_negative_ms >= state.ms(
+        execution.replica_lag_s
+    ) and state.now - order.sent_ms >= state.ms(window_s)
     if order.negatives < execution.not_found_needs or not long_enough or order.symbol in state.reconciling:
         return
     seen = order.proven_ms > 0 or order.filled_qty > 0
     order.status = OrderStatus.CANCELED if seen else OrderStatus.REJECTED
     order.reason = "the venue does not know it any more" if seen else "never reached the venue"
+    order.undelivered = not seen and order.leg is not Leg.ENTRY
     _store_order(state, order)
     state.say(Severity.WARNING, f"{order.symbol}: {order.leg.name} {order.reason}", order.symbol)

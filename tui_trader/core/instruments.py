@@ -41,6 +41,11 @@ class Instrument(msgspec.Struct, frozen=True):
         step = max(self.step_size, self.market_step_size) if market else self.step_size
         return (qty / step).to_integral_value(ROUND_FLOOR) * step if qty > 0 else ZERO
 
+    def ceil_market_qty(self, qty: Decimal) -> Decimal:
+        """``qty`` rounded up to the market step: for reduce-only orders, which the venue caps at what is open."""
+        step = max(self.step_size, self.market_step_size)
+        return (qty / step).to_integral_value(ROUND_CEILING) * step
+
     def floor_price(self, price: Decimal) -> Decimal:
         """The nearest tick at or below ``price``."""
         return (price / self.tick_size).to_integral_value(ROUND_FLOOR) * self.tick_size

@@ -5,8 +5,9 @@ to cancel so that the two meet. It is called after every fact, so any order of f
 leg cancels the other is a consequence (a fill changes the open quantity, the legs follow) instead of a special case.
 
 Order of safety: the stop comes first (I1); a stop is replaced by placing the new one, proving it, then cancelling the
-old (I10); targets rest only under a proven stop and never sum to more than is open (I3, I18); a market close goes out
-only when no target can fill beside it, and the stop stays until nothing is open.
+old (I10); targets rest only under a proven stop and never sum to more than is open (I3, I18). A position is closed by
+taking entries and targets off, looking at the venue once more, and a reduce-only market order, again until the venue
+says zero; the stop stays until then. A position above the venue's largest market order is covered by several stops.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import Ladder
 from tui_trader.core.orders import OwnOrder
 from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Origin, Side
+
+SILENT_PATIENCE = 3
+"""How many times as long an unproven stop is waited for while the venue does not answer the question about it."""
 
 
 class Stage(StrEnum):
@@ -80,6 +84,10 @@ class Plan(msgspec.Struct, kw_only=True):
     trail_ms: int = 0
     close_reason: str = ""
     close_qty: Decimal | None = None
+    closing_ms: int = 0
+    close_asked_ms: int = 0
+    close_checked: bool = False
+    targets_off_ms: int = 0
     fees: Decimal = ZERO
     funding: Decimal = ZERO
     realized: Decimal = ZERO
@@ -87,7 +95,6 @@ class Plan(msgspec.Struct, kw_only=True):
     closed_ms: int = 0
     naked_since_ms: int = 0
     longest_naked_ms: int = 0
-    last_stop_ms: int = 0
     stop_failures: int = 0
     stops_lost: int = 0
     revisions: dict[str, int] = {}
@@ -135,29 +142,40 @@ Step = Place | Cancel
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """Waiting times in venue ms: before an unproven stop is doubled, and before a cancel is said again."""
+    """Waiting times in venue ms: before an unproven stop is doubled, before a cancel is said again, and for what should
+    precede a market close (targets and entries gone, the venue's word on what is open).
+    """
 
     stop_retry_ms: int
     cancel_retry_ms: int
+    close_wait_ms: int = 1_000
 
 
-def covers(order: OwnOrder, plan: Plan, open_qty: Decimal) -> bool:
-    """Whether a stop stands on the exit side with at least the open quantity."""
-    return (
-        order.leg is Leg.STOP
-        and order.live
-        and order.side is plan.side.exit
-        and order.qty - order.filled_qty >= open_qty
-        and order.trigger_price > 0
-    )
+def proven_stop(plan: Plan, orders: Sequence[OwnOrder], open_qty: Decimal) -> OwnOrder | None:
+    """The stop down to which the open quantity is proven to be covered (I1), or None when a part of it is bare.
+
+    Proven stops on the exit side count together, the tightest first; the one that completes the cover is returned, so
+    for a position under a single stop it is that stop.
+    """
+    found = [o for o in orders if o.leg is Leg.STOP and o.proven and o.side is plan.side.exit and o.trigger_price > 0]
+    left = open_qty
+    for order in sorted(found, key=lambda o: -o.trigger_price * plan.side.sign):
+        left -= order.qty - order.filled_qty
+        if left <= 0:
+            return order
+    return None
 
 
-def proven_stop(plan: Plan, orders: list[OwnOrder], open_qty: Decimal) -> OwnOrder | None:
-    """The tightest stop that is proven to cover the open quantity (I1), or None."""
-    found = [o for o in orders if o.proven and covers(o, plan, open_qty)]
-    if not found:
-        return None
-    return max(found, key=lambda o: o.trigger_price * plan.side.sign)
+def stop_sizes(qty: Decimal, instrument: Instrument) -> list[Decimal]:
+    """The quantities of the stops that together cover ``qty``, each one that the venue takes as a market order.
+
+    The last is rounded up to the market step: a remainder stays covered (I18), and reduce-only caps it at what is open.
+    """
+    most = instrument.floor_qty(instrument.market_max_qty, market=True)
+    if qty <= most or most <= 0:
+        return [instrument.ceil_market_qty(qty)]
+    full, rest = divmod(qty, most)
+    return [most] * int(full) + ([instrument.ceil_market_qty(rest)] if rest > 0 else [])
 
 
 def converge(
@@ -169,11 +187,13 @@ def converge(
     patience: Patience,
     *,
     counted: Decimal | None = None,
+    venue_flat: bool = True,
 ) -> list[Step]:
     """The next steps of a plan. ``open_qty`` ≥ 0 in the plan's direction, base units; ``orders`` all of the plan's.
 
     ``counted`` is what is open by the fills heard so far. It exceeds ``open_qty`` by what is only said to be filled;
-    the stop covers that too until the fills are heard.
+    the stop covers that too until the fills are heard. ``venue_flat`` says that the venue's own word agrees with an
+    ``open_qty`` of 0; until then the stop stays.
     """
     covered = open_qty if counted is None else max(open_qty, counted)
     steps: list[Step] = []
@@ -181,12 +201,13 @@ def converge(
         steps += _cancel([o for o in orders if o.leg is Leg.ENTRY], now, patience)
     if open_qty <= 0:
         if plan.stage is not Stage.ENTERING or not any(o.live for o in orders if o.leg is Leg.ENTRY):
-            steps += _cancel([o for o in orders if o.leg is not Leg.ENTRY], now, patience)
+            gone = [o for o in orders if o.leg is not Leg.ENTRY and (venue_flat or o.leg is not Leg.STOP)]
+            steps += _cancel(gone, now, patience)
         return steps
     if plan.stop_price > 0:
-        steps += _stop_steps(plan, covered, orders, now, patience)
+        steps += _stop_steps(plan, covered, orders, instrument, now, patience)
     if plan.stage is Stage.CLOSING:
-        return steps + _closing_steps(plan, open_qty, orders, instrument, now, patience)
+        return steps + _closing_steps(plan, open_qty, covered, orders, instrument, now, patience)
     return steps + _target_steps(plan, open_qty, covered, orders, instrument, now, patience)
 
 
@@ -198,24 +219,50 @@ def _cancel(orders: list[OwnOrder], now: int, patience: Patience) -> list[Step]:
     ]
 
 
-def _stop_steps(plan: Plan, open_qty: Decimal, orders: list[OwnOrder], now: int, patience: Patience) -> list[Step]:
+def _stop_steps(
+    plan: Plan, open_qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
+) -> list[Step]:
     stops = [o for o in orders if o.leg is Leg.STOP and o.live]
-    wanted = [o for o in stops if o.trigger_price == plan.stop_price and o.qty - o.filled_qty == open_qty]
-    alive = [o for o in wanted if not o.cancel_ms]
-    steps: list[Step] = []
-    # One stop in flight at a time: an entry that fills in many small parts must not send a stop for each of them.
-    awaited = [o for o in stops if o.unresolved and not o.cancel_ms and now - o.sent_ms < patience.stop_retry_ms]
-    hopeful = awaited or [o for o in alive if o.proven or o.triggered_ms]
-    if not hopeful and now - plan.last_stop_ms >= _stop_pause(plan, patience):
-        steps.append(Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=open_qty, trigger_price=plan.stop_price))
-    keep = next((o for o in reversed(alive) if o.proven), None)
-    if keep is not None:
-        steps += _cancel([o for o in stops if o is not keep and not o.triggered_ms], now, patience)
-    return steps
+    awaited = [o for o in stops if o.unresolved and not o.cancel_ms and not _lost(o, now, patience)]
+    hopeful = [
+        o
+        for o in stops
+        if o.trigger_price == plan.stop_price and not o.cancel_ms and (o.proven or o.triggered_ms or o in awaited)
+    ]
+    matched, missing = _match(stop_sizes(open_qty, instrument), hopeful)
+    # One set of stops in flight at a time: an entry that fills in many small parts must not send one for each of them.
+    if missing and not any(o not in matched for o in awaited):
+        return [
+            Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=qty, trigger_price=plan.stop_price) for qty in missing
+        ]
+    if not missing and all(o.proven for o in matched):
+        return _cancel([o for o in stops if o not in matched and not o.triggered_ms], now, patience)
+    return []
 
 
-def _stop_pause(plan: Plan, patience: Patience) -> int:
-    return patience.stop_retry_ms if plan.stop_failures else 0
+def _lost(order: OwnOrder, now: int, patience: Patience) -> bool:
+    """Whether an order was probably lost on its way: the venue was asked and does not know it, or says nothing at all.
+
+    Nothing is concluded about it (I5); a reduce-only order beside it can only protect or close what is open.
+    """
+    waits = patience.stop_retry_ms * (1 if order.negatives else SILENT_PATIENCE)
+    return order.unresolved and now - order.sent_ms >= waits
+
+
+def _match(sizes: list[Decimal], orders: list[OwnOrder]) -> tuple[list[OwnOrder], list[Decimal]]:
+    """Which orders stand for which quantity, the proven and newest first; and the quantities that none stands for."""
+    newest = orders[::-1]
+    pool = [o for o in newest if o.proven] + [o for o in newest if not o.proven]
+    matched: list[OwnOrder] = []
+    missing: list[Decimal] = []
+    for size in sizes:
+        hit = next((o for o in pool if o.qty - o.filled_qty == size), None)
+        if hit is None:
+            missing.append(size)
+        else:
+            matched.append(hit)
+            pool = [o for o in pool if o is not hit]
+    return matched, missing
 
 
 def _resting_targets(orders: list[OwnOrder]) -> list[OwnOrder]:
@@ -223,20 +270,38 @@ def _resting_targets(orders: list[OwnOrder]) -> list[OwnOrder]:
 
 
 def _closing_steps(
-    plan: Plan, open_qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
+    plan: Plan,
+    open_qty: Decimal,
+    covered: Decimal,
+    orders: list[OwnOrder],
+    instrument: Instrument,
+    now: int,
+    patience: Patience,
 ) -> list[Step]:
-    targets = _resting_targets(orders)
-    if targets:
-        return _cancel(targets, now, patience)
-    if any(o.leg is Leg.ENTRY and o.live for o in orders):
-        return []
-    return _market_close(open_qty, orders, instrument)
+    steps = _cancel(_resting_targets(orders), now, patience)
+    if now - plan.closing_ms < patience.close_wait_ms:
+        if still_working(orders):
+            return steps
+        if not plan.close_checked and proven_stop(plan, orders, covered) is not None:
+            return steps
+    return steps + _market_close(open_qty, orders, instrument, now, patience)
 
 
-def _market_close(qty: Decimal, orders: list[OwnOrder], instrument: Instrument) -> list[Step]:
-    if any(o.leg is Leg.CLOSE and o.live for o in orders):
+def still_working(orders: Sequence[OwnOrder]) -> bool:
+    """Whether an entry or a target may still fill."""
+    return any(o.live and (o.leg is Leg.ENTRY or o.leg.target) for o in orders)
+
+
+def _market_close(
+    qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
+) -> list[Step]:
+    """A reduce-only market order for as much as the venue takes at once; a remainder under the market step goes as one
+    step, which reduce-only caps. Beside one that the venue does not know of, a second can only close what is open.
+    """
+    if any(o.leg is Leg.CLOSE and o.live and not _lost(o, now, patience) for o in orders):
         return []
-    amount = min(qty, instrument.market_max_qty)
+    amount = instrument.floor_qty(min(qty, instrument.market_max_qty), market=True)
+    amount = amount or instrument.ceil_market_qty(qty)
     return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=amount)] if amount > 0 else []
 
 
@@ -250,6 +315,8 @@ def _target_steps(
     patience: Patience,
 ) -> list[Step]:
     resting = _resting_targets(orders)
+    if now < plan.targets_off_ms:
+        return _cancel(resting, now, patience)
     desired = desired_targets(plan, open_qty, instrument, orders)
     matched: list[OwnOrder] = []
     missing: list[PlanTarget] = []
@@ -274,7 +341,7 @@ def _target_steps(
     if plan.close_qty is not None and (part := plan.close_qty - _unheard(orders, Leg.CLOSE)) > 0:
         if resting:
             return _cancel(resting, now, patience)
-        return _market_close(min(part, open_qty), orders, instrument)
+        return _close_part(min(part, open_qty), orders, instrument)
     steps = _cancel(surplus, now, patience)
     if any(o.leg is Leg.CLOSE and o.live for o in orders) or proven_stop(plan, orders, covered) is None:
         return steps
@@ -284,6 +351,14 @@ def _target_steps(
             room -= want.qty
             steps.append(Place(leg=want.leg, type=OrderType.LIMIT, qty=want.qty, price=want.price))
     return steps
+
+
+def _close_part(qty: Decimal, orders: list[OwnOrder], instrument: Instrument) -> list[Step]:
+    """One market order for a part; a second one beside an unresolved first would close more than was asked."""
+    amount = instrument.floor_qty(min(qty, instrument.market_max_qty), market=True)
+    if amount <= 0 or any(o.leg is Leg.CLOSE and o.live for o in orders):
+        return []
+    return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=amount)]
 
 
 def _unheard(orders: Sequence[OwnOrder], leg: Leg) -> Decimal:

@@ -74,7 +74,10 @@ def parse_client_id(text: str) -> ClientId | None:
 
 
 class OwnOrder(msgspec.Struct, kw_only=True):
-    """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet"."""
+    """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet".
+
+    ``undelivered`` says that the venue never acted on it and never will, so that it may be sent again as it is (I4).
+    """
 
     client_id: str
     plan_id: int
@@ -105,6 +108,7 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     first_negative_ms: int = 0
     code: int = 0
     reason: str = ""
+    undelivered: bool = False
 
     @property
     def book(self) -> VenueBook:

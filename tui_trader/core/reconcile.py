@@ -17,7 +17,7 @@ from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.state import EngineState, Recovered
-from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity
+from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
 
 
 def restore(state: EngineState, recovered: Recovered) -> None:
@@ -78,6 +78,9 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         return
     state.portfolio.wallet = snapshot.wallet
     state.snapshot_asked_at = snapshot.asked_at
+    state.foreign_conditionals = sum(
+        1 for row in snapshot.orders if row.book is VenueBook.ALGO and parse_client_id(row.client_id) is None
+    )
     venue = {p.symbol: p for p in snapshot.positions if p.qty != 0}
     doubtful = {p.symbol for p in state.portfolio.positions.values() if p.qty != 0 or p.mismatches or not p.checked}
     for symbol in sorted(venue.keys() | doubtful | state.reconciling.keys() | state.plans.keys()):
@@ -140,7 +143,8 @@ def _compare(
     qty = venue.qty if venue is not None else ZERO
     entry = venue.entry_price if venue is not None else ZERO
     position.liquidation = venue.liquidation_price if venue is not None else ZERO
-    position.venue_qty, position.venue_ts = qty, snapshot.ts
+    if snapshot.asked_at >= position.venue_ts:
+        position.venue_qty, position.venue_ts = qty, snapshot.asked_at
     if position.qty == qty:
         position.mismatches = 0
         position.checked = True
@@ -264,13 +268,19 @@ def _settle_orders(state: EngineState, snapshot: AccountSnapshot) -> None:
         if order is None and plan is not None and plan.plan_id == parsed.plan_id:
             order = _from_row(row, plan.plan_id, parsed.leg)
             state.ledger.add(order)
-        if order is None or state.plan_of(order.plan_id) is None:
+        if order is None or state.plan_of(order.plan_id) is None or _rests_again(order, snapshot):
             _cancel_orphan(state, row)
         if order is not None:
             feedback.on_order_update(state, _as_update(row, snapshot.ts))
     for order in state.ledger.live():
         if order.client_id not in seen and max(order.sent_ms, order.updated_ms) < snapshot.asked_at:
             executor.query(state, order)
+
+
+def _rests_again(order: OwnOrder, snapshot: AccountSnapshot) -> bool:
+    """A request that was late on its way stood up an order under the id of one that has ended."""
+    ended = order.status.terminal and order.status is not OrderStatus.REJECTED
+    return ended and order.updated_ms < snapshot.asked_at
 
 
 def _cancel_orphan(state: EngineState, row: OpenOrder) -> None:

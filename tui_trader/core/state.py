@@ -20,9 +20,15 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.tiers import Classifier, DynamicTiers
-from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, dec
+from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, VenueBook, dec
 from tui_trader.core.universe import SymbolMetrics, Universe
 from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
+
+CONDITIONALS_MAX = 200
+"""Conditional orders that Binance lets an account have at a time."""
+
+CONDITIONALS_PER_POSITION = 2
+"""A stop and, while it is replaced, the next one."""
 
 SNAPSHOT_EVERY_S = 6.0
 SNAPSHOT_BURST = 4.0
@@ -102,6 +108,7 @@ class EngineState:
         self.reconciling: dict[str, int] = {}
         self.snapshot_asked_ms = 0
         self.snapshot_asked_at = 0
+        self.foreign_conditionals = 0
         self.snapshot_credit = SNAPSHOT_BURST
         self.snapshot_credit_ms = 0
         self.snapshot_due = ""
@@ -172,6 +179,23 @@ class EngineState:
             return
         self.snapshot_credit, self.snapshot_credit_ms = credit - 1.0, self.now
         self.snapshot_asked_ms, self.snapshot_due = self.now, ""
+        self.out.append(RequestSnapshot(ts=self.now, reason=reason))
+
+    def count_conditionals_full(self) -> None:
+        """The venue says that there is no room for another conditional order: entries wait for the next snapshot."""
+        self.foreign_conditionals = max(self.foreign_conditionals, CONDITIONALS_MAX)
+
+    def conditionals(self) -> int:
+        """Conditional orders at the venue, foreign ones included, as far as is known."""
+        own = sum(1 for order in self.ledger.live() if order.book is VenueBook.ALGO)
+        return own + self.foreign_conditionals
+
+    def require_snapshot(self, reason: str) -> None:
+        """Ask for a snapshot now, whatever the pace: several asked for in one moment are served by one."""
+        earned = (self.now - self.snapshot_credit_ms) / self.ms(SNAPSHOT_EVERY_S)
+        self.snapshot_credit = max(-SNAPSHOT_BURST, min(SNAPSHOT_BURST, self.snapshot_credit + earned) - 1.0)
+        self.snapshot_credit_ms = self.snapshot_asked_ms = self.now
+        self.snapshot_due = ""
         self.out.append(RequestSnapshot(ts=self.now, reason=reason))
 
     def plan_of(self, plan_id: int) -> Plan | None:
@@ -351,8 +375,17 @@ class EngineState:
             ("paused", "entries are paused by hand" if self.paused_all else ""),
             ("reconciling", "" if self.reconciled_ms else "the account has not been compared with the venue yet"),
             ("reconciling", "the account is compared anew after the private stream was lost" if self.resync_ms else ""),
+            ("stop_room", self._stop_room()),
         )
         return [(code, text) for code, text in latched if text] + self._blind()
+
+    def _stop_room(self) -> str:
+        """Why no further position could be given its stop at the venue, or ""."""
+        planned = CONDITIONALS_PER_POSITION * (len(self.plans) + 1)
+        waiting = self.conditionals()
+        if max(waiting, self.foreign_conditionals + planned) + CONDITIONALS_PER_POSITION <= CONDITIONALS_MAX:
+            return ""
+        return f"{waiting} conditional orders wait at the venue, which takes {CONDITIONALS_MAX}: no room for its stops"
 
     def _blind(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []

@@ -48,7 +48,8 @@ class _Job:
 
 
 class Outbox:
-    """Sends commands concurrently; those of one client id, and an entry after its leverage, one after the other.
+    """Sends commands concurrently; those of one client id, and an entry after its leverage, one after the other. Only a
+    query does not wait for the answer to what it asks about.
 
     Exits of a batch leave before its entries. Nothing is ever placed twice by itself. ``sink`` receives one event for
     every command: a ``SendOutcome``, or the ``OrderUpdate`` that a query brought.
@@ -174,6 +175,9 @@ class Outbox:
             before.append(earlier)
             if isinstance(command, CancelOrder) and _is_entry(earlier.command) and not earlier.sent:
                 earlier.withdrawn = "cancelled before it was sent"
+            if isinstance(command, QueryOrder) and earlier.sent:
+                # The answer to what was sent may never come; the venue is asked about it meanwhile.
+                return []
         self._last_of[command.client_id] = job
         if _is_entry(command) and command.symbol in self._leverage_of:
             before.append(self._leverage_of[command.symbol])
