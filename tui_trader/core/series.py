@@ -47,11 +47,15 @@ def recursion(values: Floats, start: int, first: float, weight: float) -> Floats
 
 
 def sma(values: Floats, period: int) -> Floats:
-    """Mean of the last ``period`` values."""
+    """Mean of the last ``period`` values; the same to the last bit in whatever array the values stand."""
     _check(period)
     result: Floats = np.full(len(values), np.nan)
-    if len(values) >= period:
-        result[period - 1 :] = np.lib.stride_tricks.sliding_window_view(values, period).mean(axis=1)
+    count = len(values) - period + 1
+    if count > 0:
+        total = values[:count].copy()
+        for offset in range(1, period):
+            total += values[offset : offset + count]
+        result[period - 1 :] = total / period
     return result
 
 
