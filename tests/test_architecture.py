@@ -23,13 +23,14 @@ ALLOWED: dict[str, set[str]] = {
     "ui": {"core", "ui", "runtime.face"},
 }
 """What each part may import of the others; besides, all but the core may use clock and errors."""
-EVERYWHERE_BUT_CORE = {"clock", "errors"}
+EVERYWHERE_BUT_CORE = {"clock", "errors", "private", "secret"}
 TYPES_ONLY = {("runtime", "config"), ("runtime", "credentials")}
 """The session takes its settings and keys from outside; it names their types and fetches its own key."""
 
 CORE_MODULES = {
     "__future__", "bisect", "collections", "dataclasses", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "json", "math", "operator", "re", "statistics", "typing", "msgspec", "numpy", "pydantic", "tui_trader",
+    "itertools", "json", "math", "operator", "re", "statistics", "typing", "unicodedata", "msgspec", "numpy", "pydantic",
+    "tui_trader",
 }  # fmt: skip
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 CLOCK_NAMES = {

@@ -222,7 +222,7 @@ def test_a_file_that_is_no_recording_is_counted_and_refused(capsys: Capture) -> 
         ("--config absent.toml config", 2, "There is no config file"),
         ("export trades", 1, "There is no store"),
         ("replay-book absent.gz", 2, "There is no recording"),
-        ("--mode live", 1, "not armed"),
+        ("--mode live", 2, "not armed: this start adopts and protects what is open"),
         ("--mode live --arm run --headless", 1, "by a person at a terminal"),
         ("", 2, "needs a terminal"),
     ],

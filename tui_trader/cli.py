@@ -95,6 +95,31 @@ def run(
 
 
 @app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """The running sessions: process, equity, positions with their stops, why no entries. Exit code 1 when none runs."""
+    from tui_trader.cli_emergency import show_status
+
+    raise typer.Exit(show_status(_g(context), _modes(context), as_json))
+
+
+@app.command()
+def kill(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why; it is stored and shown.")] = "",
+    wait: Annotated[float, typer.Option(min=0, max=600, help="Seconds to wait until all is flat.")] = 20.0,
+    as_json: Json = False,
+) -> None:
+    """The kill switch: refuse entries, flatten everything, latched until re-armed in the console.
+
+    Without --mode it reaches every session of the data folder. Exit code 0: killed and flat; 1: something is still open
+    or nothing could be latched; 3: no session runs, the next start comes up killed.
+    """
+    from tui_trader.cli_emergency import kill as kill_now
+
+    raise typer.Exit(kill_now(_g(context), _modes(context), reason, wait, as_json))
+
+
+@app.command()
 def universe(context: typer.Context, as_json: Json = False) -> None:
     """The tradeable symbols by liquidity, and why the others are refused."""
     from tui_trader.cli_market import show_universe
@@ -246,6 +271,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return _fail(crash_report(error, words), 1)
     return result if isinstance(result, int) else 0
+
+
+def _modes(context: typer.Context) -> tuple[str, ...]:
+    """The mode given on this command line, else all."""
+    from tui_trader.cli_emergency import MODES
+
+    parent = context.parent
+    given = parent.get_parameter_source("mode") if parent is not None else None
+    return (_g(context).mode,) if given is not None and given.name == "COMMANDLINE" else MODES
 
 
 def _fail(text: str, code: int) -> int:

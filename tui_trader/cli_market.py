@@ -159,9 +159,7 @@ def _validate_at_venue(options: Globals, symbol: str, side: Side, as_json: bool)
     preview = seen.preview
     if preview is None or preview.error:
         raise VenueUnreachable(f"No verdict on {symbol}: {preview.error if preview else 'the venue told nothing'}.")
-    refusals = tuple(Refusal(code="hard", text=text, hard=True) for text in preview.hard)
-    refusals += tuple(Refusal(code="soft", text=text, hard=False) for text in preview.soft)
-    return _verdict(symbol, side, refusals, preview.sizing_note, as_json)
+    return _verdict(symbol, side, preview.reasons, preview.sizing_note, as_json)
 
 
 def _verdict(symbol: str, side: Side, refusals: tuple[Refusal, ...], note: str, as_json: bool) -> int:

@@ -144,6 +144,7 @@ def _start_options(options: Globals, typed: str, take_over: bool, say: Callable[
         environ=dict(os.environ),
         arm=options.arm,
         typed_venue=typed,
+        protect_only=not options.arm,
         take_over=take_over,
         say=say,
     )
@@ -155,11 +156,18 @@ async def _module(name: str) -> ModuleType:
 
 
 def _typed_venue(options: Globals, venue: str) -> str:
-    """The venue's name as a person typed it: what arms live trading, for this start only."""
+    """The venue's name as a person typed it: what arms live trading, for this start only.
+
+    "" when live was not asked to be armed: such a start protects what is open and refuses entries.
+    """
     if options.mode != "live":
         return ""
     if not options.arm:
-        raise ArmingError("Live trading is not armed; nothing was sent. Start with --mode live --arm.")
+        _tell(
+            f"LIVE on {venue}, not armed: this start adopts and protects what is open, and refuses entries. "
+            "To trade, start with --mode live --arm."
+        )
+        return ""
     if not sys.stdin.isatty():
         raise ArmingError("Live trading is armed by a person at a terminal, who types the venue's name; there is none.")
     sys.stderr.write(f"LIVE: real money will be traded on {venue}.\nType the venue's name to arm this start: ")

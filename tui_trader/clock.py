@@ -8,16 +8,58 @@ from __future__ import annotations
 
 import datetime as _dt
 import time as _time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Source(Protocol):
+    """Another passing of time than the system's: the drill's virtual one."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Wall time, UTC, in ns since the epoch."""
+        ...
+
+
+class _System:
+    """The operating system's."""
+
+    monotonic = staticmethod(_time.monotonic)
+    wall_ns = staticmethod(_time.time_ns)
+
+
+_SYSTEM: Source = _System()
+_source: Source = _SYSTEM
+
+
+@contextmanager
+def running_on(source: Source) -> Iterator[None]:
+    """Within the block this whole process lives by ``source``; blocks do not nest and are for one thread.
+
+    Raises ``RuntimeError`` inside another block.
+    """
+    global _source  # noqa: PLW0603 - one process has one time
+    if _source is not _SYSTEM:
+        raise RuntimeError("the clock already runs on another source")
+    _source = source
+    try:
+        yield
+    finally:
+        _source = _SYSTEM
 
 
 def monotonic() -> float:
     """Seconds of a clock that never goes back; for measuring durations in this process."""
-    return _time.monotonic()
+    return _source.monotonic()
 
 
 def perf_ns() -> int:
     """Nanoseconds of the finest clock; for measuring latencies in this process."""
-    return _time.perf_counter_ns()
+    return _time.perf_counter_ns() if _source is _SYSTEM else int(_source.monotonic() * 1e9)
 
 
 def cpu_seconds() -> float:
@@ -27,12 +69,12 @@ def cpu_seconds() -> float:
 
 def wall_ms() -> int:
     """Wall time, UTC, in ms since the epoch."""
-    return _time.time_ns() // 1_000_000
+    return _source.wall_ns() // 1_000_000
 
 
 def wall_ns() -> int:
     """Wall time, UTC, in ns since the epoch."""
-    return _time.time_ns()
+    return _source.wall_ns()
 
 
 def iso_utc(ms: int) -> str:

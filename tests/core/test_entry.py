@@ -114,6 +114,8 @@ def test_preview_tells_the_first_hard_reason_when_nothing_can_be_computed() -> N
 
 def test_preview_lists_soft_and_hard_apart() -> None:
     found = preview_entry(context(metrics=metrics(quote_volume=1.0), orders_last_minute=60), request(), book())
+    assert [(r.code, r.hard) for r in found.reasons] == [("volume", False), ("order_rate", True)]
+    assert preview_entry(context(metrics=None), request(), None).reasons[0].code == "data"
     assert len(found.soft) == 1
     assert len(found.hard) == 1
 

@@ -203,11 +203,64 @@ def test_a_fill_that_the_taken_over_position_contains_is_not_counted_again() -> 
     )
     desk.process(late)
     assert state.portfolio.position(SYMBOL).qty == Decimal("0.010")
-    assert state.plans[SYMBOL].fees == Decimal("0.2")
+    assert state.plans[SYMBOL].fees == 0, "I9: the plan was journalled after it"
+    assert [r.data["plan_id"] for r in desk.records if r.kind == "fills"] == [None]
     assert not state.portfolio.is_new(late)
     newer = msgspec.structs.replace(late, trade_id="78", venue_ts=desk.now + 1)
     desk.process(newer)
     assert state.portfolio.position(SYMBOL).qty == Decimal("0.020")
+
+
+def test_i9_a_foreign_sell_while_entering_is_external_and_takes_the_entry_back() -> None:
+    desk = Desk().start()
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY, limit_price=Decimal("43000")))
+    desk.run(500)
+    plan = desk.engine.state.plans[SYMBOL]
+    desk.request("POST", "/fapi/v1/order", {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.010"})
+    desk.run(300)
+    assert (plan.exited, plan.exit_value, plan.fees, plan.realized) == (0, 0, 0, 0)
+    assert [(r.data["plan_id"], r.data["leg"]) for r in desk.records if r.kind == "fills"] == [(None, "external")]
+    desk.run(5_000)
+    assert desk.position == Decimal("-0.010")
+    adopted = desk.engine.state.plans[SYMBOL]
+    assert (adopted.origin, adopted.side, adopted.naked_since_ms) == ("adopted", Side.SHORT, 0)
+    assert [(kind, side, qty) for kind, side, qty, _ in desk.resting()][-1:] == [("STOP_MARKET", "BUY", "0.010")]
+
+
+def test_a_foreign_buy_while_entering_is_owned_and_protected_with_the_plan() -> None:
+    desk = Desk().start()
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY, limit_price=Decimal("43000")))
+    desk.run(500)
+    desk.request("POST", "/fapi/v1/order", {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": "0.010"})
+    desk.run(2_000)
+    plan = desk.engine.state.plans[SYMBOL]
+    assert (plan.origin, plan.entered) == ("manual", Decimal("0.010"))
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]
+
+
+def test_a_foreign_sell_through_zero_ends_the_plan_with_what_it_held() -> None:
+    desk = opened()
+    desk.request("POST", "/fapi/v1/order", {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": "0.050"})
+    desk.run(5_000)
+    assert desk.position == Decimal("-0.010")
+    assert desk.engine.state.trades[0].qty == float(QTY)
+    assert desk.engine.state.plans[SYMBOL].side is Side.SHORT
+    assert [(qty) for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]
+
+
+def test_i6_the_same_snapshot_again_changes_nothing() -> None:
+    desk = opened()
+    state = desk.engine.state
+    differing = ev.AccountSnapshot(
+        ts=desk.now, asked_at=desk.now, positions=(), orders=(), wallet=Decimal(10_000), complete=True
+    )
+    for _ in range(3):
+        desk.process(differing)
+    assert state.portfolio.position(SYMBOL).qty == QTY, "one snapshot, however often heard, is one witness"
+    assert state.reconciling
+    desk.run(3_000)
+    assert not state.reconciling
+    assert state.portfolio.position(SYMBOL).qty == QTY == desk.position
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.core.build import BTC, NOW, metrics, settings
 from tui_trader.core.gate import Exposure, GateContext, can_trade_symbol, filter_symbols, validate_trade
 from tui_trader.core.indicators import AtrReading
 from tui_trader.core.sizing import SizedTrade
-from tui_trader.core.types import Refusal, Side
+from tui_trader.core.types import Refusal, Side, Tier
 
 D = Decimal
 SIZED = SizedTrade(
@@ -95,6 +95,20 @@ def test_staleness_is_measured_in_real_time_whatever_the_clock_rate() -> None:
     old = metrics(book_ms=NOW - 20_000)
     assert "stale" in [r.code for r in can_trade_symbol(context(metrics=old))]
     assert can_trade_symbol(context(metrics=old, clock_rate=20.0)) == ()
+
+
+def test_i11_an_old_depth_refuses_however_fresh_the_best_prices_are() -> None:
+    seen = metrics(depth_ms=NOW - 5_001)
+    (refusal,) = can_trade_symbol(context(metrics=seen))
+    assert (refusal.code, refusal.hard, refusal.text) == ("stale", True, "depth 5.0 s old > 5.0 s")
+    assert can_trade_symbol(context(metrics=metrics(depth_ms=NOW - 5_000))) == ()
+    assert can_trade_symbol(context(metrics=seen, clock_rate=20.0)) == ()
+
+
+@pytest.mark.parametrize("tier", [Tier.MAIN, Tier.EXCLUDED])
+def test_i11_an_unknown_depth_is_a_reason_in_every_tier(tier: Tier) -> None:
+    found = can_trade_symbol(context(metrics=metrics(depth_known=False, tier=tier)))
+    assert [(r.code, r.hard) for r in found if r.code != "tier"] == [("depth_unknown", False)]
 
 
 def test_filter_symbols_is_the_same_gate_for_many() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from itertools import permutations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,24 @@ def update(status: OrderStatus, filled: str = "0", ts: int = 2_000, **changes: o
         "filled_qty": Decimal(filled),
     }
     return OrderUpdate(**(base | changes))
+
+
+def test_i6_an_older_word_changes_nothing_and_proves_nothing() -> None:
+    stop = order(leg=Leg.STOP, type=OrderType.STOP_MARKET, status=OrderStatus.SENT)
+    assert apply_update(stop, update(OrderStatus.WORKING, ts=500, venue_ts=100))
+    before = msgspec.structs.asdict(stop)
+    assert not apply_update(stop, update(OrderStatus.WORKING, ts=900, venue_ts=99))
+    assert msgspec.structs.asdict(stop) == before
+    apply_update(stop, update(OrderStatus.TRIGGERED, ts=910, venue_ts=200))
+    assert not apply_update(stop, update(OrderStatus.WORKING, ts=920, venue_ts=300)), "a status never goes back"
+    assert apply_update(stop, update(OrderStatus.CANCELED, ts=930, venue_ts=150)), "an end is an end, however late"
+
+
+def test_i6_a_cumulative_fill_never_goes_back() -> None:
+    entry = order(status=OrderStatus.WORKING)
+    apply_update(entry, update(OrderStatus.PARTIALLY_FILLED, filled="0.03", avg_price=Decimal(100)))
+    assert not apply_update(entry, update(OrderStatus.PARTIALLY_FILLED, filled="0.01", avg_price=Decimal(90)))
+    assert (entry.filled_qty, entry.avg_price) == (Decimal("0.03"), Decimal(100))
 
 
 @given(

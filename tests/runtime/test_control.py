@@ -23,8 +23,9 @@ class Controlled:
     def status(self) -> dict[str, object]:
         return {"mode": "demo", "positions": 2}
 
-    def kill(self, reason: str) -> None:
+    async def latch_kill(self, reason: str) -> bool:
         self.kills.append(reason)
+        return True
 
     async def hand_over(self, reason: str) -> None:
         self.handed.append(reason)

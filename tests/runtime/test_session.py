@@ -18,8 +18,9 @@ from tui_trader.core.types import Channel, Side
 from tui_trader.errors import ArmingError, ConfigError, RateLimited, SessionBusyError, VenueUnreachable
 from tui_trader.exchange.server import RunningExchange, running_exchange
 from tui_trader.runtime.control import Request, ask, control_path
+from tui_trader.runtime.latch import FILE_NAME as KILL_FILE
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path
-from tui_trader.runtime.session import KILL_FILE, Session
+from tui_trader.runtime.session import Session
 from tui_trader.runtime.start import StartOptions, build_session, running_session
 from tui_trader.venues.base import Sink
 

@@ -11,7 +11,7 @@ from tui_trader.venues.text import clean, is_symbol
 
 
 def test_text_from_outside_is_cleaned() -> None:
-    assert clean("a\x1b]0;b\x07\x9bc\u202ed\n") == "a]0;bcd"
+    assert clean("a\x1b]0;b\x07\x9bc\u202ed\ne") == "a]0;bcd e"
     assert len(clean("x" * 10_000)) == 500
     assert [is_symbol(text) for text in ("BTCUSDT", "1000PEPEUSDT", "币安USDT", "btc", "", "A" * 33)] == [
         True, True, False, False, False, False,
@@ -25,6 +25,11 @@ def test_cleaned_text_is_short_printable_and_clean_already(text: str, limit: int
     assert not any(unicodedata.category(sign) in ("Cc", "Cs") for sign in found)
     assert clean(found, limit) == found
     found.encode()
+
+
+def test_a_flood_is_cut_before_it_is_looked_at() -> None:
+    assert clean("\u0300" * 10_000_000 + "x", 100) == ""
+    assert clean("\u200b" * 200 + "seen", 100) == "seen"
 
 
 def test_anything_becomes_text() -> None:

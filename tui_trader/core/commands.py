@@ -121,6 +121,15 @@ class SettingsApplied(Order, frozen=True, tag=True, kw_only=True):
     held_back: tuple[str, ...] = ()
 
 
+class WriteTrace(Order, frozen=True, tag=True, kw_only=True):
+    """Write what happened before an invariant was found broken to a private file; ``lines`` are JSON objects."""
+
+    invariant: str
+    symbol: str
+    words: str
+    lines: tuple[str, ...]
+
+
 Command = (
     PlaceOrder
     | CancelOrder
@@ -132,4 +141,5 @@ Command = (
     | Record
     | Announce
     | SettingsApplied
+    | WriteTrace
 )

@@ -13,6 +13,7 @@ from tui_trader.core import adoption, entries, executor, feedback, housekeeping,
 from tui_trader.core import events as ev
 from tui_trader.core.candles import CandleBook
 from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
+from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.state import ChannelState, EngineState, Recovered
@@ -44,7 +45,9 @@ class Engine:
         self._state.oco_note = capabilities_note
         self._state.armed = armed
         self._sequence = 0
-        housekeeping.recover(self._state, recovered or Recovered())
+        recovered = recovered or Recovered()
+        housekeeping.recover(self._state, recovered)
+        self._watch = Watch(self._state, recovered.trade_ids)
         self._handlers: dict[type, Callable[[Any], None]] = {
             ev.InstrumentsLoaded: self._on_instruments,
             ev.BookTop: self._on_top,
@@ -89,7 +92,7 @@ class Engine:
         return self._state
 
     def process(self, event: ev.Event) -> list[Command]:
-        """Apply one event and return what is to be done about it, in order."""
+        """Apply one event, check the invariants, and return what is to be done about it, in order."""
         state = self._state
         state.now = max(state.now, event.ts)
         state.out = []
@@ -99,6 +102,8 @@ class Engine:
         else:
             manual.handle(state, event)  # type: ignore[arg-type]  # every other event is a UserCommand
         commands, state.out = state.out, []
+        if commands or type(event) not in UNHEARD:
+            return self._watch.after(event, commands)
         return commands
 
     def view(self, now_ms: int, selected: str, timeframe: str) -> Snapshot:

@@ -189,7 +189,9 @@ def preview_entry(ctx: GateContext, request: EntryRequest, book: BookDepth | Non
     sized, ladder, entry, instrument = proposal.sized, proposal.ladder, proposal.entry, ctx.instrument
     if sized is None or ladder is None or entry is None or instrument is None or ctx.metrics is None:
         error = hard[0] if hard else "nothing can be computed yet"
-        return TicketPreview(symbol=request.symbol, side=request.side, error=error, hard=hard, soft=soft)
+        return TicketPreview(
+            symbol=request.symbol, side=request.side, error=error, hard=hard, soft=soft, reasons=refusals
+        )
     equity = ctx.equity or ZERO
     taker = instrument.taker_fee
     risk = ladder.risk_distance * sized.qty
@@ -216,6 +218,7 @@ def preview_entry(ctx: GateContext, request: EntryRequest, book: BookDepth | Non
         limits=_limit_rows(ctx, sized),
         hard=hard,
         soft=soft,
+        reasons=refusals,
         sizing_note=sized.note,
         why=ladder.why,
     )

@@ -250,6 +250,8 @@ def finish(state: EngineState, plan: Plan) -> None:
 def set_levels(state: EngineState, plan: Plan) -> None:
     """Ladder on the real average fill; when it cannot be computed, at least a stop."""
     instrument = state.instruments[plan.symbol]
+    if plan.entered <= 0:
+        _take_over(state, plan)
     try:
         for text in plan_levels(plan, instrument, state.settings.ladder):
             state.say(Severity.INFO, text, plan.symbol)
@@ -258,6 +260,15 @@ def set_levels(state: EngineState, plan: Plan) -> None:
         plan.stop_price = plan.stop_price or protective_stop(plan.side, plan.avg_entry, distance, instrument)
         plan.initial_stop = plan.initial_stop or plan.stop_price
         state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
+
+
+def _take_over(state: EngineState, plan: Plan) -> None:
+    """A position stands in the plan's direction before any of its own fills was heard: the plan owns it from now on."""
+    position = state.portfolio.position(plan.symbol)
+    plan.entered = state.open_qty(plan)
+    plan.entry_value = plan.entered * position.entry
+    plan.first_fill_ms = plan.first_fill_ms or state.now
+    plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
 
 
 def query(state: EngineState, order: OwnOrder) -> None:

@@ -15,7 +15,7 @@ from tui_trader.core.exits import on_exit_fill
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder, apply_update
 from tui_trader.core.state import EngineState
-from tui_trader.core.types import Leg, OrderStatus, Severity, VenueBook
+from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
 
 WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
 """The venue refuses a stop because price is already beyond it: the position must be closed at once."""
@@ -106,7 +106,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         return
     order = state.ledger.find(fill.client_id, fill.venue_id)
     before = state.portfolio.position(fill.symbol).qty
-    plan = state.plan_of(order.plan_id) if order is not None else state.plans.get(fill.symbol)
+    plan = state.plan_of(order.plan_id) if order is not None else _concerned(state, fill, before)
     leg = order.leg if order is not None else None
     if state.portfolio.contained(fill):
         _late_fill(state, fill, plan, leg)
@@ -118,8 +118,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     _store_fill(state, fill, plan, leg)
     _if_by_the_venue(state, fill, plan)
     if plan is None:
-        state.say(Severity.WARNING, f"{fill.symbol}: a fill of {fill.qty} at {fill.price} is not ours", fill.symbol)
-        state.ask_snapshot("a fill that no plan owns")
+        _external_fill(state, fill)
         return
     plan.fees += _fee(fill)
     plan.realized += realized
@@ -129,6 +128,30 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         _exit_fill(state, plan, fill, leg or Leg.CLOSE, before)
     state.save_plan(plan)
     drive(state, plan)
+
+
+def _concerned(state: EngineState, fill: Fill, before: Decimal) -> Plan | None:
+    """The plan whose position a foreign fill changed; None when it belongs to no plan (I9).
+
+    What was traded before a plan was journalled is not the plan's, nor is a reduction of what the plan does not hold.
+    """
+    plan = state.plans.get(fill.symbol)
+    if plan is None or (fill.venue_ts and fill.venue_ts < plan.opened_ms):
+        return None
+    held = before * plan.side.sign
+    concerned = held > 0 if fill.side is plan.side.exit else held >= 0
+    return plan if concerned else None
+
+
+def _external_fill(state: EngineState, fill: Fill) -> None:
+    """Somebody else traded: the position changed, no plan did. An entry that is working there is taken back."""
+    text = f"{fill.symbol}: a fill of {fill.qty} at {fill.price} belongs to no plan; asking the venue what is open"
+    state.say(Severity.WARNING, text, fill.symbol)
+    state.ask_snapshot("a fill that no plan owns")
+    plan = state.plans.get(fill.symbol)
+    if plan is not None:
+        plan.cancel_entry = plan.cancel_entry or plan.stage is Stage.ENTERING
+        drive(state, plan)
 
 
 def _fee(fill: Fill) -> Decimal:
@@ -202,7 +225,11 @@ def _entry_fill(state: EngineState, plan: Plan, fill: Fill) -> None:
 
 def _exit_fill(state: EngineState, plan: Plan, fill: Fill, leg: Leg, before: Decimal) -> None:
     instrument = state.instruments.get(plan.symbol)
-    qty = min(fill.qty, abs(before))
+    qty = min(fill.qty, max(ZERO, before * plan.side.sign))
+    if qty <= 0:
+        state.say(Severity.WARNING, f"{plan.symbol}: {leg.name} filled beyond what was counted here", plan.symbol)
+        state.ask_snapshot(f"{plan.symbol}: an exit filled although nothing was counted as open")
+        return
     plan.exited += qty
     plan.exit_value += qty * fill.price
     state.say(Severity.GOOD, f"{plan.symbol}: {leg.name} {fill.qty} filled at {fill.price}", plan.symbol)

@@ -81,9 +81,23 @@ def can_trade_symbol(ctx: GateContext) -> tuple[Refusal, ...]:
         found.append(_missing("data", "no market data for this symbol"))
     else:
         found += liquidity_refusals(ctx.metrics, ctx.settings.universe, ctx.now_ms, ctx.stale_ms)
+        found += _depth_refusals(ctx, ctx.metrics, found)
     if ctx.losses is not None:
         found += ctx.losses.refusals()
     return tuple(found)
+
+
+def _depth_refusals(ctx: GateContext, m: SymbolMetrics, found: list[Refusal]) -> tuple[Refusal, ...]:
+    """A depth that was seen long ago is none, however fresh the best bid and ask are (I11); an unknown one refuses."""
+    if any(r.code in ("stale", "book", "depth_unknown") for r in found):
+        return ()
+    if not m.depth_known:
+        return (Refusal(code="depth_unknown", text="depth not yet known", hard=False),)
+    age = ctx.now_ms - m.depth_ms
+    if age > ctx.stale_ms:
+        limit = ctx.settings.data.stale_after_s
+        return (_missing("stale", f"depth {age / 1000 / ctx.clock_rate:.1f} s old > {limit:.1f} s"),)
+    return ()
 
 
 def filter_symbols(contexts: Mapping[str, GateContext]) -> tuple[str, ...]:

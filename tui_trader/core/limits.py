@@ -63,10 +63,10 @@ class LossLimits:
         if self.baseline is not None:
             self.baseline += amount
 
-    def rearm(self, now_ms: int, equity: Decimal | None) -> None:
-        """A person starts over: losses count from now."""
-        self.day, self.day_start, self.baseline = now_ms // DAY_MS, equity, equity
-        self.daily_reached = self.total_reached = False
+    def rearm(self, equity: Decimal | None) -> None:
+        """A person starts over after a total loss: it counts from now. A reached daily loss stays until 00:00 UTC."""
+        self.baseline = equity
+        self.total_reached = False
 
     def refusals(self) -> tuple[Refusal, ...]:
         """Hard reasons while a loss limit is reached."""

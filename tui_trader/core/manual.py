@@ -252,10 +252,12 @@ def _rearm(state: EngineState, command: ev.Rearm) -> None:
         state.say(Severity.INFO, "the kill switch is not latched")
         return
     state.killed = ""
-    state.losses.rearm(state.now, state.equity())
+    state.losses.rearm(state.equity())
     state.store("state", {"key": "kill", "value": None}, durable=True)
     state.store("state", {"key": "losses", "value": state.losses.to_state()}, durable=True)
-    state.say(Severity.WARNING, "the kill switch was re-armed by hand; entries are possible again")
+    left = "; ".join(r.text for r in state.losses.refusals())
+    then = f"entries stay refused: {left}" if left else "entries are possible again"
+    state.say(Severity.WARNING, f"the kill switch was re-armed by hand; {then}")
 
 
 def _arm(state: EngineState, command: ev.ArmEntries) -> None:

@@ -94,6 +94,7 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     actual_id: str = ""
     sent_ms: int = 0
     updated_ms: int = 0
+    venue_ts: int = 0
     acked_ms: int = 0
     proven_ms: int = 0
     triggered_ms: int = 0
@@ -139,22 +140,28 @@ class OwnOrder(msgspec.Struct, kw_only=True):
 def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
     """Merge the venue's word into ``order``; returns whether anything changed. Stale or repeated words change nothing.
 
-    Evidence from a stream, a query or a snapshot proves a resting order; a bare acknowledgement does not.
+    Evidence from a stream, a query or a snapshot proves a resting order; a bare acknowledgement does not. A word that
+    the venue dates before one that was heard already is stale, unless it tells an end or a fill; one without a date
+    stands on its own.
     """
+    stale = 0 < update.venue_ts < order.venue_ts
+    if stale and not update.status.terminal and update.filled_qty <= order.filled_qty:
+        return False
+    order.venue_ts = max(order.venue_ts, update.venue_ts)
     changed = _advance(order, update)
     if update.filled_qty > order.filled_qty:
         order.filled_qty = update.filled_qty
         changed = True
-    if update.avg_price > 0:
-        order.avg_price = update.avg_price
+        if update.avg_price > 0:
+            order.avg_price = update.avg_price
     order.venue_id = order.venue_id or update.venue_id
     order.actual_id = update.actual_id or order.actual_id
     if update.reason and order.status.terminal:
         order.reason = update.reason
-    if update.from_venue_evidence:
-        order.negatives = 0
+    if update.from_venue_evidence and not stale:
+        order.negatives = order.first_negative_ms = 0
         if order.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED):
-            order.proven_ms = update.ts
+            order.proven_ms = max(order.proven_ms, update.ts)
     order.updated_ms = max(order.updated_ms, update.ts)
     return changed
 

@@ -63,8 +63,12 @@ def _restored_order(row: dict[str, object]) -> OwnOrder | None:
 
 
 def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
-    """Compare and repair. An incomplete snapshot proves nothing by what it lacks."""
+    """Compare and repair. An incomplete snapshot proves nothing by what it lacks; the one
+    that was compared last says nothing new when it is heard again (I6).
+    """
     first = not state.reconciled_ms
+    if snapshot.complete and snapshot.asked_at == state.snapshot_asked_at:
+        return
     if snapshot.hedge_mode:
         state.halted = "the account is in hedge mode; switch the position mode to one-way"
         return
@@ -73,6 +77,7 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         state.say(Severity.WARNING, "the venue's account could not be read completely; entries wait for the next try")
         return
     state.portfolio.wallet = snapshot.wallet
+    state.snapshot_asked_at = snapshot.asked_at
     venue = {p.symbol: p for p in snapshot.positions if p.qty != 0}
     doubtful = {p.symbol for p in state.portfolio.positions.values() if p.qty != 0 or p.mismatches or not p.checked}
     for symbol in sorted(venue.keys() | doubtful | state.reconciling.keys() | state.plans.keys()):

@@ -103,6 +103,7 @@ class EngineState:
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
         self.snapshot_asked_ms = 0
+        self.snapshot_asked_at = 0
         self.snapshot_credit = SNAPSHOT_BURST
         self.snapshot_credit_ms = 0
         self.snapshot_due = ""
@@ -118,6 +119,8 @@ class EngineState:
         self.alarm = ""
         self.alarm_ms = 0
         self.longest_naked_ms = 0
+        self.unprotected_s: deque[float] = deque(maxlen=1_000)
+        self.violations = 0
         self.equity_points: deque[EquityPoint] = deque(maxlen=1_440)
         self.equity_minute = 0
         self.second_ms = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tui_trader.core.events import Candle
-from tui_trader.core.types import Channel, Leg, Severity, Side, Tier
+from tui_trader.core.types import Channel, Leg, Refusal, Severity, Side, Tier
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -367,8 +367,8 @@ class PreviewLimit(View, frozen=True, kw_only=True):
 class TicketPreview(View, frozen=True, kw_only=True):
     """The consequences of a manual entry before it is sent. Money in USDT; texts are exact, rounded to the instrument.
 
-    ``hard`` reasons refuse; ``soft`` reasons may be overridden by confirming. ``error`` is set when nothing could be
-    computed (no price, no ATR, impossible number).
+    ``hard`` reasons refuse; ``soft`` reasons may be overridden by confirming; ``reasons`` are both with their codes.
+    ``error`` is set when nothing could be computed (no price, no ATR, impossible number).
     """
 
     symbol: str
@@ -394,5 +394,6 @@ class TicketPreview(View, frozen=True, kw_only=True):
     limits: tuple[PreviewLimit, ...] = ()
     hard: tuple[str, ...] = ()
     soft: tuple[str, ...] = ()
+    reasons: tuple[Refusal, ...] = ()
     sizing_note: str = ""
     why: tuple[str, ...] = ()

@@ -104,7 +104,7 @@ class AccountApi:
             "canTrade": True,
             "canDeposit": True,
             "canWithdraw": account.can_withdraw,
-            "dualSidePosition": False,
+            "dualSidePosition": account.dual_side,
             "updateTime": 0,
             "multiAssetsMargin": False,
             "tradeGroupId": -1,
@@ -255,7 +255,8 @@ class AccountApi:
         if more > 0 and more > margin.summary(self.engine.venue, account).available:
             raise VenueError(-2019, "Margin is insufficient.")
         account.leverage[state.spec.symbol] = leverage
-        event: Json = {"e": "ACCOUNT_CONFIG_UPDATE", "E": self.engine.now_ms, "T": self.engine.now_ms}
+        now = self.engine.told_ms
+        event: Json = {"e": "ACCOUNT_CONFIG_UPDATE", "E": now, "T": now}
         self.engine.venue.emit(account, event | {"ac": {"s": state.spec.symbol, "l": leverage}})
         return {
             "symbol": state.spec.symbol,
@@ -295,13 +296,16 @@ class AccountApi:
 
     def position_mode(self, account: Account, params: Params) -> object:
         """GET /positionSide/dual."""
-        return {"dualSidePosition": False}
+        return {"dualSidePosition": account.dual_side}
 
     def set_position_mode(self, account: Account, params: Params) -> object:
-        """POST /positionSide/dual: one-way mode only."""
+        """POST /positionSide/dual: back to one-way mode, the only one in which this venue takes orders."""
         params.required("dualSidePosition")
         if params.boolean("dualSidePosition"):
             raise VenueError(-4084, "Method is not allowed currently. This venue has one-way mode only.")
+        if account.dual_side:
+            account.dual_side = False
+            return _SUCCESS
         raise VenueError(-4059, "No need to change position side.")
 
     def multi_assets(self, account: Account, params: Params) -> object:

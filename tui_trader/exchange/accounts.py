@@ -24,7 +24,7 @@ def money(value: Decimal) -> Decimal:
 class Position:
     """A one-way position: signed lots and the exact cost of what is open (USDT, positive for both sides)."""
 
-    __slots__ = ("cost", "fees", "lots", "realized", "spec", "updated_ms")
+    __slots__ = ("cost", "fees", "lots", "opened_ms", "realized", "spec", "updated_ms")
 
     def __init__(self, spec: SymbolSpec) -> None:
         self.spec = spec
@@ -33,6 +33,8 @@ class Position:
         self.realized = ZERO
         self.fees = ZERO
         self.updated_ms = 0
+        self.opened_ms = 0
+        """Venue time at which it last became other than flat."""
 
     @property
     def quantity(self) -> Decimal:
@@ -92,6 +94,8 @@ class Account:
         self.secret = secret
         self.wallet = wallet
         self.can_withdraw = False
+        self.dual_side = False
+        """Hedge mode: orders without a position side are refused."""
         self.positions: dict[str, Position] = {}
         self.leverage: dict[str, int] = {}
         self.orders: dict[int, Order] = {}

@@ -25,6 +25,9 @@ from tui_trader.exchange.venue import Venue
 _CLOSABLE = frozenset({"STOP_MARKET", "TAKE_PROFIT_MARKET"})
 _PRICED = frozenset({"STOP", "TAKE_PROFIT"})
 _TRAILING = "TRAILING_STOP_MARKET"
+_NO_POSITION = (
+    "Time in Force (TIF) GTE can only be used with open positions. Please ensure that positions are available."
+)
 
 
 class AlgoDesk:
@@ -33,13 +36,15 @@ class AlgoDesk:
     def __init__(self, venue: Venue, trading: Trading) -> None:
         self.venue = venue
         self.trading = trading
+        self.stuck: list[tuple[int, AlgoOrder]] = []
+        """Triggered, and not yet through to the matching engine: (venue time at which it gets there, order)."""
 
     def place(self, account: Account, request: OrderRequest) -> AlgoOrder:
         """Validate and accept a conditional order. No margin is checked before the trigger."""
         state = self.venue.state(request.symbol)
         if request.kind not in CONDITIONAL_TYPES:
             raise VenueError(-1116, "Invalid orderType.")
-        check_common(request)
+        check_common(account, request)
         if request.working_type not in {"CONTRACT_PRICE", "MARK_PRICE"}:
             raise invalid("workingType")
         algo = self._build(account, state, request)
@@ -65,8 +70,8 @@ class AlgoDesk:
             lots=self._lots(state, request),
             price=filters.price_ticks(state, request.price) if request.kind in _PRICED else 0,
             trigger=0 if trailing else filters.price_ticks(state, request.trigger_price, "triggerPrice"),
-            created_ms=self.venue.now_ms,
-            updated_ms=self.venue.now_ms,
+            created_ms=self.venue.told_ms(),
+            updated_ms=self.venue.told_ms(),
             reduce_only=request.reduce_only or request.close_position,
             close_position=request.close_position,
             working_type=request.working_type,
@@ -123,8 +128,9 @@ class AlgoDesk:
         if len(account.algos) >= filters.MAX_ALGO_ORDERS:
             raise VenueError(-4045, "Reach max stop order limit.")
         if algo.time_in_force == "GTE_GTC" and not self._reducible(algo):
-            text = "Time in Force (TIF) GTE can only be used with open positions. "
-            raise VenueError(-4509, text + "Please ensure that positions are available.")
+            raise VenueError(-4509, _NO_POSITION)
+        if algo.reduce_only and self._is_unseen(algo):
+            raise VenueError(-4509, _NO_POSITION)
         if algo.close_position and any(self._same_direction(algo, other) for other in account.algos.values()):
             text = "An open stop or take profit order with GTE and closePosition in the direction is existing."
             raise VenueError(-4130, text)
@@ -132,6 +138,13 @@ class AlgoDesk:
             filters.check_notional(state, request, algo.price or algo.trigger, algo.lots)
         if algo.trigger and self._is_reached(algo, self._watched(state, algo)):
             raise VenueError(-2021, "Order would immediately trigger.")
+
+    def _is_unseen(self, algo: AlgoOrder) -> bool:
+        """Return whether, by a fault, this desk does not know yet of the position that the order would reduce."""
+        faults, position = self.venue.faults, algo.account.positions.get(algo.symbol)
+        if faults is None or position is None or not position.lots:
+            return False
+        return faults.misses_position(algo.symbol, algo.close_position, position.opened_ms, self.venue.now_ms)
 
     def _same_direction(self, algo: AlgoOrder, other: AlgoOrder) -> bool:
         return (
@@ -154,7 +167,10 @@ class AlgoDesk:
         return price >= algo.trigger if algo.triggers_above else price <= algo.trigger
 
     def _report(self, state: SymbolState, algo: AlgoOrder) -> None:
-        self.venue.emit(algo.account, user_events.algo_update(state, algo, self.venue.now_ms))
+        replica = self.venue.replicas.get(algo.account)
+        if replica is not None:
+            replica.note_algo(algo, self.venue.now_ms)
+        self.venue.emit(algo.account, user_events.algo_update(state, algo, self.venue.told_ms()))
 
     def cancel(self, algo: AlgoOrder, status: str = CANCELED) -> None:
         """End a waiting conditional order; raise -2011 when it no longer waits."""
@@ -168,11 +184,11 @@ class AlgoDesk:
     def _leave(self, state: SymbolState, algo: AlgoOrder) -> None:
         algo.account.algos.pop(algo.id, None)
         state.algos.pop(algo.id, None)
-        algo.updated_ms = self.venue.now_ms
+        algo.updated_ms = self.venue.told_ms()
 
     def check(self, state: SymbolState) -> None:
         """Trigger everything the current prices reach, including what the triggered orders cause."""
-        fired = True
+        fired = not state.halted
         while fired:
             fired = False
             for algo in list(state.algos.values()):
@@ -187,7 +203,7 @@ class AlgoDesk:
         for order in done:
             if order.algo is not None and order.algo.status == TRIGGERED:
                 order.algo.status = FINISHED
-                order.algo.updated_ms = self.venue.now_ms
+                order.algo.updated_ms = self.venue.told_ms()
                 self._report(self.venue.states[order.symbol], order.algo)
         for algo in list(state.algos.values()):
             if algo.time_in_force == "GTE_GTC" and not self._reducible(algo):
@@ -213,13 +229,53 @@ class AlgoDesk:
     def _fire(self, state: SymbolState, algo: AlgoOrder) -> None:
         self._leave(state, algo)
         algo.status = TRIGGERING
-        algo.triggered_ms = self.venue.now_ms
+        algo.triggered_ms = self.venue.told_ms()
         self._report(state, algo)
+        faults = self.venue.faults
+        fate, ms = faults.at_trigger(algo.symbol, algo.close_position) if faults is not None else ("", 0)
+        if fate == "stuck":
+            algo.account.algos[algo.id] = algo
+            self.stuck.append((self.venue.now_ms + ms, algo))
+        elif fate:
+            reason = "The matching engine refused the order." if fate == "reject" else ""
+            self._fail(state, algo, REJECTED if fate == "reject" else EXPIRED, reason)
+        else:
+            self._send(state, algo)
+
+    def _fail(self, state: SymbolState, algo: AlgoOrder, status: str, reason: str) -> None:
+        algo.status = status
+        algo.reject_reason = reason
+        self._report(state, algo)
+
+    def release(self, all_of_them: bool = False) -> None:
+        """Let through the orders that were stuck after their trigger and whose time has come."""
+        waiting, self.stuck = self.stuck, []
+        for due_ms, algo in waiting:
+            if due_ms > self.venue.now_ms and not all_of_them:
+                self.stuck.append((due_ms, algo))
+                continue
+            state = self.venue.states[algo.symbol]
+            self._leave(state, algo)
+            self._send(state, algo)
+            self.check(state)
+
+    def lose(self, algo: AlgoOrder) -> None:
+        """Forget a waiting order without a word, as an exchange does that restarts from an old image."""
+        account = algo.account
+        account.algos.pop(algo.id, None)
+        account.algo_history.pop(algo.id, None)
+        self.venue.states[algo.symbol].algos.pop(algo.id, None)
+        self.stuck = [row for row in self.stuck if row[1] is not algo]
+        replica = self.venue.replicas.get(account)
+        if replica is not None:
+            replica.note_loss(algo.id, True, self.venue.now_ms)
+
+    def _send(self, state: SymbolState, algo: AlgoOrder) -> None:
+        """Hand a triggered order to the matching engine."""
         if algo.close_position:
             algo.lots = self._reducible(algo)
             if not algo.lots:
-                algo.status = EXPIRED
-                self._report(state, algo)
+                self._fail(state, algo, EXPIRED, "")
                 return
         order = self._regular_order(state, algo)
         try:
@@ -230,9 +286,7 @@ class AlgoDesk:
                 filters.check_percent_price(state, order.is_buy, order.price)
             self.trading.admit(state, order)
         except VenueError as refusal:
-            algo.status = REJECTED
-            algo.reject_reason = refusal.message
-            self._report(state, algo)
+            self._fail(state, algo, REJECTED, refusal.message)
             return
         algo.status = TRIGGERED
         algo.order = order
@@ -255,8 +309,8 @@ class AlgoDesk:
             time_in_force=force,
             price=algo.price,
             lots=algo.lots,
-            created_ms=self.venue.now_ms,
-            updated_ms=self.venue.now_ms,
+            created_ms=self.venue.told_ms(),
+            updated_ms=self.venue.told_ms(),
             reduce_only=algo.reduce_only,
             close_position=algo.close_position,
             original_kind=algo.kind,

@@ -3,24 +3,36 @@
 Synchronous and free of clocks and I/O, so that it runs the same behind a server, in a test and under virtual time.
 """
 
+from __future__ import annotations
+
 import hashlib
+import heapq
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from tui_trader.exchange.accounts import Account
 from tui_trader.exchange.candles import Candle
 from tui_trader.exchange.conditional import AlgoDesk
-from tui_trader.exchange.contract import STEP_MS, SymbolMarket
+from tui_trader.exchange.contract import STEP_MS, MakerStep, SymbolMarket
 from tui_trader.exchange.orders import CANCELED, AlgoOrder, Order, OrderRequest
 from tui_trader.exchange.reject import VenueError, missing
+from tui_trader.exchange.replica import Replica
 from tui_trader.exchange.risk import RiskDesk
 from tui_trader.exchange.symbol_state import SymbolState
 from tui_trader.exchange.trading import Trading
 from tui_trader.exchange.venue import Venue
 
+if TYPE_CHECKING:
+    from tui_trader.exchange.faults import Faults
+
 
 def _ignore_event(account: Account, event: dict[str, object]) -> None:
     """Drop an account event: nobody listens yet."""
+
+
+def _ignore_restart() -> None:
+    """Keep every connection: there are none."""
 
 
 def _ignore_minute(state: SymbolState, closed: list[Candle]) -> None:
@@ -34,6 +46,10 @@ class ExchangeEngine:
         self.start_ms = start_ms
         self.on_user_event: Callable[[Account, dict[str, object]], None] = _ignore_event
         self.on_minute: Callable[[SymbolState, list[Candle]], None] = _ignore_minute
+        self.on_restart: Callable[[], None] = _ignore_restart
+        """Called when the exchange restarts: connections break, listen keys are forgotten."""
+        self._later: list[tuple[int, int, Callable[[], None]]] = []
+        self._planned = 0
         states = {symbol: SymbolState(market, start_ms) for symbol, market in markets.items()}
         self.venue = Venue(states, start_ms, self._emit)
         self.trading = Trading(self.venue)
@@ -54,6 +70,27 @@ class ExchangeEngine:
         """The venue's time, ms since the epoch."""
         return self.venue.now_ms
 
+    @property
+    def told_ms(self) -> int:
+        """The venue's time as it tells it, which a fault can bend."""
+        return self.venue.told_ms()
+
+    @property
+    def faults(self) -> Faults | None:
+        """The faults that the exchange commits inside: in reads, and with conditional orders. None is honest."""
+        return self.venue.faults
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self.venue.faults = faults
+        accounts = self.venue.accounts.values() if faults is not None else ()
+        self.venue.replicas = {account: Replica(account) for account in accounts}
+
+    def at(self, time_ms: int, action: Callable[[], None]) -> None:
+        """Do something at the first market step at or after a venue time."""
+        self._planned += 1
+        heapq.heappush(self._later, (time_ms, self._planned, action))
+
     def touch(self, now_ms: int) -> None:
         """Move the venue's time forward without stepping the market, as a request between two steps does."""
         self.venue.now_ms = max(self.venue.now_ms, now_ms)
@@ -62,6 +99,8 @@ class ExchangeEngine:
         """Open an account with a deposit of `wallet` USDT."""
         account = Account(len(self.venue.accounts) + 1, api_key, secret, Decimal(0))
         self.venue.accounts[api_key] = account
+        if self.faults is not None:
+            self.venue.replicas[account] = Replica(account)
         self.venue.income(account, "", "TRANSFER", wallet)
         return account
 
@@ -70,8 +109,12 @@ class ExchangeEngine:
         now = self.next_step_ms
         self.next_step_ms += STEP_MS
         self.touch(now)
+        while self._later and self._later[0][0] <= now:
+            heapq.heappop(self._later)[2]()
         for state in self.venue.states.values():
             self._step(state, now)
+        if self.algos.stuck:
+            self.algos.release()
         self.risk.check_accounts()
 
     def advance_to(self, now_ms: int) -> None:
@@ -85,6 +128,8 @@ class ExchangeEngine:
         if closed:
             self.on_minute(state, closed)
         moves = state.market.step(now, state.take_impact())
+        if state.halted or state.held:
+            moves = self._held_back(state, moves)
         trading = self.trading
         trading.apply_levels(state, moves.levels)
         if state.algos:
@@ -99,6 +144,14 @@ class ExchangeEngine:
         trading.settle()
         if state.algos or trading.on_order_done:
             self.algos.check(state)
+
+    def _held_back(self, state: SymbolState, moves: MakerStep) -> MakerStep:
+        """Keep the market's quotes while trading is halted, and let them in together when it resumes."""
+        state.held.update({(is_bid, price): lots for is_bid, price, lots in moves.levels})
+        if state.halted:
+            return MakerStep([], [])
+        held, state.held = state.held, {}
+        return MakerStep([(*key, lots) for key, lots in held.items()], moves.takers)
 
     def place_order(self, account: Account, request: OrderRequest) -> Order:
         """Place a regular order. Raises `VenueError`."""
@@ -133,7 +186,8 @@ class ExchangeEngine:
     def cancel_all_algos(self, account: Account, symbol: str) -> None:
         """Cancel every waiting conditional order of a symbol."""
         for algo in account.open_algos(symbol):
-            self.algos.cancel(algo)
+            if algo.is_open:
+                self.algos.cancel(algo)
 
     def find_order(
         self, account: Account, symbol: str, order_id: int | None, client_id: str | None, open_only: bool = False

@@ -92,7 +92,7 @@ class DepthFeed(SymbolFeed):
             return []
         changed, self._changed = self._changed, set()
         bids, asks = _levels(self.state, changed)
-        now, first, last = self.engine.now_ms, self._last + 1, self.state.book.update_id
+        now, first, last = self.engine.told_ms, self._last + 1, self.state.book.update_id
         previous, self._last = self._last, last
         return [
             f'{{"e":"depthUpdate","E":{now},"T":{now},"s":"{self.symbol}","ps":"{self.symbol}","U":{first},'
@@ -118,7 +118,7 @@ class PartialDepthFeed(SymbolFeed):
         previous, self._last = max(self._last, 0), last
         bids = dumps(market_api.ladder(self.state, True, self._levels))
         asks = dumps(market_api.ladder(self.state, False, self._levels))
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         return [
             f'{{"e":"depthUpdate","E":{now},"T":{now},"s":"{self.symbol}","ps":"{self.symbol}","U":{previous + 1},'
             f'"u":{last},"pu":{previous},"b":{bids},"a":{asks},"st":1}}'
@@ -137,7 +137,7 @@ class BookTickerFeed(Feed):
         self._sent: dict[str, tuple[str, str, str, str]] = {}
 
     def frames(self) -> list[str]:
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         result: list[str] = []
         for state in self._states:
             symbol = state.spec.symbol
@@ -175,7 +175,7 @@ class TradeFeed(SymbolFeed):
     def _aggregate(self, row: AggTrade) -> str:
         price, lots = self.state.prices.text(row.price), self.state.lots.text(row.lots)
         return (
-            f'{{"e":"aggTrade","E":{self.engine.now_ms},"a":{row.id},"s":"{self.symbol}","p":"{price}","q":"{lots}",'
+            f'{{"e":"aggTrade","E":{self.engine.told_ms},"a":{row.id},"s":"{self.symbol}","p":"{price}","q":"{lots}",'
             f'"nq":"{lots}","f":{row.first},"l":{row.last},"T":{row.time_ms},'
             f'"m":{"false" if row.is_buy else "true"},"st":1}}'
         )
@@ -183,7 +183,7 @@ class TradeFeed(SymbolFeed):
     def _plain(self, row: AggTrade) -> str:
         price, lots = self.state.prices.text(row.price), self.state.lots.text(row.lots)
         return (
-            f'{{"e":"trade","E":{self.engine.now_ms},"T":{row.time_ms},"s":"{self.symbol}","t":{row.last},'
+            f'{{"e":"trade","E":{self.engine.told_ms},"T":{row.time_ms},"s":"{self.symbol}","t":{row.last},'
             f'"p":"{price}","q":"{lots}","X":"MARKET","m":{"false" if row.is_buy else "true"},"st":1}}'
         )
 
@@ -237,7 +237,7 @@ class KlineFeed(SymbolFeed):
         state, price, lots = self.state, self.state.prices.text, self.state.lots.text
         end = row.open_ms + INTERVALS[self._interval] - 1
         return (
-            f'{{"e":"kline","E":{self.engine.now_ms},"s":"{self.symbol}","k":{{"t":{row.open_ms},"T":{end},'
+            f'{{"e":"kline","E":{self.engine.told_ms},"s":"{self.symbol}","k":{{"t":{row.open_ms},"T":{end},'
             f'"s":"{self.symbol}","i":"{self._interval}","f":{row.first_trade},"L":{row.last_trade},'
             f'"o":"{price(row.open)}","c":"{price(row.close)}","h":"{price(row.high)}","l":"{price(row.low)}",'
             f'"v":"{lots(row.volume)}","n":{row.trades},"x":{"true" if closed else "false"},'
@@ -262,7 +262,7 @@ class SnapshotFeed(Feed):
         self._as_array = as_array
 
     def frames(self) -> list[str]:
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         rows = [self._render(state, now) for state in self._states]
         if not self._as_array:
             return rows

@@ -100,10 +100,8 @@ def check_notional(state: SymbolState, request: OrderRequest, ticks: int, lots: 
 
 def check_symbol_open(state: SymbolState, reduce_only: bool) -> None:
     """Refuse orders in symbols that do not trade."""
-    if state.is_trading:
+    if state.is_trading or (state.status == "SETTLING" and reduce_only):
         return
-    if state.spec.status == "SETTLING" and reduce_only:
-        return
-    if state.spec.status in {"CLOSE", "SETTLING", "DELIVERED"}:
+    if reduce_only or state.status in {"CLOSE", "SETTLING", "DELIVERED"}:
         raise VenueError(-4141, "Symbol is closed.")
     raise VenueError(-4140, "Invalid symbol status for opening position.")

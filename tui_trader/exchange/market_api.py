@@ -36,7 +36,7 @@ class MarketApi:
 
     def time(self, params: Params) -> object:
         """GET /time, with the clock's rate as an extra field."""
-        return {"serverTime": self.engine.now_ms, "clockRate": self.clock_rate}
+        return {"serverTime": self.engine.told_ms, "clockRate": self.clock_rate}
 
     def exchange_info(self, params: Params) -> object:
         """GET /exchangeInfo: every symbol, whatever is asked, as the venue does."""
@@ -47,7 +47,7 @@ class MarketApi:
         ]
         return {
             "timezone": "UTC",
-            "serverTime": self.engine.now_ms,
+            "serverTime": self.engine.told_ms,
             "futuresType": "U_MARGINED",
             "rateLimits": limits,
             "exchangeFilters": [],
@@ -65,7 +65,7 @@ class MarketApi:
         if not book.dirty:
             # The next diff must start at or before the snapshot's id, also for a client without any diff yet.
             book.update_id += 1
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         return {
             "lastUpdateId": book.update_id,
             "E": now,
@@ -115,7 +115,7 @@ class MarketApi:
 
     def premium_index(self, params: Params) -> object:
         """GET /premiumIndex."""
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         rows: list[Json] = [
             {
                 "symbol": state.spec.symbol,
@@ -169,7 +169,7 @@ class MarketApi:
 
     def ticker_24h(self, params: Params) -> object:
         """GET /ticker/24hr."""
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         return self._one_or_all(params, [day_row(state, now) for state in self._states(params)])
 
     def ticker_price(self, params: Params) -> object:
@@ -186,7 +186,7 @@ class MarketApi:
 
     def book_ticker(self, params: Params) -> object:
         """GET /ticker/bookTicker."""
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         rows: list[Json] = []
         for state in self._states(params):
             bid, bid_lots, ask, ask_lots = touch(state)
@@ -198,7 +198,7 @@ class MarketApi:
     def open_interest(self, params: Params) -> object:
         """GET /openInterest."""
         state = self._state(params)
-        now = self.engine.now_ms
+        now = self.engine.told_ms
         interest = fixed(state.market.open_interest(now), state.lots.places)
         return {"symbol": state.spec.symbol, "openInterest": interest, "time": now}
 
@@ -291,7 +291,7 @@ def symbol_info(state: SymbolState) -> Json:
         "contractType": "PERPETUAL",
         "deliveryDate": _FAR_DELIVERY_MS,
         "onboardDate": spec.onboard_ms,
-        "status": spec.status,
+        "status": state.status,
         "maintMarginPercent": maintenance,
         "requiredMarginPercent": "5.0000",
         "baseAsset": spec.base_asset,

@@ -131,6 +131,11 @@ class AlgoOrder:
         return self.status == NEW
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it is off the venue's second book: triggered, finished, refused or cancelled."""
+        return self.status not in {NEW, TRIGGERING}
+
+    @property
     def is_take_profit(self) -> bool:
         """Whether it triggers on a favourable move."""
         return self.kind.startswith("TAKE_PROFIT")

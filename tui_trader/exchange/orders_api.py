@@ -112,7 +112,7 @@ class OrdersApi:
         if wait is None:
             raise missing("countdownTime")
         if wait:
-            account.countdowns[symbol] = self.engine.now_ms + wait
+            account.countdowns[symbol] = self.engine.told_ms + wait
         else:
             account.countdowns.pop(symbol, None)
         return {"symbol": symbol, "countdownTime": str(wait)}

@@ -232,7 +232,17 @@ class RestApi:
             short, long = self.limits.take_orders(account.api_key, route.orders)
             headers["X-MBX-ORDER-COUNT-10S"] = str(short)
             headers["X-MBX-ORDER-COUNT-1M"] = str(long)
-        return route.handler(account, params)
+        return route.handler(self._as_read(account, request), params)
+
+    def _as_read(self, account: Account, request: Request) -> Account:
+        """Return the account that a request meets: for reads, by a fault, one that lags behind."""
+        faults = self.engine.faults
+        if faults is None or request.method != "GET":
+            return account
+        lag = faults.lag_ms(f"GET {request.path}")
+        if not lag:
+            return account
+        return self.engine.venue.replicas[account].as_of(self.engine.now_ms - lag, self.engine.told_ms - lag)
 
     def _account(self, request: Request) -> Account:
         key = request.headers.get("x-mbx-apikey", "")
@@ -260,17 +270,17 @@ class RestApi:
             window = _DEFAULT_WINDOW_MS
         if window > 60_000:
             raise VenueError(-1131, "'recvWindow' must be less than 60000.")
-        now, wall, speed = self.engine.now_ms, self._wall_ms(), max(self.clock.speed, 1.0)
+        now, wall, speed = self.engine.told_ms, self._wall_ms(), max(self.clock.speed, 1.0)
         if -_AHEAD_MS * speed <= now - stamp <= window * speed:
             return
-        if -_AHEAD_MS <= wall - stamp <= window and self._differs_from_wall(now, wall):
+        if -_AHEAD_MS <= wall - stamp <= window and self._differs_from_wall(wall):
             return
         if stamp > now:
             raise VenueError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
         raise VenueError(-1021, "Timestamp for this request is outside of the recvWindow.")
 
-    def _differs_from_wall(self, now: int, wall: int) -> bool:
-        return self.clock.speed != 1.0 or abs(now - wall) > _AHEAD_MS
+    def _differs_from_wall(self, wall: int) -> bool:
+        return self.clock.speed != 1.0 or abs(self.engine.now_ms - wall) > _AHEAD_MS
 
 
 def _unsigned(text: str) -> str:

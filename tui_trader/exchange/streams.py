@@ -231,7 +231,7 @@ class StreamHub:
         channel = self._channels.get(key)
         if channel is None:
             return
-        event = {"e": "listenKeyExpired", "E": str(self.engine.now_ms), "listenKey": key}
+        event = {"e": "listenKeyExpired", "E": str(self.engine.told_ms), "listenKey": key}
         payload = dumps(event)
         for connection in list(channel.connections):
             self.deliver(connection, key, payload)

@@ -44,6 +44,11 @@ class SymbolState:
         self.pending: deque[AggTrade] = deque(maxlen=_PENDING_LIMIT)
         """Trades the streams have not sent yet; bounded, so an unread symbol costs nothing."""
         self.algos: dict[int, AlgoOrder] = {}
+        self.status = spec.status
+        self.halted = False
+        """Nothing matches or triggers: trading is interrupted by a fault."""
+        self.held: dict[tuple[bool, int], int] = {}
+        """The maker's quotes since the halt, (is_bid, price in ticks) to lots."""
         self.impact = 0
         self._agg: AggTrade | None = None
         opening = market.open_book()
@@ -67,7 +72,7 @@ class SymbolState:
     @property
     def is_trading(self) -> bool:
         """Whether the symbol accepts orders."""
-        return self.spec.status == "TRADING"
+        return self.status == "TRADING"
 
     def mid(self) -> float:
         """Return the mid price in quote units, the last known one when a side is empty."""

@@ -88,7 +88,7 @@ class Trading:
         state, taker = self._state, self._taker
         if state is None:
             return
-        trade_id = state.record(price, lots, self._taker_buys, self.venue.now_ms)
+        trade_id = state.record(price, lots, self._taker_buys, self.venue.told_ms())
         if maker is not None:
             self._book(state, maker, price, lots, trade_id, is_maker=True)
         if taker is not None:
@@ -103,12 +103,16 @@ class Trading:
 
     def _book(self, state: SymbolState, order: Order, ticks: int, lots: int, trade_id: int, is_maker: bool) -> None:
         venue, account, spec = self.venue, order.account, state.spec
+        now = venue.told_ms()
         price, quantity = state.prices.decimal(ticks), state.lots.decimal(lots)
         position = account.position(spec)
+        before = position.lots
         realized = position.apply(order.is_buy, lots, price)
+        if position.lots and (not before or (before > 0) != (position.lots > 0)):
+            position.opened_ms = venue.now_ms
         commission = money(price * quantity * (MAKER_FEE if is_maker else TAKER_FEE))
         position.fees += commission if position.lots else ZERO
-        position.updated_ms = order.updated_ms = venue.now_ms
+        position.updated_ms = order.updated_ms = now
         order.realized += realized
         if realized:
             venue.income(account, spec.symbol, "REALIZED_PNL", realized, str(trade_id))
@@ -124,24 +128,27 @@ class Trading:
             quantity,
             commission,
             realized,
-            venue.now_ms,
+            now,
         )
         account.trades.append(trade)
         order.status = PARTIALLY_FILLED if order.remaining else FILLED
         if not order.remaining:
             self._forget(order)
         fill = Fill(trade_id, ticks, lots, is_maker, commission, realized)
-        venue.emit(account, user_events.trade_lite(state, order, fill, venue.now_ms))
+        venue.emit(account, user_events.trade_lite(state, order, fill, now))
         self.report(state, order, "CALCULATED" if order.liquidation else "TRADE", fill)
         rows = [(position, state.mark_decimal())]
-        venue.emit(account, user_events.account_update(account, "ORDER", venue.now_ms, rows, ZERO))
+        venue.emit(account, user_events.account_update(account, "ORDER", now, rows, ZERO))
         self._touched.add((account, spec.symbol))
 
     def report(self, state: SymbolState, order: Order, execution: str, fill: Fill | None = None) -> None:
         """Emit an ORDER_TRADE_UPDATE."""
         bids, asks = margin.open_notionals(order.account, state)
         notionals = (trimmed(bids), trimmed(asks))
-        now = self.venue.now_ms
+        now = self.venue.told_ms()
+        replica = self.venue.replicas.get(order.account)
+        if replica is not None:
+            replica.note_order(order, self.venue.now_ms)
         self.venue.emit(order.account, user_events.order_update(state, order, execution, now, notionals, fill))
 
     def _forget(self, order: Order) -> None:
@@ -152,7 +159,7 @@ class Trading:
     def _end(self, state: SymbolState, order: Order, status: str) -> None:
         """Close an order that is no longer in the book."""
         order.status = status
-        order.updated_ms = self.venue.now_ms
+        order.updated_ms = self.venue.told_ms()
         self._forget(order)
         self.report(state, order, "CANCELED" if status == CANCELED else "EXPIRED")
 
@@ -184,7 +191,7 @@ class Trading:
             raise VenueError(-4120, text)
         if request.kind not in {"LIMIT", "MARKET"}:
             raise VenueError(-1116, "Invalid orderType.")
-        check_common(request)
+        check_common(account, request)
         is_market = request.kind == "MARKET"
         force = _time_in_force(request, is_market)
         lots = filters.quantity_lots(state, request.quantity, is_market)
@@ -201,8 +208,8 @@ class Trading:
             time_in_force=force,
             price=ticks,
             lots=lots,
-            created_ms=self.venue.now_ms,
-            updated_ms=self.venue.now_ms,
+            created_ms=self.venue.told_ms(),
+            updated_ms=self.venue.told_ms(),
             reduce_only=request.reduce_only,
             stp_mode=request.stp_mode,
             good_till_ms=request.good_till_ms,
@@ -304,6 +311,31 @@ class Trading:
         self.report(state, order, "NEW")
         self.execute(state, order)
 
+    def fill_outright(self, state: SymbolState, order: Order) -> None:
+        """Fill an order of the venue's own at its price, against nobody in the book, as deleveraging does."""
+        order.id = self.venue.new_order_id()
+        order.account.orders[order.id] = order
+        order.account.remember(order)
+        self.report(state, order, "NEW")
+        state.trade_id += 1
+        order.filled, order.notional = order.lots, order.lots * order.price
+        self._book(state, order, order.price, order.lots, state.trade_id, is_maker=False)
+        self.settle()
+
+    def lose(self, order: Order) -> None:
+        """Forget an open order without a word, as an exchange does that restarts from an old image."""
+        account = order.account
+        if order.resting:
+            self.venue.states[order.symbol].book.remove(order)
+        del account.orders[order.id]
+        replica = self.venue.replicas.get(account)
+        if order.filled:
+            order.status = EXPIRED
+        else:
+            account.history.pop(order.id, None)
+        if replica is not None and not order.filled:
+            replica.note_loss(order.id, False, self.venue.now_ms)
+
     def execute(self, state: SymbolState, order: Order) -> None:
         """Match an accepted order now and finish its remainder by its time in force."""
         lots = order.remaining
@@ -347,7 +379,7 @@ class Trading:
         order.amendments += 1
         if ticks == order.price and lots < order.lots:
             state.book.reduce(order, lots)
-            order.updated_ms = self.venue.now_ms
+            order.updated_ms = self.venue.told_ms()
             self.report(state, order, "AMENDMENT")
             return
         self._move(state, order, lots, ticks)
@@ -366,15 +398,15 @@ class Trading:
             state.book.rest(order)
             raise
         order.account.orders[order.id] = order
-        order.updated_ms = self.venue.now_ms
+        order.updated_ms = self.venue.told_ms()
         self.report(state, order, "AMENDMENT")
         self.execute(state, order)
 
 
-def check_common(request: OrderRequest) -> None:
+def check_common(account: Account, request: OrderRequest) -> None:
     """Checks that regular and conditional orders share: client id, position side, self-trade prevention."""
     filters.check_client_id(request.client_id)
-    if request.position_side != "BOTH":
+    if account.dual_side or request.position_side != "BOTH":
         raise VenueError(-4061, "Order's position side does not match user's setting.")
     if request.stp_mode not in {"EXPIRE_MAKER", "NONE"}:
         raise invalid("selfTradePreventionMode")

@@ -20,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from tui_trader.errors import SessionBusyError
+from tui_trader.venues.text import clean
 
 VERSION = 1
 LINE_LIMIT = 16_384
@@ -51,8 +52,8 @@ class Controlled(Protocol):
         """Plain facts for a person or a script."""
         ...
 
-    def kill(self, reason: str) -> None:
-        """Latch the kill switch."""
+    async def latch_kill(self, reason: str) -> bool:
+        """Latch the kill switch; True once it is latched for restarts, too."""
         ...
 
     async def hand_over(self, reason: str) -> None:
@@ -141,15 +142,17 @@ class ControlServer:
     async def _answer(self, line: bytes, reply: Callable[[Answer], Awaitable[None]]) -> None:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except msgspec.MsgspecError as error:
-            await reply(Answer(ok=False, text=f"not a request: {error}"))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            await reply(Answer(ok=False, text=f"not a request: {clean(error, 200)}"))
             return
-        reason = " ".join(request.reason.split())[:200]
+        reason = clean(" ".join(request.reason.split()), 200)
         if request.do == "status":
             await reply(Answer(ok=True, status=self._session.status()))
         elif request.do == "kill":
-            self._session.kill(reason or "over the control socket")
-            await reply(Answer(ok=True, text="kill switch latched: everything is being flattened, entries refused"))
+            kept = await self._session.latch_kill(reason or "over the control socket")
+            beyond = "" if kept else "; NOT YET on the disk: a restart may not know of it"
+            text = f"kill switch latched: everything is being flattened, entries refused{beyond}"
+            await reply(Answer(ok=True, text=text))
         elif request.do == "takeover":
             await reply(Answer(ok=True, text="stopping: no new entries, positions stay protected"))
             await self._session.hand_over(reason or "taken over by another session")

@@ -12,8 +12,8 @@ import msgspec
 
 from tui_trader import clock
 from tui_trader.core.engine import Engine
+from tui_trader.core.events import KillSwitch as KillCommand
 from tui_trader.core.events import (
-    KillSwitch,
     LinkDown,
     LinkUp,
     OpenPosition,
@@ -23,10 +23,11 @@ from tui_trader.core.events import (
 )
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg
-from tui_trader.core.views import Snapshot, TicketPreview
+from tui_trader.core.views import PositionRow, Snapshot, TicketPreview
 from tui_trader.errors import ConfigError, RateLimited, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
+from tui_trader.runtime.killswitch import KillRecords, KillSwitch
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
 from tui_trader.runtime.supervise import describe, meters
@@ -44,9 +45,7 @@ STORE_S = 1.0
 STOP_S = 4.8
 OPEN_TRIES = 3
 OPEN_PAUSE_MAX_S = 130.0
-KILL_FILE = "KILL"
-KILL_FILE_BEATS = 10
-"""Beats of the trader between two looks for the kill file: a second."""
+KILL_LATCHED_S = 3.0
 
 
 class Session:
@@ -84,10 +83,10 @@ class Session:
         self._inbox = Inbox()
         self._store: Store | None = None
         self._trader: Trader | None = None
+        self._switch = KillSwitch(self._data_dir, self.log.say, self.redact, self._flatten)
         self._control = ControlServer(control_path(self._data_dir, lock.path.stem), self)
         self._view: Snapshot | None = None
         self._view_failure = ""
-        self._beat = 0
         self._starting: asyncio.Task[object] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._reason = ""
@@ -193,6 +192,7 @@ class Session:
         }
         if self._trader is not None:
             facts["meters"] = meters(self._trader.lag, self._inbox)
+            facts["under_way"] = self._under_way(self._trader)
         if frame is not None:
             header = frame.header
             facts |= {
@@ -201,14 +201,38 @@ class Session:
                 "naked": header.naked,
                 "armed": header.armed,
                 "killed": header.killed,
+                "kill_reason": header.kill_reason,
                 "blocks": list(header.blocks),
+                "open": [_facts_of(row) for row in frame.positions],
             }
         return facts
+
+    def _under_way(self, trader: Trader) -> int:
+        """Orders of ours that may still rest at the venue, and commands that have not ended."""
+        return trader.outbox.pending + sum(1 for order in trader.engine.state.ledger if order.live)
 
     def kill(self, reason: str) -> None:
         """Latch the kill switch."""
         self.log.say("alarm", f"kill switch: {reason}")
-        self.send(KillSwitch(ts=self.now_ms(), reason=reason))
+        self._flatten(reason)
+
+    async def latch_kill(self, reason: str) -> bool:
+        """Latch the kill switch; True once the engine has it and its file is on the disk, False when that takes long.
+
+        While the session still starts, the file latches it: it comes up killed.
+        """
+        self.kill(reason)
+        if self._trader is None:
+            self._switch.write(reason)
+        until = clock.monotonic() + KILL_LATCHED_S
+        while clock.monotonic() < until:
+            if self._switch.settled and (self._trader is None or self.engine.state.killed):
+                return self._switch.latch.path.exists()
+            await asyncio.sleep(0.01)
+        return False
+
+    def _flatten(self, reason: str) -> None:
+        self.send(KillCommand(ts=self.now_ms(), reason=reason))
 
     async def hand_over(self, reason: str) -> None:
         """Stop for a successor; returns once the account's lock is free."""
@@ -247,7 +271,7 @@ class Session:
 
     async def _start(self) -> None:
         self._store = store = await Store.open(self._store_path, self._store_changed)
-        recovered = await store.recovered()
+        recovered = self._switch.recovered(store, await store.recovered())
         await self._control.start()
         await self._open_venue()
         if self._checked is not None:
@@ -268,12 +292,12 @@ class Session:
         self._trader = Trader(
             engine,
             self._venue,
-            store,
+            KillRecords(store, self._switch),
             self._inbox,
             say=self.log.say,
             redact=self.redact,
             on_hopeless=self._give_up,
-            on_beat=self._on_beat,
+            on_beat=lambda: self._switch.beat(engine.state),
         )
         self.log.say(
             "info",
@@ -298,14 +322,6 @@ class Session:
             else:
                 return
         await self._venue.open(self._inbox.put)
-
-    def _on_beat(self) -> None:
-        self._beat += 1
-        if self._beat % KILL_FILE_BEATS or self.engine.state.killed:
-            return
-        kill_file = self._data_dir / KILL_FILE
-        if kill_file.exists():
-            self.kill(f"the file {kill_file} exists")
 
     def _store_changed(self, words: str) -> None:
         """From the store: why it cannot write, or "" when it can again."""
@@ -376,6 +392,7 @@ class Session:
         if self._trader is not None:
             await self._step("workers", self._trader.aclose(), 0.5)
         await self._step("venue", self._venue.aclose(), VENUE_S)
+        await self._step("kill latch", self._switch.aclose(), 0.5)
         if self._store is not None:
             await self._step("store", self._store.aclose(), STORE_S)
         self._lock.release()
@@ -391,6 +408,23 @@ class Session:
                 await work
         except Exception as error:  # noqa: BLE001 - every other part must still be closed
             self.log.say("warning", f"closing {name}: {describe(error)}")
+
+
+def _facts_of(row: PositionRow) -> dict[str, object]:
+    """One open position for ``status``; ages in real seconds."""
+    return {
+        "symbol": row.symbol,
+        "side": row.side.value,
+        "qty": row.qty,
+        "entry": row.entry,
+        "mark": row.mark,
+        "pnl": row.pnl,
+        "stop": row.stop,
+        "stop_proven": row.stop_proven,
+        "proven_age_s": row.proven_age_s,
+        "naked_s": row.naked_s,
+        "longest_naked_s": row.longest_naked_s,
+    }
 
 
 def _oco_note(venue: Venue) -> str:

@@ -6,7 +6,7 @@ The session runs one against a real venue and store, the drill the very same one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tui_trader import clock
@@ -22,6 +22,7 @@ from tui_trader.core.commands import (
     SetLeverage,
     SettingsApplied,
     WatchSymbols,
+    WriteTrace,
 )
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import Event, Timer, WorkerFailed
@@ -36,6 +37,9 @@ from tui_trader.venues.base import Venue
 TIMER_S = 0.1
 SLICE_NS = 2_000_000
 ENGINE_FAILURES_MAX = 100
+
+Told = Record | Announce | RequestSnapshot | LoadCandles | WatchSymbols | SettingsApplied | WriteTrace
+"""Commands that are carried out here and never reach the venue's order interface."""
 
 
 class Records(Journal, Protocol):
@@ -54,9 +58,15 @@ class Say(Protocol):
         ...
 
 
+async def _tenth() -> None:
+    await asyncio.sleep(TIMER_S)
+
+
 class Trader:
     """Feeds events to the engine and carries its commands. ``on_hopeless`` is told when the engine keeps failing;
-    ``on_beat`` is called ten times a second in the loop. Workers begin with ``start`` and end with ``aclose``.
+    ``on_beat`` is called with each timer in the loop; ``pause`` is awaited between timers (a tenth of a second).
+    ``on_trace`` is told what happened before an invariant was found broken.
+    Workers begin with ``start`` and end with ``aclose``.
     """
 
     def __init__(
@@ -70,6 +80,8 @@ class Trader:
         redact: Callable[[str], str],
         on_hopeless: Callable[[str], None],
         on_beat: Callable[[], None],
+        on_trace: Callable[[WriteTrace], None] = lambda trace: None,
+        pause: Callable[[], Awaitable[None]] = _tenth,
     ) -> None:
         self.engine = engine
         self.inbox = inbox
@@ -88,6 +100,8 @@ class Trader:
         self._redact = redact
         self._on_hopeless = on_hopeless
         self._on_beat = on_beat
+        self._on_trace = on_trace
+        self._pause = pause
         self._supervisor = Supervisor(self._worker_failed)
         self._engine_failures = 0
 
@@ -129,7 +143,7 @@ class Trader:
         while True:
             self.inbox.put(Timer(ts=self._venue.clock.now_ms()))
             self._on_beat()
-            await asyncio.sleep(TIMER_S)
+            await self._pause()
 
     def apply(self, event: Event) -> None:
         """One event through the engine, and what it wants done, carried."""
@@ -153,11 +167,13 @@ class Trader:
         if sends:
             self.outbox.submit(sends)
 
-    def _do(self, command: Record | Announce | RequestSnapshot | LoadCandles | WatchSymbols | SettingsApplied) -> None:
+    def _do(self, command: Told) -> None:
         if isinstance(command, Record):
             self._record(command)
         elif isinstance(command, Announce):
             self._say(command.severity.value, command.text, symbol=command.symbol, venue_ms=command.ts)
+        elif isinstance(command, WriteTrace):
+            self._on_trace(command)
         elif isinstance(command, RequestSnapshot):
             self.reconciler.request_snapshot()
         elif isinstance(command, LoadCandles):

@@ -15,7 +15,7 @@ from tui_trader.core.commands import CancelOrder, PlaceOrder, Record
 from tui_trader.errors import StoreError
 from tui_trader.store.emergency import EmergencyLog
 from tui_trader.store.schema import migrate
-from tui_trader.store.writer import Barrier, Row, Writer, connect, error_name
+from tui_trader.store.writer import Barrier, Done, Row, Writer, connect, error_name
 
 if TYPE_CHECKING:
     from tui_trader.core.state import Recovered
@@ -59,14 +59,8 @@ class Store:
 
         While the database cannot be written an exit's intent goes to the emergency log. Raises ``StoreError``.
         """
-        if isinstance(order, PlaceOrder):
-            rows = [_placed(order), _sent(order, "place")]
-            leaves = order.approval.exit
-        else:
-            rows = [_sent(order, "cancel")]
-            leaves = True
         answer: asyncio.Future[None] = self._loop.create_future()
-        rows[0].intent, rows[0].exit, rows[0].done = True, leaves, self._resolver(answer)
+        rows = intent_rows(order, self._resolver(answer))
         self._check_open()
         for row in rows:
             self._writer.inbox.put(row)
@@ -126,6 +120,18 @@ def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[_T], None], value:
         loop.call_soon_threadsafe(call, value)
 
 
+def intent_rows(order: PlaceOrder | CancelOrder, done: Done) -> list[Row]:
+    """The rows that must be durable before the first byte of ``order`` leaves; ``done`` hears when they are."""
+    if isinstance(order, PlaceOrder):
+        rows = [_placed(order), _sent(order, "place")]
+        leaves = order.approval.exit
+    else:
+        rows = [_sent(order, "cancel")]
+        leaves = True
+    rows[0].intent, rows[0].exit, rows[0].done = True, leaves, done
+    return rows
+
+
 def _placed(order: PlaceOrder) -> Row:
     data: dict[str, object] = {
         "client_id": order.client_id,
@@ -161,7 +167,7 @@ def _prepare(path: Path, emergency: EmergencyLog) -> str:
             _check(db, path, size)
             migrate(db)
             rows = list(emergency.rows())
-            epoch = _begin_epoch(db)
+            epoch = begin_epoch(db)
         finally:
             db.close()
         _take_in(path, rows)
@@ -197,7 +203,7 @@ def _check(db: sqlite3.Connection, path: Path, size: int) -> None:
         )
 
 
-def _begin_epoch(db: sqlite3.Connection) -> str:
+def begin_epoch(db: sqlite3.Connection) -> str:
     """Seven characters that no earlier start of this store used, nor of a backup of it: the time, made to advance."""
     db.execute("PRAGMA synchronous = FULL")
     db.execute("BEGIN IMMEDIATE")

@@ -11,6 +11,8 @@ from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 
+from tui_trader.core.plain import plain
+
 MINUS = "−"
 NOTHING = "–"
 _HUGE = 1e13
@@ -20,12 +22,8 @@ _SPARK = "▁▂▃▄▅▆▇█"
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """``text`` without control, format (bidirectional, zero-width) and other unprintable characters; spaces of any kind
-    and line ends become plain spaces.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else (" " if char.isspace() else "") for char in text)
+    """``text`` made harmless by ``core.plain``: no control, hidden or joining signs; line ends become spaces."""
+    return plain(text)
 
 
 def width_of(text: str) -> int:

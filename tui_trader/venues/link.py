@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from math import inf
+from typing import Protocol
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from tui_trader import clock
@@ -23,6 +25,44 @@ _YIELD_EVERY = 64
 _SETTLED_S = 5.0
 _FIRST_PONG_S = 8.0
 _HOLD_MAX_S = 600.0
+
+
+class Socket(Protocol):
+    """The part of a websocket that a link uses."""
+
+    async def recv(self, *, decode: bool) -> bytes:
+        """The next frame, as bytes; raises ``WebSocketException`` when the connection is closed."""
+        ...
+
+    async def ping(self) -> Awaitable[float]:
+        """Send a ping; what it returns is done when the answer has come."""
+        ...
+
+    async def send(self, text: str) -> None:
+        """Send a text frame."""
+        ...
+
+    async def close(self, code: int = 1000) -> None:
+        """Close the connection; ``recv`` raises from then on."""
+        ...
+
+
+Dial = Callable[[str, int], AbstractAsyncContextManager[Socket]]
+"""Opens a connection to a URL with a largest frame in bytes."""
+
+
+def dial(url: str, max_frame: int) -> AbstractAsyncContextManager[Socket]:
+    """A websocket over the network, with pings every 20 s."""
+    return connect(  # type: ignore[return-value]  # the library's ``recv`` is overloaded by ``decode``
+        url,
+        compression=None,
+        max_size=max_frame,
+        open_timeout=8,
+        ping_interval=20,
+        ping_timeout=20,
+        close_timeout=1,
+        proxy=None,
+    )
 
 
 class Link:
@@ -44,6 +84,7 @@ class Link:
         max_frame: int,
         silence_s: float = 0.0,
         rotate_s: float = 23.5 * 3600,
+        dial: Dial = dial,
     ) -> None:
         self._url = url
         self._on_frame = on_frame
@@ -53,7 +94,8 @@ class Link:
         self._max_frame = max_frame
         self._silence_s = silence_s
         self._rotate_s = rotate_s
-        self._socket: ClientConnection | None = None
+        self._dial = dial
+        self._socket: Socket | None = None
         self._next_send = 0.0
         self._send_lock = asyncio.Lock()
         self._heard = 0.0
@@ -88,16 +130,7 @@ class Link:
         self._close_reason = ""
         self._hold_s = 0.0
         try:
-            async with connect(
-                await self._url(),
-                compression=None,
-                max_size=self._max_frame,
-                open_timeout=8,
-                ping_interval=20,
-                ping_timeout=20,
-                close_timeout=1,
-                proxy=None,
-            ) as socket:
+            async with self._dial(await self._url(), self._max_frame) as socket:
                 await self._serve(socket)
         except RateLimited as error:
             self._hold_s = min(error.retry_after_ms / 1000, _HOLD_MAX_S)
@@ -106,7 +139,7 @@ class Link:
             return self._close_reason or clean(f"{type(error).__name__}: {error}", 160)
         return self._close_reason or "the venue closed the connection"
 
-    async def _serve(self, socket: ClientConnection) -> None:
+    async def _serve(self, socket: Socket) -> None:
         """Read at once: the library stops reading while frames wait, so a busy stream would hide the first pong."""
         self._heard = self._stood_since = clock.monotonic()
         self._socket = socket
@@ -125,7 +158,7 @@ class Link:
         for task in done:
             task.result()
 
-    async def _greet(self, socket: ClientConnection) -> None:
+    async def _greet(self, socket: Socket) -> None:
         sent = clock.monotonic()
         try:
             await asyncio.wait_for(await socket.ping(), _FIRST_PONG_S)
@@ -136,7 +169,7 @@ class Link:
         except WebSocketException:
             return
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: Socket) -> None:
         count = 0
         while True:
             frame = await socket.recv(decode=False)
@@ -146,10 +179,11 @@ class Link:
             if count % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
 
-    async def _watch(self, socket: ClientConnection) -> None:
+    async def _watch(self, socket: Socket) -> None:
         rotate_at = clock.monotonic() + self._rotate_s * (0.98 + 0.02 * self._rng.random())
         while True:
-            await asyncio.sleep(0.25)
+            silent_at = self._heard + self._silence_s if self._silence_s else inf
+            await asyncio.sleep(max(0.25, min(silent_at, rotate_at) - clock.monotonic()))
             now = clock.monotonic()
             if self._silence_s and now - self._heard > self._silence_s:
                 self._close_reason = f"nothing arrived for {self._silence_s:.0f} s although the socket is open"

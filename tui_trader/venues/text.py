@@ -1,19 +1,22 @@
-"""Strings from outside: nothing that a terminal would obey, nothing endless, passes into the product."""
+"""Strings from outside: nothing that a terminal would obey or draw out of its place, nothing endless, passes in."""
 
 from __future__ import annotations
 
 import re
 
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+from tui_trader.core.plain import plain
+
 _SYMBOL = re.compile(r"[A-Z0-9_]{1,32}")
 
 MAX_TEXT = 500
+_READ_AHEAD = 4
+"""How many times ``limit`` is looked at: signs left out do not use up the limit, and a flood of them is cut."""
 
 
 def clean(text: object, limit: int = MAX_TEXT) -> str:
-    """``text`` without control characters, direction overrides and surrogates, at most ``limit`` characters."""
+    """``text`` made harmless by ``core.plain``, at most ``limit`` characters."""
     value = text if isinstance(text, str) else str(text)
-    return _FORBIDDEN.sub("", value[: limit * 2])[:limit]
+    return plain(value[: limit * _READ_AHEAD])[:limit]
 
 
 def is_symbol(text: str) -> bool:

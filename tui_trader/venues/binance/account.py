@@ -22,7 +22,7 @@ from tui_trader.core.events import (
     VenuePosition,
 )
 from tui_trader.core.types import ZERO, Severity, VenueBook
-from tui_trader.errors import VenueError
+from tui_trader.errors import VenueError, VenueUnreachable
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance import orders as wire
 from tui_trader.venues.binance.messages import (
@@ -123,7 +123,8 @@ class Account:
         or the wallet could not.
         """
         asked_at = self._clock.now_ms()
-        since = max(fills_since_ms - _OVERLAP_MS, asked_at - _WEEK_MS) if fills_since_ms else asked_at - 60_000
+        cursor = min(fills_since_ms or asked_at - 55_000, asked_at)
+        since = max(cursor - _OVERLAP_MS, asked_at - _WEEK_MS)
         (positions, hedge_rows), orders, wallet, hedge = await asyncio.gather(
             self._positions(), self._orders(asked_at), self._wallet(), self._hedge_mode()
         )
@@ -223,4 +224,7 @@ class Account:
                 found.append(wire.fill(row, client_id, ts))
             if len(rows) < _PAGE:
                 return found
-            params = {"symbol": symbol, "fromId": rows[-1].id + 1, "limit": _PAGE}
+            after = max(row.id for row in rows) + 1
+            if after <= int(str(params.get("fromId", 0))):
+                raise VenueUnreachable("the venue repeats a page of fills; they are asked again.")
+            params = {"symbol": symbol, "fromId": after, "limit": _PAGE}

@@ -45,10 +45,10 @@ from tui_trader.venues.binance.answers import (
 )
 from tui_trader.venues.binance.feeds import MARKET_ALL, PUBLIC_ALL, Feeds, market_streams, public_streams
 from tui_trader.venues.binance.reach import Reach
-from tui_trader.venues.binance.rest import Rest
+from tui_trader.venues.binance.rest import Rest, Transport
 from tui_trader.venues.binance.wire import MAX_FRAME
 from tui_trader.venues.hosts import checked_base
-from tui_trader.venues.link import Link
+from tui_trader.venues.link import Dial, Link, dial
 from tui_trader.venues.ratelimit import Budget
 from tui_trader.venues.text import clean
 
@@ -81,18 +81,27 @@ class BinanceVenue:
         rng: random.Random,
         keep_alive_s: float = _KEEP_ALIVE_S,
         rotate_s: float = _ROTATE_S,
+        transport: Transport | None = None,
+        dial: Dial = dial,
     ) -> None:
         base = checked_base(rest_url, "rest_url", ("https", "http"))
         self._ws = checked_base(ws_url, "ws_url", ("wss", "ws"))
         self.clock = VenueClock()
         self.budget = Budget(system_clock.monotonic, reserve=settings.weight_reserve)
         self._rest = Rest(
-            base, key, secret, recv_window_ms=settings.recv_window_ms, clock=self.clock, budget=self.budget
+            base,
+            key,
+            secret,
+            recv_window_ms=settings.recv_window_ms,
+            clock=self.clock,
+            budget=self.budget,
+            transport=transport,
         )
         self._data = data
         self._rng = rng
         self._keep_alive_s = keep_alive_s
         self._rotate_s = rotate_s
+        self._dial = dial
         self._closing = False
         self._sink: Sink = _discard
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,6 +128,7 @@ class BinanceVenue:
             rng=rng,
             max_frame=MAX_FRAME,
             rotate_s=rotate_s,
+            dial=dial,
         )
 
     def _link(
@@ -141,6 +151,7 @@ class BinanceVenue:
             max_frame=MAX_FRAME,
             silence_s=max(3 * self._data.stale_after_s, 10.0),
             rotate_s=self._rotate_s,
+            dial=self._dial,
         )
 
     # --- life ---

@@ -11,6 +11,7 @@ import msgspec
 from tui_trader import clock as system_clock
 from tui_trader.clock import VenueClock
 from tui_trader.core.book import LocalBook
+from tui_trader.core.candles import sane
 from tui_trader.core.events import (
     BookDepth,
     BookTop,
@@ -22,6 +23,7 @@ from tui_trader.core.events import (
     Ticker24h,
     TradePrint,
 )
+from tui_trader.core.types import MINUTE_MS
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance.messages import (
     AggTrade,
@@ -40,6 +42,10 @@ M = TypeVar("M")
 
 DEPTH_EVERY_S = 0.2
 LADDER_LEVELS = 20
+LATEST_MS = 4_102_444_800_000
+"""1 January 2100: a time beyond it is damage."""
+_ROUTES_KEPT = 4_096
+_OLDER_TOPS = 20
 _FIRST_SNAPSHOT_S = 1.5
 _SNAPSHOT_GAP_S = 2.0
 _RENEW_REACH = 0.001
@@ -73,7 +79,7 @@ def _drain(table: dict[str, M], ts: int, emit: Callable[[int, M], None]) -> None
 class SymbolFeed:
     """One watched symbol: its book, a successor that waits for a newer snapshot, and when it was last heard."""
 
-    __slots__ = ("asked_at", "book", "depth_at", "heard", "live", "since", "successor", "top_id")
+    __slots__ = ("asked_at", "book", "depth_at", "heard", "live", "older", "since", "successor", "top_id")
 
     def __init__(self, now: float) -> None:
         self.book = LocalBook()
@@ -83,6 +89,7 @@ class SymbolFeed:
         self.asked_at = -inf
         self.depth_at = 0.0
         self.top_id = 0
+        self.older = 0
         self.live = False
 
 
@@ -168,8 +175,10 @@ class Feeds:
         handler = self._handlers.get(type(message))
         if handler is None:
             return
-        route = self.decoder.route(raw)
+        route = self.decoder.route(raw, message)
         if route is not None:
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
             self._routes[route[0]] = route[1], handler
         handler(message)
 
@@ -211,9 +220,11 @@ class Feeds:
         symbol = message.symbol
         feed = self._watched.get(symbol)
         if feed is not None:
-            if message.update_id < feed.top_id:
+            if message.update_id < feed.top_id and feed.older < _OLDER_TOPS:
+                feed.older += 1
                 return
-            feed.top_id = message.update_id
+            # So many older ones in a row say that the newest id itself was damage.
+            feed.top_id, feed.older = message.update_id, 0
         elif symbol not in self._symbols:
             return
         self._tops[symbol] = message
@@ -306,7 +317,8 @@ class Feeds:
             rate = float(message.rate or 0.0)
         except ValueError:
             rate = inf
-        if 0 < message.mark < inf and 0 <= message.index < inf and abs(rate) < 1:
+        possible = 0 < message.mark < inf and 0 <= message.index < inf and abs(rate) < 1
+        if possible and 0 <= message.next_funding_ms < LATEST_MS:
             self._sink(
                 MarkPrice(
                     ts=ts,
@@ -335,15 +347,12 @@ class Feeds:
             self.impossible += 1
 
     def _emit_kline(self, message: Kline) -> None:
-        body = message.body
-        if not (0 < body.low <= min(body.open, body.close) and max(body.open, body.close) <= body.high < inf):
-            self.impossible += 1
-            return
-        if not 0 <= body.volume < inf:
-            self.impossible += 1
-            return
+        body, ts = message.body, self._clock.now_ms()
         candle = Candle(body.open_ms, body.open, body.high, body.low, body.close, body.volume)
-        self._sink(KlineUpdate(ts=self._clock.now_ms(), symbol=message.symbol, candle=candle, closed=body.closed))
+        if not sane(candle) or not 0 <= body.open_ms <= ts + MINUTE_MS or body.open_ms % MINUTE_MS:
+            self.impossible += 1
+            return
+        self._sink(KlineUpdate(ts=ts, symbol=message.symbol, candle=candle, closed=body.closed))
 
     # --- books ---
 

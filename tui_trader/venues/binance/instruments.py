@@ -80,7 +80,8 @@ def instrument(info: SymbolInfo, funding_hours: int = 8) -> Instrument:
     market = filters.get("MARKET_LOT_SIZE", lot)
     step = _positive(lot.step_size, "stepSize")
     market_step = number(market.step_size or step)
-    return Instrument(
+    maintenance = number(info.maint_margin_percent) / 100
+    found = Instrument(
         symbol=info.symbol,
         base_asset=clean(info.base_asset, 32),
         quote_asset=clean(info.quote_asset, 32),
@@ -93,10 +94,15 @@ def instrument(info: SymbolInfo, funding_hours: int = 8) -> Instrument:
         min_notional=_positive(notional.notional, "notional"),
         multiplier_up=_positive(percent.multiplier_up, "multiplierUp"),
         multiplier_down=_positive(percent.multiplier_down, "multiplierDown"),
-        maintenance_rate=number(info.maint_margin_percent) / 100,
+        maintenance_rate=maintenance,
         funding_interval_hours=funding_hours if 1 <= funding_hours <= 24 else 8,
         status=clean(info.status, 32),
     )
+    if found.min_qty > min(found.max_qty, found.market_max_qty):
+        raise WireError("the smallest quantity is above the largest")
+    if not found.multiplier_down <= 1 <= found.multiplier_up or not 0 < maintenance < 1:
+        raise WireError("the price band or the maintenance margin is impossible")
+    return found
 
 
 def instruments(info: ExchangeInfo, funding: list[FundingInfo]) -> tuple[tuple[Instrument, ...], list[str]]:

@@ -39,6 +39,8 @@ _ALGO_STATUS = {
     "REJECTED": OrderStatus.REJECTED,
 }
 _MAX_EXPONENT = 24
+_AHEAD_MS = 60_000
+_LATEST_MS = 4_102_444_800_000
 
 
 class WireError(ValueError):
@@ -137,6 +139,29 @@ def number(value: Decimal) -> Decimal:
     return value
 
 
+def amount(value: Decimal) -> Decimal:
+    """``value`` when it can be a quantity or a price: believable and not negative; raises ``WireError`` otherwise."""
+    if number(value) < 0:
+        raise WireError("a quantity or a price is negative")
+    return value
+
+
+def _traded(value: Decimal) -> Decimal:
+    if number(value) <= 0:
+        raise WireError("a quantity or a price of an execution is not positive")
+    return value
+
+
+def moment(ms: int, ts: int) -> int:
+    """The venue time ``ms`` of a fact heard at ``ts``; raises ``WireError`` when it can be none.
+
+    A time from the future is taken for now: believed, it would make every later fact look old.
+    """
+    if not 0 <= ms < _LATEST_MS:
+        raise WireError("a time is not between 1970 and 2100")
+    return ts if ms > ts + _AHEAD_MS else ms
+
+
 def symbol(text: str) -> str:
     """``text`` when it is a symbol this product handles; raises ``WireError`` otherwise."""
     if not is_symbol(text):
@@ -214,14 +239,14 @@ def order_update(answer: OrderAnswer, ts: int) -> OrderUpdate:
         status=_status(answer.status),
         side=_side(answer.side),
         type=order_type(answer.orig_type or answer.type),
-        qty=number(answer.orig_qty),
-        filled_qty=number(answer.executed_qty),
-        avg_price=number(answer.avg_price),
-        price=number(answer.price),
-        trigger_price=number(answer.stop_price),
+        qty=amount(answer.orig_qty),
+        filled_qty=amount(answer.executed_qty),
+        avg_price=amount(answer.avg_price),
+        price=amount(answer.price),
+        trigger_price=amount(answer.stop_price),
         reduce_only=answer.reduce_only,
         close_position=answer.close_position,
-        venue_ts=answer.update_time,
+        venue_ts=moment(answer.update_time, ts),
     )
 
 
@@ -229,7 +254,7 @@ def _loose(value: str | float | None) -> Decimal:
     if value is None or value == "":
         return ZERO
     try:
-        return number(Decimal(str(value)))
+        return amount(Decimal(str(value)))
     except ArithmeticError:
         raise WireError("an account number is not a number") from None
 
@@ -246,15 +271,15 @@ def algo_order_update(answer: AlgoAnswer, ts: int) -> OrderUpdate:
         status=algo_status(answer.algo_status, filled),
         side=_side(answer.side),
         type=order_type(answer.order_type),
-        qty=number(answer.quantity),
+        qty=amount(answer.quantity),
         filled_qty=filled,
         avg_price=_loose(answer.actual_price) if filled else ZERO,
-        price=number(answer.price),
-        trigger_price=number(answer.trigger_price),
+        price=amount(answer.price),
+        trigger_price=amount(answer.trigger_price),
         reduce_only=answer.reduce_only,
         close_position=answer.close_position,
         actual_id=clean(answer.actual_order_id or "", 40),
-        venue_ts=answer.update_time,
+        venue_ts=moment(answer.update_time, ts),
     )
 
 
@@ -286,13 +311,13 @@ def fill(answer: TradeAnswer, client_id: str, ts: int) -> Fill:
         venue_id=str(answer.order_id),
         trade_id=str(answer.id),
         side=_side(answer.side),
-        qty=number(answer.qty),
-        price=number(answer.price),
+        qty=_traded(answer.qty),
+        price=_traded(answer.price),
         fee=number(answer.commission),
         fee_asset=clean(answer.commission_asset, 20),
         maker=answer.maker,
         realized_pnl=number(answer.realized_pnl),
-        venue_ts=answer.time,
+        venue_ts=moment(answer.time, ts),
     )
 
 
@@ -301,9 +326,9 @@ def position(answer: PositionAnswer) -> VenuePosition:
     return VenuePosition(
         symbol=symbol(answer.symbol),
         qty=number(answer.position_amt),
-        entry_price=number(answer.entry_price),
+        entry_price=amount(answer.entry_price),
         leverage=answer.leverage,
-        liquidation_price=number(answer.liquidation_price),
+        liquidation_price=max(ZERO, number(answer.liquidation_price)),
     )
 
 
@@ -313,7 +338,7 @@ def funding(answer: IncomeAnswer, ts: int) -> FundingPayment:
         ts=ts,
         symbol=symbol(answer.symbol),
         amount=number(answer.income),
-        venue_ts=answer.time,
+        venue_ts=moment(answer.time, ts),
         tran_id=clean(answer.tran_id, 64),
     )
 
@@ -332,13 +357,13 @@ def stream_order(message: OrderTradeUpdate, ts: int) -> list[Event]:
                 venue_id=venue_id,
                 trade_id=str(body.trade_id),
                 side=side,
-                qty=number(body.last_qty),
-                price=number(body.last_price),
+                qty=_traded(body.last_qty),
+                price=_traded(body.last_price),
                 fee=number(body.fee),
                 fee_asset=clean(body.fee_asset or "USDT", 20),
                 maker=body.maker,
                 realized_pnl=number(body.realized),
-                venue_ts=body.trade_ms,
+                venue_ts=moment(body.trade_ms, ts),
             )
         )
     facts.append(
@@ -351,15 +376,15 @@ def stream_order(message: OrderTradeUpdate, ts: int) -> list[Event]:
             status=_status(body.status),
             side=side,
             type=order_type(body.original_type or body.type),
-            qty=number(body.qty),
-            filled_qty=number(body.filled_qty),
-            avg_price=number(body.avg_price),
-            price=number(body.price),
-            trigger_price=number(body.stop_price),
+            qty=amount(body.qty),
+            filled_qty=amount(body.filled_qty),
+            avg_price=amount(body.avg_price),
+            price=amount(body.price),
+            trigger_price=amount(body.stop_price),
             reduce_only=body.reduce_only,
             close_position=body.close_position,
             reason="" if body.expiry_reason == "0" else clean(f"expiry reason {body.expiry_reason}", 80),
-            venue_ts=message.trade_ms,
+            venue_ts=moment(message.trade_ms, ts),
         )
     )
     return facts
@@ -368,7 +393,7 @@ def stream_order(message: OrderTradeUpdate, ts: int) -> list[Event]:
 def stream_algo(message: AlgoUpdate, ts: int) -> list[Event]:
     """The conditional order's state. Raises ``WireError``."""
     body: AlgoBody = message.order
-    filled = number(body.filled_qty)
+    filled = amount(body.filled_qty)
     return [
         OrderUpdate(
             ts=ts,
@@ -379,16 +404,16 @@ def stream_algo(message: AlgoUpdate, ts: int) -> list[Event]:
             status=algo_status(body.status, filled),
             side=_side(body.side),
             type=order_type(body.type),
-            qty=number(body.qty),
+            qty=amount(body.qty),
             filled_qty=filled,
-            avg_price=number(body.avg_price) if filled else ZERO,
-            price=number(body.price),
-            trigger_price=number(body.trigger_price),
+            avg_price=amount(body.avg_price) if filled else ZERO,
+            price=amount(body.price),
+            trigger_price=amount(body.trigger_price),
             reduce_only=body.reduce_only,
             close_position=body.close_position,
             actual_id=clean(body.actual_id or "", 40),
             reason=clean(body.reject_reason, 200),
-            venue_ts=message.trade_ms,
+            venue_ts=moment(message.trade_ms, ts),
         )
     ]
 
@@ -400,8 +425,8 @@ def stream_account(message: AccountUpdate, ts: int) -> list[Event]:
             ts=ts,
             symbol=symbol(row.symbol),
             qty=number(row.amount),
-            entry_price=number(row.entry_price),
-            venue_ts=message.trade_ms,
+            entry_price=amount(row.entry_price),
+            venue_ts=moment(message.trade_ms, ts),
         )
         for row in message.account.positions
         if row.position_side == "BOTH"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -20,6 +20,18 @@ T = TypeVar("T")
 MAINNET_REST = "https://fapi.binance.com"
 MAINNET_SAPI = "https://api.binance.com"
 _TIMEOUT_MS = 4_500
+
+
+class Transport(Protocol):
+    """Carries requests, as a ccxt exchange does over the network."""
+
+    async def request(self, path: str, api: list[str], method: str, params: dict[str, object]) -> Any:
+        """The decoded answer of a success; raises ``VenueError`` as ``failures`` has it."""
+        ...
+
+    async def close(self) -> None:
+        """End."""
+        ...
 
 
 def _import_ccxt() -> Any:
@@ -100,6 +112,7 @@ class Rest:
         clock: VenueClock,
         budget: Budget,
         timeout_ms: int = _TIMEOUT_MS,
+        transport: Transport | None = None,
     ) -> None:
         self._base = base_url
         self._key = key
@@ -111,10 +124,14 @@ class Rest:
         self.has_sapi = base_url == MAINNET_REST or base_url.startswith("http://")
         self._sapi = MAINNET_SAPI if base_url == MAINNET_REST else base_url
         self.guard = HostGuard(base_url, self._sapi)
+        self._transport = transport
         self._exchanges: dict[Urgency, Any] = {}
 
     async def open(self) -> None:
-        """Load ccxt and make the instances; sends nothing."""
+        """Load ccxt and make the instances; sends nothing. A given ``transport`` takes the place of both."""
+        if self._transport is not None:
+            self._exchanges = dict.fromkeys(Urgency, self._transport)
+            return
         kind = _guarded(await load_ccxt())
         for urgency in Urgency:
             self._exchanges[urgency] = self._make(kind)

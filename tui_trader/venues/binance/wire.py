@@ -68,6 +68,18 @@ _COMBINED: dict[str, msgspec.json.Decoder[Any]] = {
     "!ticker@arr": _typed(list[Ticker]),
     "single": _typed(Single),
 }
+_SAYS: dict[msgspec.json.Decoder[Any], type] = {
+    _COMBINED["depth"]: DepthUpdate,
+    _COMBINED["partial"]: PartialDepth,
+    _COMBINED["bookTicker"]: BookTicker,
+    _COMBINED["aggTrade"]: AggTrade,
+    _COMBINED["trade"]: Trade,
+    _COMBINED["kline"]: Kline,
+    _COMBINED["markPrice"]: MarkPriceUpdate,
+    _COMBINED["ticker"]: Ticker,
+    _COMBINED["!markPrice@arr"]: list,
+    _COMBINED["!ticker@arr"]: list,
+}
 _SINGLE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Single, strict=False)
 _ARRAYS: tuple[msgspec.json.Decoder[Any], ...] = (
     msgspec.json.Decoder(list[MarkPriceUpdate], strict=False),
@@ -90,6 +102,8 @@ _KNOWN = frozenset(
 
 def stream_kind(stream: str) -> str:
     """The decoder's key for a stream: ``btcusdt@depth20@100ms`` is ``partial``, ``btcusdt@depth@100ms`` ``depth``."""
+    if stream.startswith("!"):
+        stream = stream.removesuffix("@1s")
     if stream in _COMBINED:
         return stream
     if stream == "!bookTicker":
@@ -125,13 +139,19 @@ class Decoder:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return self._explain(raw, error)
 
-    def route(self, raw: bytes) -> tuple[bytes, Callable[[bytes], Any]] | None:
-        """(name bytes, decode) for the stream of a combined frame just decoded; None for any other frame."""
+    def route(self, raw: bytes, message: Message) -> tuple[bytes, Callable[[bytes], Any]] | None:
+        """(name bytes, decode) for the stream of a combined frame that was just decoded to ``message``.
+
+        None for any other frame, and for a stream that may say several kinds of things: whoever keeps the route takes
+        the next frame for what this one was.
+        """
         if not raw.startswith(_PREFIX):
             return None
         name = raw[11 : raw.index(b'"', 11)]
         decoder = self._by_stream.get(name)
-        return None if decoder is None else (name, decoder.decode)
+        if decoder is None or decoder is _COMBINED["single"] or type(message) is not _SAYS[decoder]:
+            return None
+        return name, decoder.decode
 
     def _learn(self, name: bytes) -> msgspec.json.Decoder[Any]:
         if len(self._by_stream) >= _STREAMS_KEPT:

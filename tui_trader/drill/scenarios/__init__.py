@@ -1,0 +1,31 @@
+"""Scripts that act in a world and look at how the exchange stands in the end; by name in ``SCENARIOS``."""
+
+from __future__ import annotations
+
+from tui_trader.drill.scenarios import entries, fills, manual, outside, process, sessions, stops, streams, submission
+from tui_trader.drill.scenarios.registry import SCENARIOS
+
+CANONICAL: tuple[str, ...] = tuple(
+    name
+    for name, found in SCENARIOS.items()
+    if found.script.__module__ in (entries.__name__, manual.__name__, sessions.__name__)
+)
+"""Names of the scenarios without faults, at whose every step a crash is tried."""
+
+MATRIX: tuple[str, ...] = tuple(name for name, found in SCENARIOS.items() if found.row)
+"""Names of the scenarios that stand for a row of the fault matrix."""
+
+__all__ = [
+    "CANONICAL",
+    "MATRIX",
+    "SCENARIOS",
+    "entries",
+    "fills",
+    "manual",
+    "outside",
+    "process",
+    "sessions",
+    "stops",
+    "streams",
+    "submission",
+]
