@@ -124,11 +124,12 @@ def from_text(spec: FieldSpec, text: str) -> object:
         return _number(spec, text)
     if spec.kind == "list":
         return tuple(_choice(spec, part.strip()) for part in text.split(",") if part.strip())
-    if spec.kind == "map":
+    if spec.kind in ("map", "numbers"):
         pairs = [part.partition("=") for part in text.split(",") if part.strip()]
         if any(not (key.strip() and equals and value.strip()) for key, equals, value in pairs):
             raise Wrong("it must be pairs, like A=B,C=D")
-        return {key.strip(): value.strip() for key, _, value in pairs}
+        texts = {key.strip(): value.strip() for key, _, value in pairs}
+        return texts if spec.kind == "map" else {key: _number(spec, value) for key, value in texts.items()}
     return _choice(spec, text)
 
 
@@ -146,6 +147,9 @@ def from_typed(spec: FieldSpec, value: object) -> object:
     if spec.kind == "map":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         return _expect(good, value, "a table of texts, like POL = 'MATIC'")
+    if spec.kind == "numbers":
+        _expect(isinstance(value, dict), value, "a table of numbers, like 'ma_crossover.length' = 90")
+        return {str(key): _typed_number(spec, number) for key, number in value.items()}  # type: ignore[attr-defined]
     _expect(isinstance(value, str), value, "a text in quotes")
     return _choice(spec, str(value))
 
@@ -162,7 +166,7 @@ def _spec(path: str, info: FieldInfo, env: str) -> FieldSpec:
 
 def _kind(annotation: object) -> tuple[str, tuple[str, ...]]:
     if get_origin(annotation) is dict:
-        return "map", ()
+        return "numbers" if get_args(annotation)[1] is float else "map", ()
     if get_origin(annotation) is tuple:
         return "list", _kind(get_args(annotation)[0])[1]
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
@@ -182,6 +186,7 @@ def _words(kind: str, choices: tuple[str, ...], metadata: list[object]) -> str:
         "text": "a text",
         "list": "a list of texts",
         "map": "a table of texts",
+        "numbers": "a table of numbers",
     }[kind]
     bounds = [words for item in metadata for words in _bound_words(item)]
     return f"{base} {' and '.join(bounds)}" if bounds else base

@@ -11,7 +11,9 @@ from tests.core.test_executor import QTY, opened, prices
 from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
-from tui_trader.core.signals import Condition, MarketState, Signal
+from tui_trader.core.bars import Window
+from tui_trader.core.parameters import Parameter, Values
+from tui_trader.core.signals import Condition, MarketState, Scan, Signal
 from tui_trader.core.types import Leg, Origin, Side
 
 SYMBOL = "BTCUSDT"
@@ -22,13 +24,22 @@ class Says:
     """A strategy that says the same at every bar."""
 
     name = "says"
-    timeframes = ("1m",)
-    warmup_bars = 1
+    timeframe = "1m"
+    parameters: tuple[Parameter, ...] = ()
 
     def __init__(self, side: Side | None = Side.LONG, conviction: float = 0.9, **hints: object) -> None:
         self.side, self.conviction, self.hints, self.asked = side, conviction, hints, 0
 
-    def on_bar(self, state: MarketState, timeframe: str, bar: ev.Candle) -> Signal | None:
+    def higher(self, timeframe: str) -> str | None:
+        return None
+
+    def history(self, values: Values) -> tuple[int, int]:
+        return 1, 0
+
+    def scan(self, window: Window, values: Values) -> Scan:
+        raise NotImplementedError
+
+    def on_bar(self, state: MarketState) -> Signal | None:
         self.asked += 1
         return Signal(
             strategy=self.name,
@@ -36,7 +47,7 @@ class Says:
             side=self.side,
             conviction=self.conviction,
             conditions=(MET,),
-            bar_close_ms=bar.open_ms + 60_000,
+            bar_close_ms=state.candles.last_closed_ms("1m"),
             **self.hints,
         )
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.build import minutes
-from tui_trader.core.indicators import WilderAtr, high_low_range, mean_close, mean_volume, wilder_atr
+from tui_trader.core.indicators import Ema, WilderAdx, WilderAtr, WilderRsi, high_low_range, mean_close, mean_volume
+from tui_trader.core.series import wilder_atr
 
 
 @given(st.lists(st.tuples(st.floats(1, 1e5), st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=300))
@@ -26,6 +27,27 @@ def test_incremental_and_vectorised_agree(rows: list[tuple[float, float, float]]
             assert math.isnan(vector[i])
         else:
             assert vector[i] == pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", [WilderAtr, Ema, WilderRsi, WilderAdx])
+def test_a_period_below_one_is_refused(kind: type) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        kind(0)
+
+
+def test_rsi_of_a_rise_and_of_rest() -> None:
+    rsi = WilderRsi(2)
+    assert [rsi.update(v) for v in (1.0, 2.0, 3.0)] == [None, None, 100.0]
+    still = WilderRsi(2)
+    assert [still.update(1.0) for _ in range(3)][-1] == 50.0
+
+
+def test_adx_of_a_steady_trend_is_a_hundred() -> None:
+    adx = WilderAdx(3)
+    readings = [adx.update(v + 1.0, v - 1.0, v) for v in map(float, range(10, 30, 2))]
+    assert readings[:5] == [None] * 5
+    assert readings[-1] is not None
+    assert (readings[-1].adx, readings[-1].minus_di) == (pytest.approx(100.0), 0.0)
 
 
 def test_constant_range_gives_that_range() -> None:

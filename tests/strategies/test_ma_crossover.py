@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
-from tests.core.build import BTC, NOW, candle_book, minutes, settings
+from tests.core.build import NOW, candle_book, minutes
+from tui_trader.core.parameters import defaults
 from tui_trader.core.signals import MarketState, Signal
 from tui_trader.core.types import Side
 from tui_trader.strategies.ma_crossover import MaCrossover
 
 
 def evaluate(closes: list[float], end_ms: int = NOW) -> Signal | None:
-    candles = minutes(closes, end_ms=end_ms)
-    state = MarketState(symbol="BTCUSDT", candles=candle_book(candles), instrument=BTC)
-    return MaCrossover(settings().strategies).on_bar(state, "1m", candles[-1])
+    strategy = MaCrossover()
+    return strategy.on_bar(
+        MarketState(
+            symbol="BTCUSDT",
+            candles=candle_book(minutes(closes, end_ms=end_ms)),
+            timeframe="1m",
+            values=defaults(strategy.parameters),
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +44,9 @@ def test_the_current_close_does_not_count_towards_the_mean() -> None:
 def test_exits_at_two_and_four_percent() -> None:
     signal = evaluate([100.0] * 60 + [101.0])
     assert signal is not None
-    assert (signal.stop, signal.target) == (Decimal("98.98"), Decimal("105.04"))
+    assert signal.stop is not None
+    assert signal.target is not None
+    assert (float(signal.stop), float(signal.target)) == pytest.approx((98.98, 105.04))
 
 
 def test_fewer_than_sixty_closes_say_nothing() -> None:

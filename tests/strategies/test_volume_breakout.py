@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.core.build import BTC, NOW, candle_book, settings
+from tests.core.build import NOW, candle_book
 from tui_trader.core.events import Candle
+from tui_trader.core.parameters import defaults
 from tui_trader.core.signals import MarketState, Signal
 from tui_trader.core.types import Side
 from tui_trader.strategies.volume_breakout import VolumeBreakout
@@ -21,9 +22,9 @@ def evaluate(close: float, volume: float, *, count: int = 40, half: float = 0.5)
         for m in range(5)
     ]
     book = candle_book(candles)
-    state = MarketState(symbol="BTCUSDT", candles=book, instrument=BTC)
-    strategy = VolumeBreakout(settings().strategies, 14)
-    return strategy.on_bar(state, "5m", book.closed("5m", 1)[0])
+    strategy = VolumeBreakout()
+    values = defaults(strategy.parameters)
+    return strategy.on_bar(MarketState(symbol="BTCUSDT", candles=book, timeframe="5m", values=values))
 
 
 def test_a_break_up_on_volume_is_an_a_plus_long() -> None:
@@ -45,7 +46,7 @@ def test_too_little_volume_holds_and_says_why() -> None:
     signal = evaluate(101.0, 15.0)
     assert signal is not None
     assert (signal.side, signal.conviction) == (None, 0.0)
-    assert signal.note == "volume 1.5× < 1.8"
+    assert signal.note == "volume 1.50 × the mean, at least 1.8"
 
 
 def test_a_close_inside_the_range_says_nothing() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from itertools import pairwise
 
 from tui_trader.core.events import Candle
-from tui_trader.core.indicators import AtrReading, WilderAtr
+from tui_trader.core.indicators import AtrReading, Ema, WilderAdx, WilderAtr, WilderRsi
 from tui_trader.core.types import DAY_MS, HOUR_MS, MINUTE_MS
 
 TIMEFRAMES: dict[str, int] = {
@@ -24,6 +25,57 @@ TIMEFRAMES: dict[str, int] = {
 _HIGHER = tuple((name, length) for name, length in TIMEFRAMES.items() if length > MINUTE_MS)
 _KEEP = {name: 1500 if name == "1m" else 500 for name in TIMEFRAMES}
 _SLACK = 250
+
+
+class Indicator(StrEnum):
+    """Indicators that a candle book can follow from bar to bar."""
+
+    ATR = "atr"
+    EMA = "ema"
+    RSI = "rsi"
+    ADX = "adx"
+    DIRECTION = "direction"
+    """+DI − −DI of the ADX."""
+
+
+def _stepper(kind: Indicator, period: int) -> Callable[[Candle], float | None]:
+    """What turns the next closed bar into the indicator's value as of its close."""
+    if kind is Indicator.ATR:
+        atr = WilderAtr(period)
+        return lambda bar: atr.update(bar.high, bar.low, bar.close)
+    if kind is Indicator.EMA:
+        ema = Ema(period)
+        return lambda bar: ema.update(bar.close)
+    if kind is Indicator.RSI:
+        rsi = WilderRsi(period)
+        return lambda bar: rsi.update(bar.close)
+    adx = WilderAdx(period)
+
+    def step(bar: Candle) -> float | None:
+        reading = adx.update(bar.high, bar.low, bar.close)
+        if reading is None:
+            return None
+        return reading.adx if kind is Indicator.ADX else reading.plus_di - reading.minus_di
+
+    return step
+
+
+class _Track:
+    """One indicator of one timeframe: its values beside the kept bars, NaN before it is warm."""
+
+    __slots__ = ("bars", "step", "values")
+
+    def __init__(self, kind: Indicator, period: int, bars: Sequence[Candle]) -> None:
+        self.step = _stepper(kind, period)
+        self.values: list[float] = []
+        self.bars = 0
+        for bar in bars:
+            self.add(bar)
+
+    def add(self, bar: Candle) -> None:
+        value = self.step(bar)
+        self.values.append(math.nan if value is None else value)
+        self.bars += 1
 
 
 def sane(candle: Candle) -> bool:
@@ -72,7 +124,7 @@ class CandleBook:
         self._running: Candle | None = None
         self._gaps: list[tuple[int, int]] = []
         self._confirmed: list[tuple[int, int]] = []
-        self._atrs: dict[tuple[str, int], WilderAtr] = {}
+        self._tracks: dict[tuple[str, Indicator, int], _Track] = {}
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
@@ -93,6 +145,23 @@ class CandleBook:
             self._running = None
         self._find_gaps(merged, span, expected)
         self._rebuild(merged)
+
+    def load_higher(self, timeframe: str, bars: Sequence[Candle]) -> None:
+        """Take closed bars of a higher timeframe from before the kept minutes; what the minutes gave stays.
+
+        Strategies on 1 h and above need more history than minutes can be fetched for.
+        """
+        length = TIMEFRAMES[timeframe]
+        known = self._bars[timeframe]
+        minutes = self._bars["1m"]
+        newest = minutes[-1].open_ms + MINUTE_MS if minutes else 0
+        merged = {bar.open_ms: bar for bar in bars if bar.open_ms % length == 0 and sane(bar)}
+        merged = {key: bar for key, bar in merged.items() if not newest or key + length <= newest}
+        merged.update({bar.open_ms: bar for bar in known})
+        self._bars[timeframe] = [merged[key] for key in sorted(merged)]
+        for key in [key for key in self._tracks if key[0] == timeframe]:
+            self._tracks[key] = _Track(*key[1:], self._bars[timeframe])
+        self._trim()
 
     def update(self, candle: Candle, closed: bool) -> tuple[tuple[str, Candle], ...]:
         """Take a running or closed 1 m candle from the stream; give the (timeframe, bar) it closed, smallest first.
@@ -137,15 +206,26 @@ class CandleBook:
         return bars[-1].open_ms + TIMEFRAMES[timeframe] if bars else 0
 
     def atr(self, timeframe: str, period: int) -> AtrReading | None:
-        """Wilder's ATR over the kept closed bars; None before ``period`` bars. Fails on an unknown timeframe."""
-        key = (timeframe, period)
-        atr = self._atrs.get(key)
-        if atr is None:
-            atr = self._atrs[key] = WilderAtr(period)
-            atr.extend(self._bars[timeframe])
-        if atr.value is None:
+        """Wilder's ATR as of the newest closed bar; None before ``period`` bars. Fails on an unknown timeframe."""
+        track = self._track(timeframe, Indicator.ATR, period)
+        if not track.values or math.isnan(track.values[-1]):
             return None
-        return AtrReading(value=atr.value, as_of_ms=self.last_closed_ms(timeframe), bars=atr.bars)
+        return AtrReading(value=track.values[-1], as_of_ms=self.last_closed_ms(timeframe), bars=track.bars)
+
+    def values(self, timeframe: str, kind: Indicator, period: int, count: int) -> tuple[float, ...]:
+        """An indicator as of each of the last ``count`` closed bars, oldest first, NaN before it was warm.
+
+        It remembers every bar since it was first asked for, or since the last ``load``, not only the kept ones.
+        """
+        values = self._track(timeframe, kind, period).values
+        return tuple(values[-count:]) if count > 0 else ()
+
+    def _track(self, timeframe: str, kind: Indicator, period: int) -> _Track:
+        key = (timeframe, kind, period)
+        track = self._tracks.get(key)
+        if track is None:
+            track = self._tracks[key] = _Track(kind, period, self._bars[timeframe])
+        return track
 
     def _next_open(self) -> int:
         minutes = self._bars["1m"]
@@ -191,18 +271,19 @@ class CandleBook:
 
     def _push(self, name: str, bar: Candle) -> None:
         self._bars[name].append(bar)
-        for (timeframe, _), atr in self._atrs.items():
+        for (timeframe, _, _), track in self._tracks.items():
             if timeframe == name:
-                atr.update(bar.high, bar.low, bar.close)
+                track.add(bar)
 
     def _trim(self) -> None:
         for name, bars in self._bars.items():
             if len(bars) <= _KEEP[name] + _SLACK:
                 continue
-            del bars[: len(bars) - _KEEP[name]]
-            # An ATR is a function of the kept bars alone, whenever it was first asked for.
-            for key in [key for key in self._atrs if key[0] == name]:
-                del self._atrs[key]
+            surplus = len(bars) - _KEEP[name]
+            del bars[:surplus]
+            for key, track in self._tracks.items():
+                if key[0] == name:
+                    del track.values[:surplus]
         oldest = self._bars["1m"][0].open_ms if self._bars["1m"] else 0
         self._gaps = [gap for gap in self._gaps if gap[1] > oldest]
         self._confirmed = [gap for gap in self._confirmed if gap[1] > oldest]
@@ -228,9 +309,9 @@ class CandleBook:
         kept = {name: [bar for bar in self._bars[name] if bar.open_ms < first] for name, _ in _HIGHER}
         self._bars = {"1m": minutes, **kept}
         self._building = {}
-        self._atrs = {}
         for name, length in _HIGHER:
             self._rebuild_one(name, length, minutes)
+        self._tracks = {key: _Track(*key[1:], self._bars[key[0]]) for key in self._tracks}
         self._trim()
 
     def _rebuild_one(self, name: str, length: int, minutes: list[Candle]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from tui_trader.core import executor
+from tui_trader.core.candles import CandleBook
 from tui_trader.core.commands import SetLeverage
 from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, propose_entry
 from tui_trader.core.events import Candle, OpenPosition
 from tui_trader.core.gate import GateContext
+from tui_trader.core.regime import regime_at
 from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
@@ -124,12 +126,11 @@ def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...
     series = state.candles.get(symbol)
     if series is None or symbol not in state.universe.members or _too_late(state, bars[0][1]):
         return
-    market = MarketState(symbol=symbol, candles=series, instrument=state.instruments.get(symbol))
+    closed = {timeframe for timeframe, _ in bars}
     for name, strategy in state.strategies.items():
-        if name in state.paused_strategies:
-            continue
-        for timeframe, bar in bars:
-            _evaluate(state, strategy, market, timeframe, bar)
+        timeframe = state.settings.strategies.timeframes.get(name, strategy.timeframe)
+        if timeframe in closed and name not in state.paused_strategies:
+            _evaluate(state, strategy, series, timeframe)
 
 
 def _too_late(state: EngineState, bar: Candle) -> bool:
@@ -137,10 +138,19 @@ def _too_late(state: EngineState, bar: Candle) -> bool:
     return state.now - (bar.open_ms + MINUTE_MS) > state.ms(STALE_BAR_S)
 
 
-def _evaluate(state: EngineState, strategy: Strategy, market: MarketState, timeframe: str, bar: Candle) -> None:
-    if timeframe not in strategy.timeframes:
-        return
-    signal = strategy.on_bar(market, timeframe, bar)
+def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timeframe: str) -> None:
+    regime = regime_at(series, timeframe)
+    configured = state.settings.strategies.parameters_of(strategy.name)
+    resolved = state.trained.optimized_parameters(series.symbol, state.venue, strategy, regime, timeframe, configured)
+    signal = strategy.on_bar(
+        MarketState(
+            symbol=series.symbol,
+            candles=series,
+            timeframe=timeframe,
+            values=resolved.values,
+            source=resolved.source,
+        )
+    )
     if signal is None:
         return
     if signal.side is None:

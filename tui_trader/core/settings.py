@@ -180,20 +180,23 @@ class ExecutionSettings(Section):
 
 
 class StrategySettings(Section):
-    """Which strategies run, and on what."""
+    """Which strategies run, and on what. Parameters and their bounds are declared by each strategy itself.
+
+    ``timeframes`` are by strategy name, ``parameters`` by ``strategy.parameter``; ``folder`` holds a person's own
+    strategies, one file each.
+    """
 
     enabled: tuple[str, ...] = ("ma_crossover", "volume_breakout")
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.8
-    breakout_timeframe: Annotated[str, Field(pattern="^(1m|5m|15m|1h|4h|1d)$")] = "5m"
-    ma_length: Annotated[int, Field(ge=2, le=1_000)] = 60
-    ma_band: Annotated[float, Field(gt=0, lt=0.5)] = 0.001
-    ma_every_min: Annotated[int, Field(ge=1, le=1_440)] = 15
-    ma_stop_pct: Annotated[float, Field(gt=0, le=50)] = 2.0
-    ma_target_pct: Annotated[float, Field(gt=0, le=100)] = 4.0
-    breakout_bars: Annotated[int, Field(ge=5, le=500)] = 20
-    breakout_max_range_atr: Annotated[float, Field(gt=0, le=50)] = 3.0
-    breakout_volume_mult: Annotated[float, Field(gt=0, le=50)] = 1.8
     cooldown_min: Annotated[float, Field(ge=0, le=1_440)] = 15.0
+    folder: str = ""
+    timeframes: dict[str, str] = {}
+    parameters: dict[str, float] = {}
+
+    def parameters_of(self, strategy: str) -> dict[str, float]:
+        """The configured parameters of one strategy by their own names."""
+        prefix = f"{strategy}."
+        return {name.removeprefix(prefix): v for name, v in self.parameters.items() if name.startswith(prefix)}
 
 
 class VenueSettings(Section):

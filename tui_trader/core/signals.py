@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from tui_trader.core.bars import Window
 from tui_trader.core.candles import CandleBook
-from tui_trader.core.events import Candle
-from tui_trader.core.instruments import Instrument
+from tui_trader.core.parameters import Parameter, Values
 from tui_trader.core.types import Side
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,23 +44,53 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketState(msgspec.Struct, frozen=True, kw_only=True):
-    """The read-only view of one symbol that a strategy gets: closed candles only, and the instrument."""
+    """The read-only view of one symbol that a strategy gets: closed candles only.
+
+    ``values`` are the parameters in force for it, ``source`` says where they came from.
+    """
 
     symbol: str
     candles: CandleBook
-    instrument: Instrument | None
+    timeframe: str
+    values: Values
+    source: str = "default"
 
 
 class Strategy(Protocol):
-    """Closed candles in, signals out. A strategy never places orders and keeps no clock."""
+    """Closed candles in, signals out. A strategy never places orders, keeps no clock and remembers nothing."""
 
     name: str
-    timeframes: tuple[str, ...]
-    warmup_bars: int
+    timeframe: str
+    """The timeframe it runs on unless the settings say otherwise."""
+    parameters: tuple[Parameter, ...]
 
-    def on_bar(self, state: MarketState, timeframe: str, bar: Candle) -> Signal | None:
-        """Called at the close of a bar of one of its timeframes; None means nothing to evaluate."""
+    def higher(self, timeframe: str) -> str | None:
+        """The higher timeframe that it looks at beside ``timeframe``, or None."""
         ...
+
+    def history(self, values: Values) -> tuple[int, int]:
+        """How many closed bars it needs of its timeframe and of the higher one."""
+        ...
+
+    def on_bar(self, state: MarketState) -> Signal | None:
+        """Called at the close of a bar of its timeframe; None means nothing to say."""
+        ...
+
+    def scan(self, window: Window, values: Values) -> Scan:
+        """The same decisions for every bar of a window at once."""
+        ...
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy says at each bar's close; arrays of shape (n,).
+
+    ``side`` int8: 1 long, −1 short, 0 hold; ``conviction`` 0–1; ``stop`` and ``target`` in quote, NaN for none.
+    """
+
+    side: NDArray[np.int8]
+    conviction: NDArray[np.float64]
+    stop: NDArray[np.float64]
+    target: NDArray[np.float64]
 
 
 def confluence(conditions: tuple[Condition, ...]) -> float:

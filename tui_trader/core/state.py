@@ -20,6 +20,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.tiers import Classifier, DynamicTiers
+from tui_trader.core.trained import TrainedBook
 from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, VenueBook, dec
 from tui_trader.core.universe import SymbolMetrics, Universe
 from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
@@ -103,6 +104,7 @@ class EngineState:
         self.halted = ""
         self.paused_all = False
         self.paused_strategies: set[str] = set()
+        self.trained = TrainedBook()
         self.paused_symbols: set[str] = set()
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}

@@ -2,67 +2,53 @@
 
 from __future__ import annotations
 
-from tui_trader.core.candles import TIMEFRAMES
-from tui_trader.core.events import Candle
-from tui_trader.core.indicators import mean_close
-from tui_trader.core.settings import StrategySettings
-from tui_trader.core.types import MINUTE_MS, Side, dec
-from tui_trader.strategies.base import Condition, MarketState, Signal, met_score
+import numpy as np
+
+from tui_trader.core.bars import Window
+from tui_trader.core.parameters import Parameter, Values
+from tui_trader.core.series import sma
+from tui_trader.core.types import MINUTE_MS
+from tui_trader.strategies.base import BarStrategy, Setups, graded
 
 
-class MaCrossover:
-    """Mean of the last 60 closes of 1 m candles, not counting the current one; above 0.1 % long, below short.
+class MaCrossover(BarStrategy):
+    """Mean of the last 60 closes, not counting the current one; 0.1 % above it is long, below it short.
 
     Conviction is 0.8 (A+) at the edge of the band and grows to 1.0 at five bands from the mean.
     """
 
     name = "ma_crossover"
-    timeframes: tuple[str, ...] = ("1m",)
+    timeframe = "1m"
+    parameters: tuple[Parameter, ...] = (
+        Parameter(name="length", default=60, low=5, high=400, step=5, whole=True, text="closes averaged"),
+        Parameter(
+            name="band", default=0.001, low=0.0001, high=0.05, step=0.0005, text="distance, fraction of the mean"
+        ),
+        Parameter(name="every_min", default=15, low=1, high=1440, step=15, whole=True, text="minutes between looks"),
+        Parameter(name="stop_pct", default=2.0, low=0.1, high=20.0, step=0.25, text="stop, percent of entry"),
+        Parameter(name="target_pct", default=4.0, low=0.1, high=50.0, step=0.5, text="target, percent of entry"),
+    )
 
-    def __init__(self, settings: StrategySettings) -> None:
-        self._length = settings.ma_length
-        self._band = settings.ma_band
-        self._every_ms = settings.ma_every_min * MINUTE_MS
-        self._stop = dec(settings.ma_stop_pct) / 100
-        self._target = dec(settings.ma_target_pct) / 100
-        self.warmup_bars = settings.ma_length + 1
+    def history(self, values: Values) -> tuple[int, int]:
+        """The averaged closes and the current one."""
+        return int(values["length"]) + 1, 0
 
-    def on_bar(self, state: MarketState, timeframe: str, bar: Candle) -> Signal | None:
-        """Evaluate at each multiple of 15 minutes; None between, or with fewer than the needed candles."""
-        close_ms = bar.open_ms + TIMEFRAMES[timeframe]
-        if close_ms % self._every_ms:
-            return None
-        bars = state.candles.closed(timeframe, self._length + 1)
-        if len(bars) < self._length + 1:
-            return None
-        mean = mean_close(bars[:-1], self._length)
-        if mean is None or mean <= 0:
-            return None
-        return self._signal(state.symbol, bar.close, mean, close_ms)
-
-    def _signal(self, symbol: str, price: float, mean: float, close_ms: int) -> Signal:
-        away = price / mean - 1
-        side = Side.LONG if price > mean * (1 + self._band) else None
-        side = Side.SHORT if price < mean * (1 - self._band) else side
-        score = met_score((abs(away) - self._band) / (4 * self._band)) if side is not None else 0.0
-        where = "beyond" if side is not None else "inside"
-        condition = Condition(
-            name="distance to the mean",
-            value=away,
-            limit=self._band,
-            text=f"{away:+.2%} {where} ±{self._band:.1%}".replace("-", "−"),
-            met=side is not None,
-            score=score,
+    def setups(self, window: Window, values: Values) -> Setups:
+        """Every bar whose close falls on the evaluation grid is judged."""
+        bars = window.bars
+        length, band = int(values["length"]), values["band"]
+        mean = np.full(len(bars), np.nan)
+        mean[1:] = sma(bars.close, length)[:-1]
+        away = bars.close / mean - 1.0
+        due = bars.close_ms % (int(values["every_min"]) * MINUTE_MS) == 0
+        sign = np.where(away >= 0, 1, -1)
+        beyond = np.where(sign > 0, bars.close > mean * (1 + band), bars.close < mean * (1 - band))
+        test = graded(
+            "distance to the mean", np.abs(away), band, 5 * band, lambda v: f"{v:.2%} from the mean", met=beyond
         )
-        exact = dec(price)
-        return Signal(
-            strategy=self.name,
-            symbol=symbol,
-            side=side,
-            conviction=score,
-            conditions=(condition,),
-            bar_close_ms=close_ms,
-            stop=exact * (1 - side.sign * self._stop) if side is not None else None,
-            target=exact * (1 + side.sign * self._target) if side is not None else None,
-            note="" if side is not None else condition.text,
+        return Setups(
+            direction=np.where(due & np.isfinite(mean), sign, 0).astype(np.int8),
+            tests=(test,),
+            stop=bars.close * (1 - sign * values["stop_pct"] / 100),
+            target=bars.close * (1 + sign * values["target_pct"] / 100),
         )

@@ -2,108 +2,57 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import numpy as np
 
-from tui_trader.core.candles import TIMEFRAMES
-from tui_trader.core.events import Candle
-from tui_trader.core.indicators import high_low_range, mean_volume
-from tui_trader.core.settings import StrategySettings
-from tui_trader.core.types import Side, dec
-from tui_trader.strategies.base import Condition, MarketState, Signal, confluence, met_score, missed_score
+from tui_trader.core.bars import Window
+from tui_trader.core.candles import Indicator
+from tui_trader.core.parameters import Parameter, Values
+from tui_trader.core.series import highest, lowest, sma
+from tui_trader.strategies.base import BarStrategy, Setups, before, graded
 
 
-class VolumeBreakout:
+class VolumeBreakout(BarStrategy):
     """Range of the 20 bars before ≤ 3 ATR; a close beyond it on volume ≥ 1.8 × their mean; stop at mid-range.
 
-    A condition just met scores 0.8; tightness reaches 1.0 at half the allowed range, volume at twice the needed one,
-    the break at half an ATR beyond the range. Without a break there is nothing to say.
+    Full score: half the allowed range, twice the needed volume, half an ATR beyond the range. Without a break there is
+    nothing to say.
     """
 
     name = "volume_breakout"
+    timeframe = "5m"
+    parameters: tuple[Parameter, ...] = (
+        Parameter(name="bars", default=20, low=5, high=100, step=5, whole=True, text="bars of the consolidation"),
+        Parameter(name="max_range_atr", default=3.0, low=0.5, high=12.0, step=0.5, text="its greatest range, ATR"),
+        Parameter(name="volume_mult", default=1.8, low=1.0, high=8.0, step=0.2, text="volume against the bars' mean"),
+        Parameter(name="atr_period", default=14, low=5, high=50, step=1, whole=True, text="bars of the ATR"),
+    )
 
-    def __init__(self, settings: StrategySettings, atr_period: int) -> None:
-        self.timeframes: tuple[str, ...] = (settings.breakout_timeframe,)
-        self._bars = settings.breakout_bars
-        self._max_range = settings.breakout_max_range_atr
-        self._volume_mult = settings.breakout_volume_mult
-        self._atr_period = atr_period
-        self.warmup_bars = max(settings.breakout_bars + 1, atr_period + 1)
+    def history(self, values: Values) -> tuple[int, int]:
+        """The consolidation and the bar that leaves it."""
+        return max(int(values["bars"]), int(values["atr_period"])) + 1, 0
 
-    def on_bar(self, state: MarketState, timeframe: str, bar: Candle) -> Signal | None:
-        """Evaluate one closed bar; None before warm-up and when the close stays inside the range."""
-        bars = state.candles.closed(timeframe, self._bars + 1)
-        atr = state.candles.atr(timeframe, self._atr_period)
-        if len(bars) < self._bars + 1 or atr is None or atr.value <= 0:
-            return None
-        before = bars[:-1]
-        bounds = high_low_range(before, self._bars)
-        volume = mean_volume(before, self._bars)
-        if bounds is None or not volume:
-            return None
-        high, low = bounds
-        side = Side.LONG if bar.close > high else Side.SHORT if bar.close < low else None
-        if side is None:
-            return None
-        return self._signal(state.symbol, side, bar, (high, low), atr.value, volume, timeframe)
-
-    def _signal(
-        self,
-        symbol: str,
-        side: Side,
-        bar: Candle,
-        bounds: tuple[float, float],
-        atr: float,
-        volume: float,
-        timeframe: str,
-    ) -> Signal:
-        conditions = self._conditions(side, bar, bounds, atr, volume)
-        met = all(c.met for c in conditions)
-        middle = dec((bounds[0] + bounds[1]) / 2)
-        return Signal(
-            strategy=self.name,
-            symbol=symbol,
-            side=side if met else None,
-            conviction=confluence(conditions) if met else 0.0,
-            conditions=conditions,
-            bar_close_ms=bar.open_ms + TIMEFRAMES[timeframe],
-            stop=self._stop(side, bar, middle) if met else None,
-            note="" if met else "; ".join(c.text for c in conditions if not c.met),
-        )
-
-    def _stop(self, side: Side, bar: Candle, middle: Decimal) -> Decimal | None:
-        return middle if (dec(bar.close) - middle) * side.sign > 0 else None
-
-    def _conditions(
-        self, side: Side, bar: Candle, bounds: tuple[float, float], atr: float, volume: float
-    ) -> tuple[Condition, ...]:
-        width = (bounds[0] - bounds[1]) / atr
-        times = bar.volume / volume
-        beyond = (bar.close - bounds[0]) / atr if side is Side.LONG else (bounds[1] - bar.close) / atr
-        tight = self._max_range / width if width > 0 else 1.0
-        heavy = times / self._volume_mult
-        return (
-            Condition(
-                name="consolidation",
-                value=width,
-                limit=self._max_range,
-                text=f"range {width:.1f} ATR {'≤' if width <= self._max_range else '>'} {self._max_range:.1f}",
-                met=width <= self._max_range,
-                score=met_score(2 - 2 * width / self._max_range) if width <= self._max_range else missed_score(tight),
+    def setups(self, window: Window, values: Values) -> Setups:
+        """Bars that close beyond the range of those before them are judged."""
+        bars, count = window.bars, int(values["bars"])
+        top, bottom = before(highest(bars.high, count)), before(lowest(bars.low, count))
+        mean = before(sma(bars.volume, count))
+        atr = window.indicator(Indicator.ATR, int(values["atr_period"]))
+        direction = np.where(bars.close > top, 1, np.where(bars.close < bottom, -1, 0)).astype(np.int8)
+        known = np.isfinite(atr) & (atr > 0) & (mean > 0)
+        direction = np.where(known, direction, 0).astype(np.int8)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            width = (top - bottom) / atr
+            volume = bars.volume / mean
+            reach = np.where(direction > 0, bars.close - top, bottom - bars.close) / atr
+        limit, mult = values["max_range_atr"], values["volume_mult"]
+        middle = (top + bottom) / 2
+        return Setups(
+            direction=direction,
+            tests=(
+                graded("consolidation", width, limit, limit / 2, lambda v: f"range {v:.2f} ATR, at most {limit:g}"),
+                graded("volume", volume, mult, 2 * mult, lambda v: f"volume {v:.2f} × the mean, at least {mult:g}"),
+                graded("break", reach, 0.0, 0.5, lambda v: f"close {v:.2f} ATR beyond the range"),
             ),
-            Condition(
-                name="volume",
-                value=times,
-                limit=self._volume_mult,
-                text=f"volume {times:.1f}× {'≥' if times >= self._volume_mult else '<'} {self._volume_mult:.1f}",
-                met=times >= self._volume_mult,
-                score=met_score(times / self._volume_mult - 1) if times >= self._volume_mult else missed_score(heavy),
-            ),
-            Condition(
-                name="break",
-                value=beyond,
-                limit=0.0,
-                text=f"close {beyond:.2f} ATR beyond the range",
-                met=beyond > 0,
-                score=met_score(2 * beyond),
-            ),
+            stop=np.where((bars.close - middle) * direction > 0, middle, np.nan),
+            target=np.full(len(bars), np.nan),
         )
