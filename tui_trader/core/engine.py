@@ -26,7 +26,10 @@ TRANSFERS = frozenset({"DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ASSET_TRANSFER
 
 
 class Engine:
-    """Owns all trading state. ``rate`` is how many venue ms pass in a real ms (1 for real venues)."""
+    """Owns all trading state. ``clock_rate`` is how many venue ms pass in a real ms (1 for real venues).
+
+    Strategies look at the symbols of ``always`` whether they are in the universe or not; the gate judges every entry.
+    """
 
     def __init__(
         self,
@@ -40,10 +43,12 @@ class Engine:
         clock_rate: float = 1.0,
         armed: bool = True,
         recovered: Recovered | None = None,
+        always: tuple[str, ...] = (),
     ) -> None:
         self._state = EngineState(settings, strategies, mode=mode, venue=venue, epoch=epoch, rate=clock_rate)
         self._state.oco_note = capabilities_note
         self._state.armed = armed
+        self._state.always = always
         self._sequence = 0
         recovered = recovered or Recovered()
         housekeeping.recover(self._state, recovered)

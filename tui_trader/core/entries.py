@@ -124,7 +124,8 @@ def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:
 def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...]) -> None:
     """Bars have closed: let every running strategy look at a member of the universe."""
     series = state.candles.get(symbol)
-    if series is None or symbol not in state.universe.members or _too_late(state, bars[0][1]):
+    wanted = symbol in state.always or symbol in state.universe.members
+    if series is None or not wanted or _too_late(state, bars[0][1]):
         return
     closed = {timeframe for timeframe, _ in bars}
     for name, strategy in state.strategies.items():

@@ -96,7 +96,7 @@ def _ensure_history(state: EngineState) -> None:
 def _ensure_leverage(state: EngineState) -> None:
     if not state.armed or not state.reachable():
         return
-    for symbol in state.universe.members:
+    for symbol in (*state.universe.members, *state.always):
         instrument = state.instruments.get(symbol)
         asked = state.leverage_retry.get(symbol, 0)
         if instrument is None or symbol in state.leverage_set or state.now < asked:

@@ -105,6 +105,7 @@ class EngineState:
         self.paused_all = False
         self.paused_strategies: set[str] = set()
         self.trained = TrainedBook()
+        self.always: tuple[str, ...] = ()
         self.paused_symbols: set[str] = set()
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}

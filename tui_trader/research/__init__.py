@@ -1,0 +1,1 @@
+"""The laboratory: backtests, searches and training with the very code that trades."""

@@ -1,0 +1,77 @@
+"""A candle book over history that is already there: the same answers as the live one, without growing it bar by bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tui_trader.core.bars import Bars, resample, window_of
+from tui_trader.core.candles import TIMEFRAMES, CandleBook, Indicator
+from tui_trader.core.events import Candle
+from tui_trader.core.indicators import AtrReading
+from tui_trader.core.types import MINUTE_MS
+
+
+class HistoryBook(CandleBook):
+    """``CandleBook`` whose newest closed 1 m bar is wherever ``update`` was last called; what lies ahead is not seen.
+
+    Indicators are computed once over the whole and agree with the live ones to 1e-9.
+    """
+
+    def __init__(self, symbol: str, minutes: Bars) -> None:
+        super().__init__(symbol)
+        self._minutes = minutes
+        self._frames = {name: resample(minutes, name) for name in TIMEFRAMES}
+        self._windows = {name: window_of(bars) for name, bars in self._frames.items()}
+        self._closes = {name: bars.close_ms for name, bars in self._frames.items()}
+        self._now = 0
+
+    def frame(self, timeframe: str) -> Bars:
+        """All bars of a timeframe, also those ahead."""
+        return self._frames[timeframe]
+
+    def update(self, candle: Candle, closed: bool) -> tuple[tuple[str, Candle], ...]:
+        """Move to the close of ``candle``; give the bars that closed with it, smallest first."""
+        if not closed:
+            return ()
+        self._now = candle.open_ms + MINUTE_MS
+        result = []
+        for name, length in TIMEFRAMES.items():
+            if self._now % length == 0 and (count := self._count(name)) and self._closes[name][count - 1] == self._now:
+                result.append((name, self._frames[name].candle(count - 1)))
+        return tuple(result)
+
+    def closed(self, timeframe: str, count: int) -> tuple[Candle, ...]:
+        """The last ``count`` closed bars, oldest first; fewer when there are fewer."""
+        end = self._count(timeframe)
+        frame = self._frames[timeframe]
+        return tuple(frame.candle(i) for i in range(max(0, end - count), end))
+
+    def running(self, timeframe: str) -> Candle | None:
+        """None: nothing is known of a bar before its close."""
+        return None
+
+    def last_closed_ms(self, timeframe: str) -> int:
+        """Close time of the newest closed bar, 0 when there is none."""
+        count = self._count(timeframe)
+        return int(self._closes[timeframe][count - 1]) if count else 0
+
+    def atr(self, timeframe: str, period: int) -> AtrReading | None:
+        """Wilder's ATR as of the newest closed bar; None before ``period`` bars."""
+        count = self._count(timeframe)
+        if count < period:
+            return None
+        value = float(self._windows[timeframe].indicator(Indicator.ATR, period)[count - 1])
+        return AtrReading(value=value, as_of_ms=self.last_closed_ms(timeframe), bars=count)
+
+    def values(self, timeframe: str, kind: Indicator, period: int, count: int) -> tuple[float, ...]:
+        """An indicator as of each of the last ``count`` closed bars, oldest first, NaN before it was warm."""
+        end = self._count(timeframe)
+        return tuple(self._windows[timeframe].indicator(kind, period)[max(0, end - count) : end].tolist())
+
+    def load(self, candles: Sequence[Candle]) -> None:
+        """Nothing: the history is already whole."""
+
+    def _count(self, timeframe: str) -> int:
+        return int(np.searchsorted(self._closes[timeframe], self._now, side="right"))
