@@ -241,8 +241,7 @@ class Backtest:
         self._decide(index, now + MINUTE_MS)
 
     def _price(self, price: float, now: int, *, gap: bool = False) -> None:
-        for event in self._paper.move(self.symbol, price, now, gap=gap):
-            self._say(event)
+        self._say(*self._paper.move(self.symbol, price, now, gap=gap))
         rate, due = self._funding_facts(now)
         self._say(
             ev.MarkPrice(ts=now, symbol=self.symbol, mark=price, index=price, funding_rate=rate, next_funding_ms=due)
@@ -274,22 +273,22 @@ class Backtest:
         at = int(np.searchsorted(self.history.funding_ms, now))
         if at < len(self.history.funding_ms) and self.history.funding_ms[at] == now:
             rate = float(self.history.funding_rate[at])
-            for event in self._paper.settle_funding(self.symbol, rate, float(self._bars.open[index]), now):
-                self._say(event)
+            self._say(*self._paper.settle_funding(self.symbol, rate, float(self._bars.open[index]), now))
 
     def _funding_facts(self, now: int) -> tuple[float, int]:
-        """The rate of the next funding and its time; without recorded rates: no rate, the usual stamps."""
+        """The rate that was charged last, which stands for the next one that nobody knows yet, and the next time."""
         at = int(np.searchsorted(self.history.funding_ms, now, side="right"))
+        rate = float(self.history.funding_rate[at - 1]) if at else 0.0
         if at < len(self.history.funding_ms):
-            return float(self.history.funding_rate[at]), int(self.history.funding_ms[at])
+            return rate, int(self.history.funding_ms[at])
         interval = self._instrument.funding_interval_hours * 3_600_000
-        return 0.0, (now // interval + 1) * interval
+        return rate, (now // interval + 1) * interval
 
     # --- engine and account ---
 
-    def _say(self, event: ev.Event) -> None:
-        """One event into the engine, and everything that follows from it."""
-        self._queue.append(event)
+    def _say(self, *events: ev.Event) -> None:
+        """Events into the engine, in order, and everything that follows from them."""
+        self._queue.extend(events)
         while self._queue:
             self._hear(self._queue.popleft())
 
@@ -400,7 +399,7 @@ class Backtest:
             hit = (adverse[a:b] - stop) * sign <= 0
             hit |= (favourable[a:b] - ahead) * sign >= 0
             hit |= (bars.close[a:b] - worst) * sign <= 0
-            hit |= bars.open_ms[a:b] % DAY_MS == 0
+            hit |= (bars.open_ms[a:b] + MINUTE_MS) % DAY_MS == 0
             due = self._fundings[(self._fundings >= a) & (self._fundings < b)] - a
             hit[due] = True
             return hit

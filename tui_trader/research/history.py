@@ -81,9 +81,7 @@ def _check(symbol: str, bars: Bars, source: str) -> None:
         raise UsageError(f"{source} holds no 1 m candles of {symbol} in the time asked for")
     times = bars.open_ms
     if np.any(times % MINUTE_MS) or np.any(np.diff(times) <= 0):
-        raise UsageError(
-            f"{source}: the candles of {symbol} are not in order, or not at whole minutes (UTC, ms)"
-        )
+        raise UsageError(f"{source}: the candles of {symbol} are not in order, or not at whole minutes (UTC, ms)")
     prices = np.stack([getattr(bars, name) for name in FIELDS[:4]])
     good = np.isfinite(prices).all(axis=0) & (prices > 0).all(axis=0) & np.isfinite(bars.volume) & (bars.volume >= 0)
     good &= (bars.low <= np.minimum(bars.open, bars.close)) & (bars.high >= np.maximum(bars.open, bars.close))

@@ -110,6 +110,10 @@ def graded(
     return Test(name=name, values=values, limit=limit, met=met, score=score, words=words, weight=weight)
 
 
+DECIMALS = 8
+"""Suggested prices are rounded to this many decimals, so that no binary fraction lies just beyond a tick."""
+
+
 class Setups(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy finds at every bar, shape (n,): the direction judged (1, −1, 0 none), its tests, its prices."""
 
@@ -127,7 +131,12 @@ class Setups(msgspec.Struct, frozen=True, kw_only=True):
             met = met & test.met
             total = total + test.score * test.weight
         side = np.where(met, self.direction, 0).astype(np.int8)
-        return Scan(side=side, conviction=np.where(met, total / weight, 0.0), stop=self.stop, target=self.target)
+        return Scan(
+            side=side,
+            conviction=np.where(met, total / weight, 0.0),
+            stop=np.round(self.stop, DECIMALS),
+            target=np.round(self.target, DECIMALS),
+        )
 
 
 class BarStrategy:
@@ -180,4 +189,4 @@ class BarStrategy:
 
 
 def _price(value: float) -> Decimal | None:
-    return dec(float(value)) if np.isfinite(value) else None
+    return dec(float(np.round(value, DECIMALS))) if np.isfinite(value) else None

@@ -1,0 +1,240 @@
+"""The fast path: a strategy's scan, the gate as arrays, and the compiled kernel; the same trades as the engine's.
+
+It leaves out what needs more than one symbol or a live venue: other positions' margin, a person's pauses, liquidation,
+slippage refusals (the candles hold no book), splitting at the venue's largest market order, and stops or targets moved
+by hand. Final candidates are run again by the engine (``research.backtest``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from tui_trader.core.bars import window_of
+from tui_trader.core.candles import Indicator
+from tui_trader.core.instruments import Instrument
+from tui_trader.core.parameters import Values
+from tui_trader.core.settings import Settings, SizingModel
+from tui_trader.core.signals import Strategy
+from tui_trader.core.sizing import effective_leverage
+from tui_trader.core.tiers import Classifier
+from tui_trader.core.types import HOUR_MS, MINUTE_MS, Side
+from tui_trader.research import kernel as k
+from tui_trader.research.backtest import DEPTH_USDT, Exit, Trade, day_volume, scan_of
+from tui_trader.research.book import HistoryBook
+from tui_trader.research.history import History
+from tui_trader.venues.paper import Costs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+_MODELS = {
+    SizingModel.MARGIN_FRACTION: k.BY_MARGIN,
+    SizingModel.FIXED_RISK: k.BY_RISK,
+    SizingModel.FIXED_MARGIN: k.BY_FIXED_MARGIN,
+}
+_LEGS = {k.LEG_STOP: "STOP", k.LEG_TP1: "TP1", k.LEG_TP2: "TP2", k.LEG_CLOSE: "CLOSE"}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Trades of one run as arrays: (count, TRADE_COLUMNS) and (count, MOST_EXITS, EXIT_COLUMNS), see ``kernel``."""
+
+    trades: Floats
+    exits: Floats
+
+    @property
+    def pnl(self) -> Floats:
+        """Result of each trade after costs, USDT."""
+        return self.trades[:, k.T_PNL]
+
+
+def _compiled() -> Callable[..., int]:
+    from tui_trader.research import compiled
+
+    return compiled.simulate
+
+
+class Market:
+    """One history, prepared once for any number of runs. Safe to share between threads once ``prepare`` was called."""
+
+    def __init__(self, history: History, instrument: Instrument, settings: Settings, costs: Costs) -> None:
+        self.history = history
+        self.instrument = instrument
+        self.settings = settings
+        self.costs = costs
+        self.book = HistoryBook(history.symbol, history.bars)
+        bars = history.bars
+        self.close_ms = bars.open_ms + MINUTE_MS
+        self.funding_at = np.zeros(len(bars))
+        at = np.searchsorted(bars.open_ms, history.funding_ms)
+        there = at < len(bars)
+        there[there] &= bars.open_ms[at[there]] == history.funding_ms[there]
+        self.funding_at[at[there]] = history.funding_rate[there]
+        self.atr = self._atr()
+        self.allowed = {side: self._gate(side) for side in Side}
+
+    def _atr(self) -> Floats:
+        """The ladder's ATR as the gate sees it at each bar's close; NaN where it refuses for lack or age of it."""
+        ladder = self.settings.ladder
+        frame = self.book.frame(ladder.atr_timeframe)
+        values = window_of(frame).indicator(Indicator.ATR, ladder.atr_period)
+        at = np.searchsorted(frame.close_ms, self.close_ms, side="right") - 1
+        age = self.close_ms - frame.close_ms[np.maximum(at, 0)]
+        good = (at >= 0) & (age <= ladder.max_atr_age_s * 1000)
+        return np.where(good, values[np.maximum(at, 0)], np.nan) if len(frame) else np.full(len(at), np.nan)
+
+    def _gate(self, side: Side) -> Flags:
+        """Where the gate lets an entry of ``side`` through, as far as history can tell."""
+        universe, funding, now = self.settings.universe, self.settings.funding, self.close_ms
+        tier, _ = Classifier(self.settings.tiers).tier(self.instrument.base_asset)
+        mid = (self.costs.ask(1.0) + self.costs.bid(1.0)) / 2
+        spread_bps = (self.costs.ask(1.0) - self.costs.bid(1.0)) / mid * 1e4
+        if (
+            tier not in universe.allowed_tiers
+            or spread_bps > universe.max_spread_bps
+            or universe.min_depth > DEPTH_USDT
+        ):
+            return np.zeros(len(now), dtype=np.bool_)
+        good = (day_volume(self.history) >= universe.min_volume_24h) & np.isfinite(self.atr) & (self.atr > 0)
+        stamps, rates = self.history.funding_ms, self.history.funding_rate
+        interval = max(1, self.instrument.funding_interval_hours) * HOUR_MS
+        at = np.searchsorted(stamps, now, side="right")
+        rate = np.concatenate(([0.0], rates))[at]
+        due = np.where(at < len(stamps), np.append(stamps, 0)[at], (now // interval + 1) * interval)
+        since = (now - (due - interval)) / MINUTE_MS
+        good &= ((due - now) / MINUTE_MS > funding.pre_window_min) & ~((since >= 0) & (since < funding.post_window_min))
+        if side is Side.LONG:
+            good &= (rate >= funding.min_long_funding) & ~((rate > 0) & (rate >= funding.max_abs_funding))
+        else:
+            good &= (rate <= funding.max_short_funding) & ~((rate <= 0) & (-rate >= funding.max_abs_funding))
+        return good
+
+    def run(
+        self,
+        strategy: Strategy,
+        timeframe: str,
+        values: Values,
+        *,
+        wallet: Decimal,
+        allowed: Flags | None = None,
+        plain: bool = False,
+    ) -> Found:
+        """All trades of one parameter set. ``allowed`` (a flag for each 1 m bar) narrows where entries may be decided.
+
+        ``plain`` runs the kernel uncompiled.
+        """
+        bars = self.history.bars
+        scan = scan_of(strategy, self.book, timeframe, values)
+        wanted = np.flatnonzero((scan.side != 0) & (scan.conviction >= self.settings.strategies.threshold))
+        at = np.searchsorted(self.close_ms, self.book.frame(timeframe).close_ms[wanted])
+        side = scan.side[wanted]
+        good = np.where(side > 0, self.allowed[Side.LONG][at], self.allowed[Side.SHORT][at])
+        if allowed is not None:
+            good &= allowed[at]
+        wanted, at, side = wanted[good], at[good], side[good]
+        decisions = np.column_stack((scan.conviction[wanted], scan.stop[wanted], scan.target[wanted], self.atr[at]))
+        trades = np.zeros((len(at), k.TRADE_COLUMNS))
+        exits = np.zeros((len(at), k.MOST_EXITS, k.EXIT_COLUMNS))
+        simulate = k.simulate if plain else _compiled()
+        count = simulate(
+            bars.open, bars.high, bars.low, bars.close, bars.open_ms, at.astype(np.int64), side.astype(np.int64),
+            np.ascontiguousarray(decisions), self.funding_at, self.parameters(wallet), np.zeros(k.STATES),
+            np.zeros(k.ACCOUNTS), trades, exits,
+        )  # fmt: skip
+        return Found(trades[:count], exits[:count])
+
+    def parameters(self, wallet: Decimal) -> Floats:
+        """Settings, instrument and costs as the kernel's array."""
+        instrument, ladder, sizing = self.instrument, self.settings.ladder, self.settings.sizing
+        limits, execution = self.settings.limits, self.settings.execution
+        tier, _ = Classifier(self.settings.tiers).tier(instrument.base_asset)
+        market_step = max(instrument.step_size, instrument.market_step_size)
+        numbers: dict[int, float | Decimal | int] = {
+            k.WALLET: wallet,
+            k.HALF_SPREAD: self.costs.half_spread_bps / 1e4,
+            k.SLIPPAGE: self.costs.slippage_bps / 1e4,
+            k.MAKER: instrument.maker_fee,
+            k.TAKER: instrument.taker_fee,
+            k.UNIT: 1 / instrument.tick_size,
+            k.STEPS: 1 / instrument.step_size,
+            k.MARKET_STEPS: market_step / instrument.step_size,
+            k.MIN_STEPS: instrument.min_qty / instrument.step_size,
+            k.MAX_STEPS: instrument.market_max_qty / instrument.step_size,
+            k.MIN_NOTIONAL: instrument.min_notional,
+            k.SL_MULT: ladder.atr_mult_sl,
+            k.TP1_MULT: ladder.atr_mult_tp1,
+            k.TP2_MULT: ladder.atr_mult_tp2,
+            k.BE_MULT: ladder.atr_mult_be,
+            k.TRAIL_MULT: ladder.trail_dist_mult,
+            k.BE_OFFSET: ladder.break_even_offset_bps,
+            k.PART_1: ladder.partial_close_tp1,
+            k.PART_2: ladder.partial_close_tp2,
+            k.FIXED_SL: ladder.fixed_sl_pct,
+            k.FIXED_TP: ladder.fixed_tp_pct,
+            k.SIZE_MODEL: _MODELS[sizing.model],
+            k.BASE_FRACTION: sizing.base_risk_frac,
+            k.MAX_FRACTION: sizing.max_risk_frac,
+            k.FACTOR_MIN: sizing.min_ai_risk_factor,
+            k.FACTOR_MAX: sizing.max_ai_risk_factor,
+            k.MIN_MARGIN: sizing.min_margin,
+            k.MAX_MARGIN: sizing.max_margin,
+            k.FIXED_MARGIN: sizing.fixed_margin,
+            k.FIXED_RISK: sizing.fixed_risk_frac,
+            k.LEVERAGE: min(effective_leverage(sizing, tier), instrument.max_leverage),
+            k.MAX_TOTAL_RISK: limits.max_total_risk,
+            k.MAX_NOTIONAL: limits.max_notional_per_symbol,
+            k.DAILY_LOSS: limits.daily_loss,
+            k.DAILY_FRACTION: limits.daily_loss_frac,
+            k.TOTAL_LOSS: limits.total_loss,
+            k.TOTAL_FRACTION: limits.total_loss_frac,
+            k.COOLDOWN_MS: int(self.settings.strategies.cooldown_min * MINUTE_MS),
+            k.TRAIL_PAUSE_MS: execution.trail_min_interval_s * 1000,
+            k.TRAIL_STEP: execution.trail_step_ticks,
+        }
+        result = np.zeros(k.PARAMETERS)
+        for place, number in numbers.items():
+            result[place] = float(number)
+        return result
+
+    def trades_of(self, found: Found, strategy: str) -> tuple[Trade, ...]:
+        """The same trades as the engine's report has them."""
+        return tuple(
+            _trade(self.history, row, rows, strategy) for row, rows in zip(found.trades, found.exits, strict=True)
+        )
+
+
+def _trade(history: History, row: Floats, exits: Floats, strategy: str) -> Trade:
+    count = int(row[k.T_EXITS])
+    legs = tuple(
+        Exit(int(e[k.E_BAR]), int(e[k.E_TS]), _LEGS[int(e[k.E_LEG])], e[k.E_PRICE], e[k.E_QTY], e[k.E_FEE])
+        for e in exits[:count].tolist()
+    )
+    still_open = row[k.T_OPEN] > 0
+    return Trade(
+        symbol=history.symbol,
+        strategy=strategy,
+        side=Side.LONG if row[k.T_SIDE] > 0 else Side.SHORT,
+        decided_ms=int(row[k.T_DECIDED]),
+        entry_bar=int(row[k.T_BAR]),
+        entry_ms=int(history.bars.open_ms[int(row[k.T_BAR])]),
+        entry=float(row[k.T_ENTRY]),
+        qty=float(row[k.T_QTY]),
+        stop=float(row[k.T_STOP]),
+        atr=float(row[k.T_ATR]),
+        conviction=float(row[k.T_CONVICTION]),
+        exits=legs,
+        pnl=float(row[k.T_PNL]),
+        fees=float(row[k.T_FEES]),
+        funding=float(row[k.T_FUNDING]),
+        reason="open at the end" if still_open else legs[-1].leg,
+        ambiguous=bool(row[k.T_AMBIGUOUS]),
+        open_at_end=bool(still_open),
+    )
