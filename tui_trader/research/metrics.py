@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -134,7 +134,7 @@ def r_histogram(results: Sequence[float]) -> tuple[tuple[str, int], ...]:
     """How many trades ended in which range of R."""
     counts = np.histogram(results, bins=(-math.inf, *R_EDGES, math.inf))[0].tolist()
     names = [f"under {R_EDGES[0]:g}"]
-    names += [f"{low:g} to {high:g}" for low, high in zip(R_EDGES[:-1], R_EDGES[1:], strict=True)]
+    names += [f"{low:g} to {high:g}" for low, high in pairwise(R_EDGES)]
     names.append(f"over {R_EDGES[-1]:g}")
     return tuple(zip((name.replace("-", "−") for name in names), counts, strict=True))
 
