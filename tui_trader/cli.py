@@ -240,6 +240,52 @@ def replay_book(
     raise typer.Exit(replay_recording(file, as_json))
 
 
+@app.command()
+def backtest(
+    context: typer.Context,
+    strategy: Annotated[str, typer.Option(help="Strategy, like volume_breakout.")],
+    symbol: Annotated[str, typer.Option(help="A contract, like BTCUSDT.")] = "BTCUSDT",
+    candles: Annotated[Path | None, typer.Option(help="File of 1 m candles; without: what the package has.")] = None,
+    begin: Annotated[str, typer.Option("--from", help="First day or time, UTC.")] = "",
+    end: Annotated[str, typer.Option("--to", help="End (exclusive), UTC.")] = "",
+    timeframe: Annotated[str, typer.Option(help="1m 5m 15m 1h 4h 1d; without: the strategy's own.")] = "",
+    param: Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, name=value.")] = None,
+    wallet: Annotated[str, typer.Option(help="USDT to start with.")] = "10000",
+    spread_bps: Annotated[str, typer.Option(help="Whole spread, basis points.")] = "",
+    slippage_bps: Annotated[str, typer.Option(help="Slippage of a market order, basis points.")] = "",
+    latency_ms: Annotated[str, typer.Option(help="Latency of an order, ms.")] = "",
+    no_costs: Annotated[
+        bool, typer.Option("--no-costs", help="Show beside it what it would be without costs.")
+    ] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="By the compiled kernel instead of the engine.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
+    trades: Annotated[Path | None, typer.Option(help="Also write the trades as CSV.")] = None,
+    as_json: Json = False,
+) -> None:
+    """One strategy over history, through the live engine, with every cost and all that it rests on."""
+    from tui_trader.cli_backtest import Question, run_backtest
+
+    question = Question(
+        strategy=strategy,
+        symbol=symbol,
+        candles=candles,
+        begin=begin,
+        end=end,
+        timeframe=timeframe,
+        params=tuple(param or ()),
+        wallet=wallet,
+        spread_bps=spread_bps,
+        slippage_bps=slippage_bps,
+        latency_ms=latency_ms,
+        no_costs=no_costs,
+        fast=fast,
+        as_json=as_json,
+        html=html,
+        trades=trades,
+    )
+    raise typer.Exit(run_backtest(_g(context), question))
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     help="The simulated exchange alone, for any Binance client; `exchange --help` lists its options.",

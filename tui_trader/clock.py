@@ -82,6 +82,14 @@ def iso_utc(ms: int) -> str:
     return _dt.datetime.fromtimestamp(ms / 1000, tz=_dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def parse_utc(text: str) -> int:
+    """An ISO 8601 date or time as ms since the epoch; UTC unless it says otherwise. Raises ValueError."""
+    moment = _dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=_dt.UTC)
+    return int(moment.timestamp() * 1000)
+
+
 class VenueClock:
     """Estimates the venue's time from this process's monotonic clock.
 

@@ -64,8 +64,8 @@ def away(ticks: float, sign: float) -> float:
 def taker_price(price: float, sign: float, p: Floats) -> float:
     """Ticks at which a market order of direction ``sign`` fills when the mid is ``price``."""
     if sign > 0:
-        return math.ceil(price * (1.0 + p[HALF_SPREAD]) * (1.0 + p[SLIPPAGE]) * p[UNIT] - HAIR)
-    return math.floor(price * (1.0 - p[HALF_SPREAD]) * (1.0 - p[SLIPPAGE]) * p[UNIT] + HAIR)
+        return float(math.ceil(price * (1.0 + p[HALF_SPREAD]) * (1.0 + p[SLIPPAGE]) * p[UNIT] - HAIR))
+    return float(math.floor(price * (1.0 - p[HALF_SPREAD]) * (1.0 - p[SLIPPAGE]) * p[UNIT] + HAIR))
 
 
 def stop_ticks(entry: float, sign: float, atr: float, hint: float, p: Floats) -> float:
@@ -84,7 +84,7 @@ def target_scale(entry: float, sign: float, atr: float, aim: float, p: Floats) -
     if not math.isnan(aim):
         return abs(aim - entry) / p[TP2_MULT] if (aim - entry) * sign > 0 else -1.0
     if p[FIXED_TP] > 0:
-        return entry * p[FIXED_TP] / 100.0 / p[TP2_MULT]
+        return float(entry * p[FIXED_TP] / 100.0 / p[TP2_MULT])
     return atr
 
 
@@ -92,7 +92,7 @@ def has_ladder(entry: float, stop: float, sign: float, scale: float, p: Floats) 
     """Whether a ladder can be built; else the entry is refused, or, once filled, the stop is an emergency's."""
     if stop <= 0 or (entry * p[UNIT] - stop) * sign <= 0 or scale <= 0:
         return False
-    return entry + sign * scale * p[TP2_MULT] > 0 and entry + sign * scale * p[TP1_MULT] > 0
+    return bool(entry + sign * scale * p[TP2_MULT] > 0 and entry + sign * scale * p[TP1_MULT] > 0)
 
 
 def position_size(wallet: float, price: float, stop: float, conviction: float, p: Floats) -> float:
@@ -119,7 +119,7 @@ def position_size(wallet: float, price: float, stop: float, conviction: float, p
         return 0.0
     if abs(price - stop) * qty > cap or value / p[LEVERAGE] > wallet * p[MAX_TOTAL_RISK]:
         return 0.0
-    return steps
+    return float(steps)
 
 
 def enough(steps: float, ticks: float, p: Floats) -> bool:

@@ -7,6 +7,7 @@ by hand. Final candidates are run again by the engine (``research.backtest``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.tiers import Classifier
 from tui_trader.core.types import HOUR_MS, MINUTE_MS, Side
 from tui_trader.research import kernel as k
-from tui_trader.research.backtest import DEPTH_USDT, Exit, Trade, day_volume, scan_of
+from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Exit, Trade, day_volume, scan_of
 from tui_trader.research.book import HistoryBook
 from tui_trader.research.history import History
 from tui_trader.venues.paper import Costs
@@ -203,6 +204,42 @@ class Market:
         for place, number in numbers.items():
             result[place] = float(number)
         return result
+
+    def result(self, found: Found, strategy: str, wallet: Decimal) -> BacktestResult:
+        """The run as the engine's path gives it, with the equity at each bar's close."""
+        bars = self.history.bars
+        trades = self.trades_of(found, strategy)
+        cash, held = np.zeros(len(bars)), np.zeros(len(bars))
+        for trade in trades:
+            sign = trade.side.sign
+            paid = trade.fees - math.fsum(e.fee for e in trade.exits)
+            cash[trade.entry_bar] -= trade.entry * trade.qty * sign + paid
+            held[trade.entry_bar] += trade.qty * sign
+            for leg in trade.exits:
+                cash[leg.bar] += leg.price * leg.qty * sign - leg.fee
+                held[leg.bar] -= leg.qty * sign
+            self._book_funding(trade, cash)
+        ended = bool(trades) and not trades[-1].open_at_end and trades[-1].exits[-1].leg == "CLOSE"
+        return BacktestResult(
+            trades=trades,
+            equity=float(wallet) + np.cumsum(cash) + np.cumsum(held) * bars.close,
+            refused={},
+            bars=len(bars),
+            bars_stepped=0,
+            partial=False,
+            killed="the total loss limit was reached" if ended else "",
+        )
+
+    def _book_funding(self, trade: Trade, cash: Floats) -> None:
+        """What the trade paid at each stamp, as the kernel charged it."""
+        open_qty = trade.qty
+        last = trade.exit_bar if not trade.open_at_end else len(cash) - 1
+        exits = list(trade.exits)
+        for bar in range(trade.entry_bar + 1, last + 1):
+            while exits and exits[0].bar < bar:
+                open_qty -= exits.pop(0).qty
+            if self.funding_at[bar]:
+                cash[bar] -= trade.side.sign * open_qty * self.history.bars.open[bar] * self.funding_at[bar]
 
     def trades_of(self, found: Found, strategy: str) -> tuple[Trade, ...]:
         """The same trades as the engine's report has them."""

@@ -53,8 +53,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 _BY_THE_VENUE = Approval(sequence=0, max_qty=ZERO, exit=True)
 
-FREE = Costs(half_spread_bps=0.0, slippage_bps=0.0)
-"""No costs besides fees: what an edge would be without them."""
+FREE = Costs(half_spread_bps=1e-6, slippage_bps=0.0)
+"""No costs besides fees: what an edge would be without them. A book without any spread would count as crossed."""
 
 
 class _Order(msgspec.Struct):

@@ -1,0 +1,283 @@
+"""``tui-trader backtest``: one strategy over history, with everything that it rests on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_trader import clock
+from tui_trader.cli_context import Globals, number, symbol_of
+from tui_trader.errors import UsageError
+
+if TYPE_CHECKING:
+    from tui_trader.core.instruments import Instrument
+    from tui_trader.core.settings import Settings
+    from tui_trader.core.signals import Strategy
+    from tui_trader.research.backtest import BacktestResult
+    from tui_trader.research.history import History
+    from tui_trader.research.report import Report
+    from tui_trader.venues.paper import Costs
+
+INTERRUPTED = 130
+BAR_AFTER_S = 1.0
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for, as typed."""
+
+    strategy: str
+    symbol: str
+    candles: Path | None = None
+    begin: str = ""
+    end: str = ""
+    timeframe: str = ""
+    params: tuple[str, ...] = ()
+    wallet: str = "10000"
+    spread_bps: str = ""
+    slippage_bps: str = ""
+    latency_ms: str = ""
+    no_costs: bool = False
+    fast: bool = False
+    as_json: bool = False
+    html: Path | None = None
+    trades: Path | None = None
+
+
+class Bar:
+    """A progress bar on stderr, from the second on that a run takes; only for a person's terminal."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = clock.monotonic()
+        self._shown = False
+
+    def __call__(self, done: int, total: int) -> bool:
+        """Draw; True: go on."""
+        if sys.stderr.isatty() and clock.monotonic() - self._began > BAR_AFTER_S:
+            filled = round(30 * done / max(total, 1))
+            sys.stderr.write(f"\r{self._what} [{'█' * filled}{'·' * (30 - filled)}] {done / max(total, 1):4.0%} ")
+            sys.stderr.flush()
+            self._shown = True
+        return True
+
+    def clear(self) -> None:
+        """Take the bar away again."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def run_backtest(context: Globals, question: Question) -> int:
+    """Run and print; 130 when interrupted, with what was done marked as partial."""
+    from tui_trader.core.parameters import ParameterError, resolve
+    from tui_trader.research.history import instrument_of
+    from tui_trader.research.report import make_report, to_json, to_text
+    from tui_trader.strategies.registry import find_strategy
+    from tui_trader.venues.paper import FREE
+
+    settings = context.load().settings
+    strategy = find_strategy(question.strategy, settings.strategies)
+    symbol, _ = symbol_of(question.symbol)
+    timeframe = _timeframe(question.timeframe, settings, strategy)
+    try:
+        values = resolve(
+            strategy.parameters, settings.strategies.parameters_of(strategy.name), _parameters(question.params)
+        )
+    except ParameterError as error:
+        raise UsageError(f"--param: {error}") from None
+    history = _history(symbol, question)
+    instrument = instrument_of(symbol)
+    wallet = number("--wallet", question.wallet)
+    costs = _costs(question)
+    run = _fast if question.fast else _engine
+    bar = Bar(f"backtest {symbol}")
+    result = run(history, strategy, settings, instrument, wallet, costs, values, timeframe, bar)
+    free = None
+    if question.no_costs and not result.partial:
+        gratis = msgspec.structs.replace(instrument, maker_fee=Decimal(0), taker_fee=Decimal(0))
+        other = run(_unfunded(history), strategy, settings, gratis, wallet, FREE, values, timeframe, bar)
+        free = float(other.equity[-1]) / float(wallet) - 1.0
+    bar.clear()
+    report = make_report(
+        strategy=strategy.name,
+        timeframe=timeframe,
+        history=history,
+        result=result,
+        wallet=float(wallet),
+        costs=costs,
+        maker_fee=float(instrument.maker_fee),
+        taker_fee=float(instrument.taker_fee),
+        parameters=values,
+        code=code_version(),
+        path="kernel" if question.fast else "engine",
+        without_costs=free,
+    )
+    if question.as_json:
+        sys.stdout.write(to_json(report).decode() + "\n")
+    else:
+        sys.stdout.write(to_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ) + "\n")
+    _write_files(question, report)
+    return INTERRUPTED if result.partial else 0
+
+
+def _unfunded(history: History) -> History:
+    """The same history with funding that costs nothing; the gate's windows stay where they were."""
+    return msgspec.structs.replace(history, funding_rate=history.funding_rate * 0.0)
+
+
+def _write_files(question: Question, report: Report) -> None:
+    from tui_trader.research.html import to_html
+    from tui_trader.research.report import trades_csv
+
+    for path, text in ((question.html, to_html), (question.trades, lambda r: trades_csv(r.trades))):
+        if path is None:
+            continue
+        try:
+            path.write_text(text(report), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written ({error.strerror}); the result stands above.") from None
+        sys.stderr.write(f"written: {path}\n")
+
+
+def _engine(
+    history: History,
+    strategy: Strategy,
+    settings: Settings,
+    instrument: Instrument,
+    wallet: Decimal,
+    costs: Costs,
+    values: dict[str, float],
+    timeframe: str,
+    bar: Callable[[int, int], bool],
+) -> BacktestResult:
+    from tui_trader.research.backtest import Backtest
+
+    run = Backtest(
+        history, strategy, settings, instrument, wallet=wallet, costs=costs, values=values, timeframe=timeframe
+    )
+    with _interruptible() as pressed:
+        return run.run(lambda done, total: bar(done, total) and not pressed())
+
+
+def _fast(
+    history: History,
+    strategy: Strategy,
+    settings: Settings,
+    instrument: Instrument,
+    wallet: Decimal,
+    costs: Costs,
+    values: dict[str, float],
+    timeframe: str,
+    bar: Callable[[int, int], bool],
+) -> BacktestResult:
+    from tui_trader.research.search import Market
+
+    market = Market(history, instrument, settings, costs)
+    try:
+        return market.result(market.run(strategy, timeframe, values, wallet=wallet), strategy.name, wallet)
+    except ImportError as error:
+        raise UsageError(f"--fast needs numba: pip install 'tui-trader[research]' ({error})") from None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Within the block Ctrl-C is remembered instead of raised, so that what was done can still be shown."""
+    pressed = False
+
+    def remember(number: int, frame: object) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _timeframe(asked: str, settings: Settings, strategy: Strategy) -> str:
+    from tui_trader.core.candles import TIMEFRAMES
+
+    timeframe = asked or settings.strategies.timeframes.get(strategy.name, strategy.timeframe)
+    if timeframe not in TIMEFRAMES:
+        raise UsageError(f"--timeframe {asked!r} is unknown; use one of {', '.join(TIMEFRAMES)}.")
+    return timeframe
+
+
+def _parameters(given: Iterable[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--param {text!r}: write it as name=value, like length=90.")
+        found[name.strip()] = float(number(f"--param {name.strip()}", value.strip(), above=False))
+    return found
+
+
+def _costs(question: Question) -> Costs:
+    from tui_trader.venues.paper import Costs
+
+    usual = Costs()
+    given = {
+        "half_spread_bps": ("--spread-bps", question.spread_bps, 2),
+        "slippage_bps": ("--slippage-bps", question.slippage_bps, 1),
+        "latency_ms": ("--latency-ms", question.latency_ms, 1),
+    }
+    values = {
+        name: float(number(flag, text, above=False)) / part if text else getattr(usual, name)
+        for name, (flag, text, part) in given.items()
+    }
+    return Costs(
+        half_spread_bps=values["half_spread_bps"],
+        slippage_bps=values["slippage_bps"],
+        latency_ms=int(values["latency_ms"]),
+    )
+
+
+def _history(symbol: str, question: Question) -> History:
+    from tui_trader.research.history import from_npz, packaged
+
+    found = from_npz(question.candles, symbol) if question.candles is not None else packaged(symbol)
+    begin = _moment("--from", question.begin, int(found.bars.open_ms[0]))
+    end = _moment("--to", question.end, int(found.bars.open_ms[-1]) + 1)
+    if end <= begin:
+        raise UsageError("--to must lie after --from.")
+    return found.between(begin, end) if question.begin or question.end else found
+
+
+def _moment(flag: str, text: str, otherwise: int) -> int:
+    """A date or time in UTC, like 2025-05-20 or 2025-05-20T12:00, in ms."""
+    if not text:
+        return otherwise
+    try:
+        return clock.parse_utc(text)
+    except ValueError:
+        raise UsageError(f"{flag} {text!r} is no time; write 2025-05-20 or 2025-05-20T12:00 (UTC).") from None
+
+
+def code_version() -> str:
+    """The package's version, and the commit when this is a checkout of git."""
+    import subprocess
+
+    from tui_trader import __version__
+
+    folder = Path(__file__).parent
+    if not (folder.parent / ".git").exists():
+        return __version__
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__} ({told.stdout.decode().strip()})"
