@@ -22,6 +22,9 @@ TIMEFRAMES: dict[str, int] = {
 }
 """Length of each timeframe in ms; buckets start at multiples of the length since the epoch (UTC)."""
 
+ATR_DECIMALS = 8
+"""To so many decimals the ladder's ATR is rounded, so that the last bits of an average never move a stop by a tick."""
+
 _HIGHER = tuple((name, length) for name, length in TIMEFRAMES.items() if length > MINUTE_MS)
 _KEEP = {name: 1500 if name == "1m" else 500 for name in TIMEFRAMES}
 _SLACK = 250
@@ -210,7 +213,9 @@ class CandleBook:
         track = self._track(timeframe, Indicator.ATR, period)
         if not track.values or math.isnan(track.values[-1]):
             return None
-        return AtrReading(value=track.values[-1], as_of_ms=self.last_closed_ms(timeframe), bars=track.bars)
+        return AtrReading(
+            value=round(track.values[-1], ATR_DECIMALS), as_of_ms=self.last_closed_ms(timeframe), bars=track.bars
+        )
 
     def values(self, timeframe: str, kind: Indicator, period: int, count: int) -> tuple[float, ...]:
         """An indicator as of each of the last ``count`` closed bars, oldest first, NaN before it was warm.

@@ -34,6 +34,8 @@ ADVERSE_MS, FAVOURABLE_MS = 20_000, 40_000
 DEPTH_USDT = 5_000_000.0
 """Depth told to the gate: candles hold none."""
 _FIRST_LOOK = 64
+_LEAST_SPREAD = 1e-9
+"""Told to the gate where no spread is charged: a book without any would count as crossed."""
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -191,7 +193,7 @@ class Backtest:
         partial = False
         index = 0
         told = 0
-        while index < total and not self._engine.state.killed:
+        while index < total and not (self._engine.state.killed and self._open is None):
             self._bar(index)
             index = index + 1 if self._step_all else self._next_bar(index)
             if progress is not None and index - told >= 10_000:
@@ -250,7 +252,8 @@ class Backtest:
     def _decide(self, index: int, now: int) -> None:
         candle = self._bars.candle(index)
         if self._decisions[index] or self._step_all:
-            bid, ask = self._costs.bid(candle.close), self._costs.ask(candle.close)
+            bid = min(self._costs.bid(candle.close), candle.close * (1 - _LEAST_SPREAD))
+            ask = max(self._costs.ask(candle.close), candle.close * (1 + _LEAST_SPREAD))
             volume = float(self._volumes[index])
             self._say(ev.Ticker24h(ts=now, symbol=self.symbol, last=candle.close, change_pct=0.0, quote_volume=volume))
             self._say(
@@ -393,6 +396,9 @@ class Backtest:
         bars = self._bars
         adverse, favourable = (bars.low, bars.high) if sign > 0 else (bars.high, bars.low)
         stop, ahead = float(plan.stop_price), self._ahead(plan)
+        liquidation = float(self._paper.liquidation_price(self.symbol))
+        if liquidation > 0:
+            stop = max(stop, liquidation) if sign > 0 else min(stop, liquidation)
         worst = self._worst_close()
 
         def test(a: int, b: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

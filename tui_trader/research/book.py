@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tui_trader.core.bars import Bars, resample, window_of
-from tui_trader.core.candles import TIMEFRAMES, CandleBook, Indicator
+from tui_trader.core.candles import ATR_DECIMALS, TIMEFRAMES, CandleBook, Indicator
 from tui_trader.core.events import Candle
 from tui_trader.core.indicators import AtrReading
 from tui_trader.core.types import MINUTE_MS
@@ -62,7 +62,7 @@ class HistoryBook(CandleBook):
         count = self._count(timeframe)
         if count < period:
             return None
-        value = float(self._windows[timeframe].indicator(Indicator.ATR, period)[count - 1])
+        value = round(float(self._windows[timeframe].indicator(Indicator.ATR, period)[count - 1]), ATR_DECIMALS)
         return AtrReading(value=value, as_of_ms=self.last_closed_ms(timeframe), bars=count)
 
     def values(self, timeframe: str, kind: Indicator, period: int, count: int) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from tui_trader.core.bars import window_of
-from tui_trader.core.candles import Indicator
+from tui_trader.core.candles import ATR_DECIMALS, Indicator
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.parameters import Values
 from tui_trader.core.settings import Settings, SizingModel
@@ -86,7 +86,7 @@ class Market:
         """The ladder's ATR as the gate sees it at each bar's close; NaN where it refuses for lack or age of it."""
         ladder = self.settings.ladder
         frame = self.book.frame(ladder.atr_timeframe)
-        values = window_of(frame).indicator(Indicator.ATR, ladder.atr_period)
+        values = np.round(window_of(frame).indicator(Indicator.ATR, ladder.atr_period), ATR_DECIMALS)
         at = np.searchsorted(frame.close_ms, self.close_ms, side="right") - 1
         age = self.close_ms - frame.close_ms[np.maximum(at, 0)]
         good = (at >= 0) & (age <= ladder.max_atr_age_s * 1000)

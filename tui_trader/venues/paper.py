@@ -53,8 +53,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 _BY_THE_VENUE = Approval(sequence=0, max_qty=ZERO, exit=True)
 
-FREE = Costs(half_spread_bps=1e-6, slippage_bps=0.0)
-"""No costs besides fees: what an edge would be without them. A book without any spread would count as crossed."""
+FREE = Costs(half_spread_bps=0.0, slippage_bps=0.0)
+"""No costs besides fees: what an edge would be without them."""
 
 
 class _Order(msgspec.Struct):
@@ -104,6 +104,15 @@ class PaperAccount:
     def equity(self) -> Decimal:
         """Wallet and what is open at its last mark, USDT."""
         return self.wallet + sum((h.unrealized for h in self._holdings.values()), ZERO)
+
+    def liquidation_price(self, symbol: str) -> Decimal:
+        """Mark price at which the account would be liquidated, were this its only position; 0 when there is none."""
+        holding = self._holding(symbol)
+        if not holding.qty:
+            return ZERO
+        rate = self._instruments[symbol].maintenance_rate
+        price = (holding.entry * holding.qty - self.wallet) / (holding.qty - abs(holding.qty) * rate)
+        return max(ZERO, price)
 
     @property
     def waiting(self) -> bool:
