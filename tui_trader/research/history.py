@@ -20,6 +20,8 @@ from tui_trader.exchange.specs import SPECS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+DECIMALS = 10
+"""To so many decimals prices and volumes are rounded: a file's binary fractions must not lie just beyond a tick."""
 FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -59,6 +61,7 @@ def make_history(
     source: str,
 ) -> History:
     """Check bars and funding and put them together. Raises ``UsageError`` naming the first bad bar."""
+    bars = msgspec.structs.replace(bars, **{name: np.round(getattr(bars, name), DECIMALS) for name in FIELDS})
     _check(symbol, bars, source)
     holes = np.flatnonzero(np.diff(bars.open_ms) != MINUTE_MS)
     gaps = tuple((int(bars.open_ms[i]) + MINUTE_MS, int(bars.open_ms[i + 1])) for i in holes)
