@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tui_trader.core import adoption, entries, executor, feedback, housekeeping, manual, reconcile, snapshot
 from tui_trader.core import events as ev
 from tui_trader.core.candles import CandleBook
@@ -17,6 +19,7 @@ from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.state import ChannelState, EngineState, Recovered
+from tui_trader.core.trained import TrainedSet
 from tui_trader.core.types import Channel, Severity
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview
@@ -71,6 +74,7 @@ class Engine:
             ev.WorkerFailed: self._on_worker_failed,
             ev.Timer: self._on_timer,
             ev.Notice: self._on_notice,
+            ev.TrainedLoaded: self._on_trained,
             ev.OrderUpdate: lambda e: feedback.on_order_update(self._state, e),
             ev.Fill: lambda e: feedback.on_fill(self._state, e),
             ev.PositionUpdate: self._on_position,
@@ -263,6 +267,18 @@ class Engine:
 
     def _on_notice(self, event: ev.Notice) -> None:
         self._state.say(event.severity, event.text)
+
+    def _on_trained(self, event: ev.TrainedLoaded) -> None:
+        try:
+            sets = msgspec.json.decode(event.sets_json, type=tuple[TrainedSet, ...])
+        except msgspec.MsgspecError as error:
+            self._state.say(Severity.WARNING, f"trained sets not read again, the old ones stay: {error}")
+            return
+        changed = self._state.trained.reload(sets)
+        if changed:
+            used = sum(one.in_use for one in self._state.trained.all())
+            text = f"trained sets read again: {len(changed)} new or changed, {used} in use"
+            self._state.say(Severity.INFO, text)
 
     def _on_position(self, event: ev.PositionUpdate) -> None:
         position = self._state.portfolio.position(event.symbol)

@@ -141,8 +141,7 @@ def _too_late(state: EngineState, bar: Candle) -> bool:
 
 def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timeframe: str) -> None:
     regime = regime_at(series, timeframe)
-    configured = state.settings.strategies.parameters_of(strategy.name)
-    resolved = state.trained.optimized_parameters(series.symbol, state.venue, strategy, regime, timeframe, configured)
+    resolved = state.optimized_parameters(series.symbol, strategy, regime, timeframe)
     signal = strategy.on_bar(
         MarketState(
             symbol=series.symbol,
@@ -154,16 +153,19 @@ def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timefr
     )
     if signal is None:
         return
+    origin = (resolved.source, regime.value if regime is not None else "")
     if signal.side is None:
-        _note(state, signal, "hold", (signal.note,) if signal.note else ())
+        _note(state, signal, "hold", (signal.note,) if signal.note else (), origin)
         return
     threshold = state.settings.strategies.threshold
     if signal.conviction < threshold:
-        _note(state, signal, "refused", (f"conviction {signal.conviction:.2f} < {threshold:.2f}",))
+        _note(state, signal, "refused", (f"conviction {signal.conviction:.2f} < {threshold:.2f}",), origin)
         return
     wait = state.cooldown_until.get(signal.symbol, 0) - state.now
     if wait > 0:
-        _note(state, signal, "refused", (f"cooling down for {wait / 60_000:.0f} min more after the last trade",))
+        _note(
+            state, signal, "refused", (f"cooling down for {wait / 60_000:.0f} min more after the last trade",), origin
+        )
         return
     request = EntryRequest(
         symbol=signal.symbol,
@@ -173,9 +175,10 @@ def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timefr
         strategy=signal.strategy,
         stop=signal.stop,
         target=signal.target,
+        trained=resolved.trained.identity if resolved.trained is not None else "",
     )
     proposal = propose_entry(gate_context(state, signal.symbol), request, state.depth.get(signal.symbol))
-    _decide(state, request, proposal, _conditions(signal), "opened")
+    _decide(state, request, proposal, _conditions(signal), "opened", origin)
 
 
 def _decide(
@@ -184,7 +187,9 @@ def _decide(
     proposal: EntryProposal,
     conditions: tuple[ConditionView, ...],
     action: str,
+    origin: tuple[str, str] = ("", ""),
 ) -> None:
+    """Enter, or keep the refusal. ``origin`` is where the parameters came from, and the regime."""
     reasons = tuple(r.text for r in proposal.verdict.refusals)
     row = SignalRow(
         ts=state.now,
@@ -195,6 +200,8 @@ def _decide(
         action=action if proposal.verdict.allowed else "refused",
         reasons=reasons,
         conditions=conditions,
+        source=origin[0],
+        regime=origin[1],
     )
     _keep(state, row)
     if proposal.verdict.refusals:
@@ -234,7 +241,7 @@ def _conditions(signal: Signal) -> tuple[ConditionView, ...]:
     )
 
 
-def _note(state: EngineState, signal: Signal, action: str, reasons: tuple[str, ...]) -> None:
+def _note(state: EngineState, signal: Signal, action: str, reasons: tuple[str, ...], origin: tuple[str, str]) -> None:
     _keep(
         state,
         SignalRow(
@@ -246,6 +253,8 @@ def _note(state: EngineState, signal: Signal, action: str, reasons: tuple[str, .
             action=action,
             reasons=reasons,
             conditions=_conditions(signal),
+            source=origin[0],
+            regime=origin[1],
         ),
     )
 
@@ -263,5 +272,7 @@ def _keep(state: EngineState, row: SignalRow) -> None:
             "action": row.action,
             "reasons": list(row.reasons),
             "conditions": [c.text for c in row.conditions],
+            "source": row.source,
+            "regime": row.regime,
         },
     )

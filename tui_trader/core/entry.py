@@ -17,7 +17,10 @@ from tui_trader.core.views import PreviewLeg, PreviewLimit, TicketPreview
 
 
 class EntryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Who wants what. At most one of ``qty``, ``notional``, ``risk_fraction``; prices absolute in quote."""
+    """Who wants what. At most one of ``qty``, ``notional``, ``risk_fraction``; prices absolute in quote.
+
+    ``trained`` names the trained set that the strategy's parameters came from, "" for none.
+    """
 
     symbol: str
     side: Side
@@ -31,6 +34,7 @@ class EntryRequest(msgspec.Struct, frozen=True, kw_only=True):
     notional: Decimal | None = None
     risk_fraction: float | None = None
     override_soft: bool = False
+    trained: str = ""
 
 
 class EntryProposal(msgspec.Struct, frozen=True, kw_only=True):

@@ -335,6 +335,12 @@ class SendOutcome(Fact, frozen=True, tag=True, kw_only=True):
     retry_at: int = 0
 
 
+class TrainedLoaded(Fact, frozen=True, tag=True, kw_only=True):
+    """The trained sets as the store has them now: the JSON of a list of ``core.trained.TrainedSet``."""
+
+    sets_json: bytes
+
+
 # --- the person ---
 
 
@@ -477,6 +483,6 @@ MarketEvent = (
 
 AccountEvent = OrderUpdate | Fill | PositionUpdate | BalanceUpdate | FundingPayment | AccountSnapshot | SendOutcome
 
-SystemEvent = LinkUp | LinkDown | ClockSkew | WorkerFailed | Timer | Notice
+SystemEvent = LinkUp | LinkDown | ClockSkew | WorkerFailed | Timer | Notice | TrainedLoaded
 
 Event = MarketEvent | AccountEvent | SystemEvent | UserCommand

@@ -54,6 +54,7 @@ def open_plan(state: EngineState, request: EntryRequest, proposal: EntryProposal
         expected_entry=proposal.entry,
         stop_hint=request.stop,
         target_hint=request.target,
+        trained=request.trained,
         entry_deadline_ms=state.now + state.ms(state.settings.execution.entry_timeout_s),
     )
     state.next_plan_id += 1

@@ -167,6 +167,7 @@ def recover(state: EngineState, recovered: Recovered) -> None:
     losses = recovered.state.get("losses")
     if isinstance(losses, dict):
         state.losses = type(state.losses).from_state(state.settings.limits, losses)
+    state.trained.recover(recovered.trained, recovered.trained_results)
     state.equity_points.extend(EquityPoint(ts=ts, equity=value) for ts, value in recovered.equity)
     for row in recovered.trades:
         trade = _trade_row(row)

@@ -98,6 +98,8 @@ class Plan(msgspec.Struct, kw_only=True):
     stop_failures: int = 0
     stops_lost: int = 0
     revisions: dict[str, int] = {}
+    trained: str = ""
+    """The trained set that the entry's parameters came from, "" for none."""
 
     @property
     def avg_entry(self) -> Decimal:

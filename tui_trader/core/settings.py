@@ -199,6 +199,18 @@ class StrategySettings(Section):
         return {name.removeprefix(prefix): v for name, v in self.parameters.items() if name.startswith(prefix)}
 
 
+class TrainingSettings(Section):
+    """Trained parameter sets (SPEC §7): when one is deployed, whether it is used, and when it is demoted.
+
+    ``min_trades`` out of sample; ``false_alarm`` is the chance over its whole life that a set which keeps its promise
+    is demoted.
+    """
+
+    use_trained: bool = True
+    min_trades: Annotated[int, Field(ge=5, le=10_000)] = 20
+    false_alarm: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+
+
 class VenueSettings(Section):
     """Where to connect. An empty URL means the venue's own for the mode."""
 
@@ -242,6 +254,7 @@ class Settings(Section):
     data: DataSettings = DataSettings()
     execution: ExecutionSettings = ExecutionSettings()
     strategies: StrategySettings = StrategySettings()
+    training: TrainingSettings = TrainingSettings()
     venue: VenueSettings = VenueSettings()
     demo: DemoSettings = DemoSettings()
     ui: UiSettings = UiSettings()

@@ -16,11 +16,12 @@ from tui_trader.core.limits import LossLimits, OrderRate
 from tui_trader.core.oco import Plan
 from tui_trader.core.orders import OrderLedger
 from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.regime import Regime
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.tiers import Classifier, DynamicTiers
-from tui_trader.core.trained import TrainedBook
+from tui_trader.core.trained import Resolved, TrainedBook, TrainedSet, row_of
 from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, VenueBook, dec
 from tui_trader.core.universe import SymbolMetrics, Universe
 from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
@@ -49,6 +50,9 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     equity: tuple[tuple[int, float], ...] = ()
     trades: tuple[dict[str, object], ...] = ()
     fills_cursor_ms: int = 0
+    trained: tuple[TrainedSet, ...] = ()
+    trained_results: tuple[tuple[str, float], ...] = ()
+    """Trades of trained sets, oldest first: the set's identity and the result in R."""
 
 
 class ChannelState(msgspec.Struct, kw_only=True):
@@ -254,6 +258,7 @@ class EngineState:
                 "longest_naked_ms": int(plan.longest_naked_ms / self.rate),
                 "conviction": plan.conviction,
                 "tp1": tp1,
+                "trained": plan.trained,
             },
             durable=True,
         )
@@ -280,6 +285,30 @@ class EngineState:
         )
         severity = Severity.GOOD if pnl >= 0 else Severity.WARNING
         self.say(severity, f"{plan.symbol}: closed, {pnl:+.2f} USDT, {r:+.2f} R: {plan.close_reason}", plan.symbol)
+        self._judge_set(plan, r)
+
+    def optimized_parameters(self, symbol: str, strategy: Strategy, regime: Regime | None, timeframe: str) -> Resolved:
+        """The parameters that ``strategy`` runs with, and where they come from."""
+        book = self.trained if self.settings.training.use_trained else TrainedBook()
+        configured = self.settings.strategies.parameters_of(strategy.name)
+        return book.optimized_parameters(symbol, self.venue, strategy, regime, timeframe, configured)
+
+    def _judge_set(self, plan: Plan, r: float) -> None:
+        """Compare a trained set with its promise after each of its trades; a demotion is stored, audited and said."""
+        if not plan.trained or not plan.risk_distance:
+            return
+        demoted = self.trained.judge(plan.trained, r, self.settings.training.false_alarm)
+        if demoted is None:
+            return
+        self.store("trained_assets", row_of(demoted), durable=True)
+        detail = {"set": demoted.identity, "reason": demoted.demoted, "values": demoted.values}
+        self.store(
+            "audit",
+            {"ts": self.now, "actor": "reliability", "action": "DemoteTrainedSet", "detail": detail},
+            durable=True,
+        )
+        words = f"the trained set for {demoted.strategy} in {demoted.regime.value} on {demoted.timeframe} is demoted"
+        self.say(Severity.WARNING, f"{demoted.symbol}: {words}: {demoted.demoted}; the default is back", demoted.symbol)
 
     def trigger_price(self, symbol: str) -> Decimal:
         """The price that decides break-even and trailing: mark, else mid, else 0 when neither is fresh."""

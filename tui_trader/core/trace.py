@@ -21,6 +21,7 @@ TOLD_ROWS = frozenset({"plans", "trades", "ladder_events", "violations"})
 _QUIET = (
     ev.BookTop, ev.BookDepth, ev.TradePrint, ev.MarkPrice, ev.Ticker24h, ev.OpenInterest, ev.KlineUpdate,
     ev.CandleHistory, ev.Timer, ev.InstrumentsLoaded, ev.SettingsChanged, ev.ClockSkew,
+    ev.TrainedLoaded,
 )  # fmt: skip
 QUIET: frozenset[type] = frozenset(_QUIET)
 """Events that arrive all the time and would push everything else out of the trace."""

@@ -271,7 +271,10 @@ class ConditionView(View, frozen=True, kw_only=True):
 
 
 class SignalRow(View, frozen=True, kw_only=True):
-    """A signal or a refusal. ``action``: opened, refused, hold, manual, override, closed."""
+    """A signal or a refusal. ``action``: opened, refused, hold, manual, override, closed.
+
+    ``source`` says where the strategy's parameters came from, ``regime`` what the market did then; "" by hand.
+    """
 
     ts: int
     symbol: str
@@ -281,6 +284,8 @@ class SignalRow(View, frozen=True, kw_only=True):
     action: str
     reasons: tuple[str, ...]
     conditions: tuple[ConditionView, ...]
+    source: str = ""
+    regime: str = ""
 
 
 class StrategyRow(View, frozen=True, kw_only=True):
