@@ -27,6 +27,9 @@ class Controlled:
         self.kills.append(reason)
         return True
 
+    def reload_trained(self) -> str:
+        return "2 trained sets read, 1 in use"
+
     async def hand_over(self, reason: str) -> None:
         self.handed.append(reason)
         await self.leave.wait()
@@ -48,6 +51,11 @@ async def test_status_and_kill(served: tuple[Controlled, Path]) -> None:
     assert (answer.ok, answer.version, answer.status) == (True, 1, {"mode": "demo", "positions": 2})
     assert (await ask(path, Request(do="kill", reason="test\nnow"))).ok
     assert session.kills == ["test now"]
+
+
+async def test_trained_sets_are_read_again(served: tuple[Controlled, Path]) -> None:
+    answer = await ask(served[1], Request(do="reload"))
+    assert (answer.ok, answer.text) == (True, "2 trained sets read, 1 in use")
 
 
 async def test_a_takeover_is_answered_when_the_session_is_gone(served: tuple[Controlled, Path]) -> None:

@@ -1,7 +1,8 @@
 """The control socket of a running session: one JSON object a line, on a unix socket only its owner can open.
 
-Requests: ``{"do": "status"}``, ``{"do": "takeover"}``, ``{"do": "kill", "reason": "…"}``. Each is answered by one line
-with ``ok``; a takeover is answered when it began and again, with ``gone``, when the session has left the account.
+Requests: ``{"do": "status"}``, ``{"do": "takeover"}``, ``{"do": "kill", "reason": "…"}``, ``{"do": "reload"}`` (trained
+sets). Each is answered by one line with ``ok``; a takeover is answered when it began and again, with ``gone``, when the
+session has left the account.
 ``version`` in every answer lets a later console attach to a running session over the same socket.
 """
 
@@ -54,6 +55,10 @@ class Controlled(Protocol):
 
     async def latch_kill(self, reason: str) -> bool:
         """Latch the kill switch; True once it is latched for restarts, too."""
+        ...
+
+    def reload_trained(self) -> str:
+        """Read the trained sets again; what came of it, in words."""
         ...
 
     async def hand_over(self, reason: str) -> None:
@@ -153,12 +158,16 @@ class ControlServer:
             beyond = "" if kept else "; NOT YET on the disk: a restart may not know of it"
             text = f"kill switch latched: everything is being flattened, entries refused{beyond}"
             await reply(Answer(ok=True, text=text))
+        elif request.do == "reload":
+            await reply(Answer(ok=True, text=self._session.reload_trained()))
         elif request.do == "takeover":
             await reply(Answer(ok=True, text="stopping: no new entries, positions stay protected"))
             await self._session.hand_over(reason or "taken over by another session")
             await reply(Answer(ok=True, gone=True, text="gone: positions are protected at the venue"))
         else:
-            await reply(Answer(ok=False, text=f"unknown request {request.do[:40]!r}; known: status, takeover, kill"))
+            await reply(
+                Answer(ok=False, text=f"unknown request {request.do[:40]!r}; known: status, reload, takeover, kill")
+            )
 
 
 async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:

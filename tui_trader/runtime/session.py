@@ -19,12 +19,13 @@ from tui_trader.core.events import (
     OpenPosition,
     SettingsChanged,
     ShutdownRequested,
+    TrainedLoaded,
     UserCommand,
 )
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg
 from tui_trader.core.views import PositionRow, Snapshot, TicketPreview
-from tui_trader.errors import ConfigError, RateLimited, TuiTraderError
+from tui_trader.errors import ConfigError, RateLimited, StoreError, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.killswitch import KillRecords, KillSwitch
@@ -34,6 +35,7 @@ from tui_trader.runtime.supervise import describe, meters
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
 from tui_trader.store.journal import Store
+from tui_trader.store.trained import load_sets
 from tui_trader.venues.base import Venue
 
 if TYPE_CHECKING:
@@ -163,11 +165,21 @@ class Session:
         changed = [f"{s}.{k}" for s, t in after.items() if isinstance(t, dict) for k in t if before[s][k] != t[k]]
         self._loaded = loaded
         self.send(SettingsChanged(ts=self.now_ms(), settings_json=loaded.settings.model_dump_json().encode()))
+        self.reload_trained()
         if not changed:
             return "settings read again: nothing changed"
         held_open = self._trader is not None and bool(self._trader.engine.state.plans)
         held = "; no limit is loosened while positions are open" if held_open else ""
         return f"settings read again: {', '.join(changed)} differ{held}"
+
+    def reload_trained(self) -> str:
+        """Hand the store's trained sets to the engine; says how many there are, or why they stay as they were."""
+        try:
+            sets = load_sets(self._store_path)
+        except StoreError as error:
+            return f"trained sets left as they were: {error}"
+        self._inbox.put(TrainedLoaded(ts=self.now_ms(), sets_json=msgspec.json.encode(sets)))
+        return f"{len(sets)} trained sets read, {sum(one.in_use for one in sets)} in use"
 
     def detach(self, reason: str) -> None:
         """The front end leaves; trading goes on."""

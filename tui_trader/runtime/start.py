@@ -21,6 +21,7 @@ from tui_trader.runtime.log import Redactor
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
 from tui_trader.store.archive import archive_store
+from tui_trader.store.trained import carry_over
 from tui_trader.venues.base import Venue
 from tui_trader.venues.hosts import addresses
 
@@ -182,7 +183,7 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
     demo = await demo_exchange(folder, settings.demo, options.say)
     info = demo.info
     if not demo.adopted:
-        await asyncio.to_thread(archive_store, folder / STORE_FILE, clock.wall_ms())
+        await asyncio.to_thread(_begin_store, folder / STORE_FILE)
 
     async def on_stopped(keep: bool) -> None:
         if not keep:
@@ -195,6 +196,13 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
         secret=Secret(info.secret),
         on_stopped=on_stopped,
     )
+
+
+def _begin_store(path: Path) -> None:
+    """A new demo account begins with an empty past, and with the trained sets that were there."""
+    archived = archive_store(path, clock.wall_ms())
+    if archived is not None:
+        carry_over(archived, path)
 
 
 def _venue(settings: Settings, access: _Access) -> Venue:

@@ -12,6 +12,7 @@ from tui_trader.core.state import Recovered
 from tui_trader.core.types import DAY_MS, MINUTE_MS
 from tui_trader.store import queries
 from tui_trader.store.schema import BOOL_COLUMNS, JSON_COLUMNS, Table, read_tables
+from tui_trader.store.trained import read_results, read_sets
 
 _KEPT_TRADES = 200
 _LATEST_MS = 4_102_444_800_000
@@ -57,6 +58,8 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
         equity=tuple(_curve(equity)),
         trades=tuple(reversed(trades)),
         fills_cursor_ms=newest,
+        trained=read_sets(db),
+        trained_results=read_results(db),
     )
 
 

@@ -96,7 +96,18 @@ def _add_violations(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create_tables, _add_violations, begin_chain)
+def _name_trained_sets(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE trades ADD COLUMN trained TEXT")
+    db.execute("CREATE INDEX trades_trained ON trades(trained, closed_ms) WHERE trained <> ''")
+    db.execute("CREATE INDEX trained_assets_key ON trained_assets(symbol, exchange, strategy, regime, timeframe)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create_tables,
+    _add_violations,
+    begin_chain,
+    _name_trained_sets,
+)
 """Step n (from 1) brings a database from version n − 1 to n. Steps are never edited after a release, only added."""
 
 UPSERTED = frozenset({"candles", "plans", "orders", "trades", "equity", "state", "meta"})
