@@ -59,6 +59,10 @@ class Call(msgspec.Struct, eq=False):
     faults: tuple[FaultKind, ...] = ()
 
 
+def _unheard(what: str, body: str) -> None:
+    """Nobody keeps a trace."""
+
+
 def _nothing(call: Call) -> None:
     """Nobody watches."""
 
@@ -76,12 +80,19 @@ class Network:
         self.hub = hub
         self.faults = faults
         self.latency_ms = latency_ms
+        self.note: Callable[[str, str], None] = _unheard
         self.on_sent: Callable[[Call], None] = _nothing
         self.on_handled: Callable[[Call], None] = _nothing
         self.on_heard: Callable[[Call], None] = _nothing
         self._rng = rng
         self._stale_connection = False
         self._sockets = 0
+        self._open: dict[int, MemorySocket] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether a private stream stands, as far as the client can know."""
+        return bool(self._open)
 
     @property
     def now_ms(self) -> int:
@@ -97,6 +108,7 @@ class Network:
     def send(self, call: Call, request: Request) -> asyncio.Future[Reply | None]:
         """Send a request; the result is what the client hears, None for a broken connection or no answer in time."""
         answer: asyncio.Future[Reply | None] = self.loop.create_future()
+        self.note("sent", f"{call.method} {call.path} {call.params}")
         self.on_sent(call)
         verdict = self.faults.request(request, self.now_ms)
         call.faults = verdict.kinds
@@ -121,6 +133,7 @@ class Network:
                 reply = reply or said
                 call.handled += 1
                 call.honest = call.honest or said
+                self.note("handled", f"{call.method} {call.path} {said.status} {said.body[:200]}")
                 self.on_handled(call)
         reply = verdict.reply or reply
         if reply is not None and verdict.mangle:
@@ -159,13 +172,24 @@ class Network:
         connection = self.hub.open(parts.path, parts.query, socket.deliver)
         if connection is None:
             raise ConnectionResetError("no such stream")
-        self.faults.opened("private", self._sockets)
-        socket.on_cut = lambda: self.hub.close(connection)
+        number = self._sockets
+        self.faults.opened("private", number)
+
+        def closed() -> None:
+            self._open.pop(number, None)
+            self.hub.close(connection)
+
+        socket.on_cut = closed
+        self._open[number] = socket
         try:
             yield socket
         finally:
-            self.hub.close(connection)
             socket.cut("closed")
+
+    def cut_all(self, reason: str) -> None:
+        """The venue restarts: every connection breaks."""
+        for socket in list(self._open.values()):
+            socket.cut(reason)
 
 
 class MemorySocket:

@@ -107,6 +107,10 @@ class SimVenue(BinanceVenue):
         state = self._states[symbol]
         return tuple(_candle(state, index) for index in range(-min(count, HISTORY, len(state.series.minutes)), 0))
 
+    def heard_ago(self, symbol: str) -> float:
+        """Seconds since this process last heard a symbol's book."""
+        return system_clock.monotonic() - self._known[symbol].at
+
     # --- market data ---
 
     def _streams_up(self) -> None:

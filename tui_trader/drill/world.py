@@ -23,6 +23,7 @@ from tui_trader.drill.process import Process, owned_tasks
 from tui_trader.drill.venue import SimVenue, bars
 from tui_trader.exchange.accounts import Account
 from tui_trader.exchange.engine import ExchangeEngine
+from tui_trader.exchange.fault_acts import heal, perform
 from tui_trader.exchange.fault_rules import Act, FaultRule
 from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.listen_keys import ListenKeys
@@ -131,11 +132,13 @@ class SimWorld:
         self.exchange.faults = self.faults
         self.account: Account = self.exchange.add_account(KEY, SECRET, Decimal(setup.wallet))
         self.clock = ExchangeClock(START_MS, 1.0, loop.time)
-        keys = ListenKeys(loop.time, "drill")
+        self.keys = keys = ListenKeys(loop.time, "drill")
         self.limits = RateLimits(loop.time)
         api = RestApi(self.exchange, self.clock, keys, self.limits, wall_ms=self.clock.now_ms)
         self.hub = StreamHub(self.exchange, keys)
         self.network = Network(loop, api, self.hub, self.faults, self.rng, setup.latency_ms)
+        self.network.note = self._note
+        self.exchange.on_restart = self._restarted
         self.disk = Disk()
         self.process: Process | None = None
         self.steps_before = 0
@@ -161,6 +164,17 @@ class SimWorld:
             deliver(account, event)
 
         self.exchange.on_user_event = on_event
+
+    def _restarted(self) -> None:
+        self.keys.close(self.account)
+        self.network.cut_all("connection reset")
+
+    def heal(self) -> None:
+        """The faults end: network, venue and disk are honest from now on, and what acts left behind is put right."""
+        self.faults.clear()
+        heal(self.exchange)
+        self.disk.full = False
+        self.busy()
 
     def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody took: in the simulation, in the exchange, or in a task of the trader."""
@@ -219,12 +233,21 @@ class SimWorld:
         rng = Random(f"{self.setup.seed}/process/{self._starts}")
         venue = SimVenue(self.network, self.exchange.states, KEY, SECRET, self.settings, rng)
         process = Process(
-            disk=self.disk, venue=venue, settings=self.settings, rng=rng, say=self._say, pause=self._next_beat
+            disk=self.disk,
+            venue=venue,
+            settings=self.settings,
+            rng=rng,
+            say=self._say,
+            note=self._note,
+            pause=self._next_beat,
         )
         self.process = process
         process.begin()
         self.busy()
         return process
+
+    def _note(self, what: str, body: str) -> None:
+        self.trace.add(self.loop.time(), what, body)
 
     def _say(self, severity: str, text: str) -> None:
         self.said.append(text)
@@ -393,20 +416,18 @@ class SimWorld:
 
     def act(self, act: Act) -> str:
         """See ``Stage``."""
-        from tui_trader.exchange.fault_acts import perform
-
         words = perform(self.exchange, act, self._acts_rng)
         self.trace.add(self.loop.time(), "act", words)
         self.busy()
         return words
 
-    async def until(self, condition: Callable[[], bool], ms: int = 30_000) -> None:
+    async def until(self, condition: Callable[[], bool], ms: int = 30_000, poll_s: float = 0.02) -> None:
         """See ``Stage``."""
         end = self.loop.time() + ms / 1000
         while not condition():
             if self.loop.time() >= end:
                 raise TimeoutError(f"not so after {ms} ms; last said: {self.said[-5:]}")
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - conditions are about anything; virtual time is cheap
+            await asyncio.sleep(poll_s)
 
 
 def _awake(nap: asyncio.Future[None]) -> None:
