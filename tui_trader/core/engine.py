@@ -66,6 +66,7 @@ class Engine:
             ev.WorkerFailed: self._on_worker_failed,
             ev.Timer: self._on_timer,
             ev.Notice: self._on_notice,
+            ev.AccountDoubt: self._on_doubt,
             ev.OrderUpdate: lambda e: feedback.on_order_update(self._state, e),
             ev.Fill: lambda e: feedback.on_fill(self._state, e),
             ev.PositionUpdate: self._on_position,
@@ -90,6 +91,11 @@ class Engine:
     def state(self) -> EngineState:
         """The state, for tests and runtime checks; write to it only through ``process``."""
         return self._state
+
+    @property
+    def watch(self) -> Watch:
+        """What watches the invariants, for tests and reports; it only reads the state."""
+        return self._watch
 
     def process(self, event: ev.Event) -> list[Command]:
         """Apply one event, check the invariants, and return what is to be done about it, in order."""
@@ -131,6 +137,7 @@ class Engine:
                 state.metrics[instrument.symbol] = found
             found.tier, found.tier_reason, found.status = tier, reason, instrument.status
             found.funding_interval_hours = instrument.funding_interval_hours
+            executor.on_instrument(state, instrument)
             if instrument.symbol not in state.plans and state.portfolio.position(instrument.symbol).qty != 0:
                 state.ask_snapshot(f"{instrument.symbol}: a position waited for the venue's filters to be adopted")
 
@@ -255,6 +262,9 @@ class Engine:
         state = self._state
         state.halted = f"worker {event.worker} failed: {event.reason}"
         state.say(Severity.ALARM, f"{state.halted}; entries halt, protection stays; resume with p when understood")
+
+    def _on_doubt(self, event: ev.AccountDoubt) -> None:
+        self._state.ask_snapshot(event.reason)
 
     def _on_notice(self, event: ev.Notice) -> None:
         self._state.say(event.severity, event.text)

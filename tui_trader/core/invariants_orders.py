@@ -153,7 +153,10 @@ class OrderWatch:
         if known is not None:
             yield from _repeated(order, known)
             return
-        yield from self._numbers(order)
+        inexact = list(self._numbers(order))
+        if inexact:
+            yield from inexact
+            return
         yield from self._identity(order)
         yield from self._approval(order)
         if order.leg is Leg.ENTRY:
