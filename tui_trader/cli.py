@@ -229,6 +229,18 @@ def export(
     raise typer.Exit(export_table(_g(context), table, "json" if as_json else fmt, out))
 
 
+audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The record of what was commanded, and by whom.")
+app.add_typer(audit, name="audit")
+
+
+@audit.command("verify")
+def audit_verify(context: typer.Context, as_json: Json = False) -> None:
+    """Whether the audit log is the one that was written. Exit code 1 when rows were changed, added or removed."""
+    from tui_trader.cli_audit import verify_audit
+
+    raise typer.Exit(verify_audit(_g(context), as_json))
+
+
 @app.command("replay-book")
 def replay_book(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gzipped recording of frames.")],

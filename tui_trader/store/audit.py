@@ -106,7 +106,8 @@ def begin_chain(db: sqlite3.Connection) -> None:
         db.execute(f"UPDATE {TABLE} SET seq = ?, prev_hash = ?, hash = ? WHERE rowid = ?", place)
         head = Head(head.seq + 1, made)
     db.execute(f"CREATE UNIQUE INDEX audit_place ON {TABLE}(seq)")
-    write_head(db, head)
+    if head.seq:
+        write_head(db, head)
 
 
 def parse_head(text: object) -> Head | None:
@@ -235,6 +236,8 @@ def _anchor_faults(anchor: Anchor, hashes: dict[int, str], last: Head) -> Iterat
             "an older copy was put in its place"
         )
         yield Fault(last.seq + 1, "truncated", words)
-    elif hashes.get(seq, "") != anchor.head.hash:
+    elif seq not in hashes:
+        yield Fault(seq, "missing", f"row {seq}, which the session log saw at {anchor.at}, is missing")
+    elif hashes[seq] != anchor.head.hash:
         words = f"row {seq} is not the one that the session log saw at {anchor.at}: the chain was written anew"
         yield Fault(seq, "rewritten", words)
