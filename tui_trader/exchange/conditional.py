@@ -50,10 +50,12 @@ class AlgoDesk:
         algo = self._build(account, state, request)
         self._check(state, algo, request)
         algo.id = self.venue.new_algo_id()
+        account.has_dated = account.has_dated or bool(algo.good_till_ms)
         algo.client_id = algo.client_id or f"algo_{algo.id}"
         account.algos[algo.id] = algo
         account.remember_algo(algo)
         state.algos[algo.id] = algo
+        state.looked_at = None
         self._report(state, algo)
         return algo
 
@@ -188,13 +190,12 @@ class AlgoDesk:
 
     def check(self, state: SymbolState) -> None:
         """Trigger everything the current prices reach, including what the triggered orders cause."""
-        fired = not state.halted
-        while fired:
-            fired = False
+        while not state.halted and state.looked_at != (state.last_price, state.mark):
+            state.looked_at = (state.last_price, state.mark)
             for algo in list(state.algos.values()):
                 if algo.is_open and self._should_fire(state, algo):
                     self._fire(state, algo)
-                    fired = True
+                    state.looked_at = None
         self.sweep(state)
 
     def sweep(self, state: SymbolState) -> None:

@@ -44,6 +44,8 @@ class SymbolState:
         self.pending: deque[AggTrade] = deque(maxlen=_PENDING_LIMIT)
         """Trades the streams have not sent yet; bounded, so an unread symbol costs nothing."""
         self.algos: dict[int, AlgoOrder] = {}
+        self.looked_at: tuple[int, float] | None = None
+        """Last price and mark at which conditional orders were looked at; None when they must be looked at again."""
         self.status = spec.status
         self.halted = False
         """Nothing matches or triggers: trading is interrupted by a fault."""
