@@ -16,13 +16,15 @@ from tui_trader.core.events import KillSwitch as KillCommand
 from tui_trader.core.events import (
     LinkDown,
     LinkUp,
+    Notice,
     OpenPosition,
     SettingsChanged,
     ShutdownRequested,
     UserCommand,
+    WorkerFailed,
 )
 from tui_trader.core.settings import Settings
-from tui_trader.core.types import Channel, Leg
+from tui_trader.core.types import Channel, Leg, Severity
 from tui_trader.core.views import PositionRow, Snapshot, TicketPreview
 from tui_trader.errors import ConfigError, RateLimited, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
@@ -271,9 +273,16 @@ class Session:
         return self._reason
 
     async def _start(self) -> None:
-        self._store = store = await Store.open(self._store_path, self._store_changed)
+        self._store = store = await Store.open(self._store_path, self._store_changed, self._store_notice)
         recovered = self._switch.recovered(store, await store.recovered())
-        await self._control.start()
+        if store.doubt:
+            self._inbox.put(WorkerFailed(ts=self.now_ms(), worker="store", reason=store.doubt))
+        try:
+            await self._control.start()
+        except OSError as error:
+            self.log.say(
+                "warning", f"no control socket ({describe(error)}): kill and status reach this session by file"
+            )
         await self._open_venue()
         if self._checked is not None:
             await self._checked()
@@ -331,6 +340,9 @@ class Session:
             self._inbox.put(LinkDown(ts=self.now_ms(), channel=Channel.STORE, reason=words))
         else:
             self._inbox.put(LinkUp(ts=self.now_ms(), channel=Channel.STORE))
+
+    def _store_notice(self, words: str) -> None:
+        self._inbox.put(Notice(ts=self.now_ms(), severity=Severity.ALARM, text=words))
 
     # --- the end ---
 
