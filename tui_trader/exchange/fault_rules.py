@@ -154,7 +154,9 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     for_ms: int = 0
     """Awake for so many real ms, then over; 0 is for ever."""
     ms: int = 0
-    """How long or how far, by kind; 0 takes `DEFAULT_MS`. Delays are drawn up to it."""
+    """How long or how far, by kind; 0 takes `DEFAULT_MS`. Delays are drawn up to it, unless `exact`."""
+    exact: bool = False
+    """Delays last `ms`, no less."""
     status: int = 0
     """HTTP status of `http`; 0 draws one."""
     code: int = 0
@@ -172,8 +174,9 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """Base quantity of `trade_elsewhere`; empty takes a share of the position."""
     share: float = -1.0
     """Fraction, by kind: how often the venue acted although it told of a failure (`http`, `unknown_error`,
-    `reset_before`; default 0.5 where the venue's words leave it open); of the position (`trade_elsewhere`, `adl`); the
-    rate of `funding`; 1 makes a `delay` or `reorder` exactly as long as `ms`. Negative takes the default."""
+    `reset_before`; default 0.5 where the venue's words leave it open); how often `delay` holds up the request and not
+    its answer (default 0.5); of the position (`trade_elsewhere`, `adl`); the rate of `funding`, 0 to 1. Negative takes
+    the default."""
     size: int = 0
     """Bytes of `huge_frame`; 0 is 64 MiB."""
 
