@@ -31,6 +31,7 @@ _TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
     FaultKind.cancel_elsewhere: ("", "stop", "target"),
     FaultKind.stop_rejected_at_trigger: ("", "reject", "expire"),
     FaultKind.hedge_mode: ("", "force"),
+    FaultKind.delay: ("", "request", "answer"),
 }
 _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "count": (0, 10**9),
