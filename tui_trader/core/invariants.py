@@ -1,6 +1,6 @@
 """Invariants watched while trading (INVARIANTS: I1–I9, I11, I12, I17): found, said, stored, and entries halted.
 
-The watch runs inside ``Engine.process`` after each account fact, each command and once a second. It changes nothing but
+The watch runs inside ``Engine.process`` after each account fact, each command and every two seconds. It changes nothing but
 the halt: protection goes on, a person resumes entries. What it finds is told in words, kept as a durable row of
 ``violations``, and the story before it goes to a private file.
 """
@@ -20,7 +20,8 @@ from tui_trader.core.types import Severity
 
 AGAIN_S = 60.0
 """The same breach is told, and a trace of the same invariant is written, at most once in so long."""
-CHECK_S = 1.0
+CHECK_S = 2.0
+"""What only time can break is looked at so often: the limits are ten seconds."""
 SAID_KEPT = 500
 
 UNHEARD = QUIET - {ev.Timer}
@@ -43,11 +44,14 @@ class Watch:
     def after(self, event: ev.Event, commands: list[Command]) -> list[Command]:
         """Check one call of the engine. Never raises: a defect in here halts entries like any other violation."""
         state = self._state
+        due = state.now - self._checked_ms >= state.ms(CHECK_S)
+        if not due and not commands and type(event) is ev.Timer:
+            return commands
         self.trace.heard(state.now, event)
         for command in commands:
             self.trace.emitted(state.now, command)
         try:
-            found = self._find(event, commands)
+            found = self._find(event, commands, due)
         except Exception as error:  # noqa: BLE001 - a watch that failed must not take the executor's commands with it
             words = f"the watch itself failed ({type(error).__name__}: {error}); nothing is watched in this call"
             found = [Breach(invariant="watch", symbol="", subject=type(error).__name__, words=words)]
@@ -59,10 +63,10 @@ class Watch:
             state.halted = state.halted or f"an invariant is broken and could not be told ({error})"
             return commands
 
-    def _find(self, event: ev.Event, commands: list[Command]) -> list[Breach]:
+    def _find(self, event: ev.Event, commands: list[Command], due: bool) -> list[Breach]:
         found: list[Breach] = []
         if type(event) is ev.Timer:
-            if self._state.now - self._checked_ms >= self._state.ms(CHECK_S):
+            if due:
                 self._checked_ms = self._state.now
                 found += self.orders.event(event)
                 found += self.money.check()

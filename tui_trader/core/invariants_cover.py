@@ -166,7 +166,7 @@ class CoverWatch:
             self._follow(symbol, self._state.now)
 
     def check(self) -> Iterator[Breach]:
-        """What time has made a breach; call it about once a second."""
+        """What time has made a breach; call it every second or two."""
         state = self._state
         self._reconciled_ms = self._reconciled_ms or state.reconciled_ms
         self._follow_all()

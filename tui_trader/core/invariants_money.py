@@ -164,7 +164,8 @@ class MoneyWatch:
                 yield Breach(invariant="I7", symbol=symbol, subject=symbol, words=words)
         if not snapshot.complete or snapshot.hedge_mode:
             return
-        for symbol in told.keys() | self._local.keys():
+        # A symbol that was never traded here needs no word that it is flat.
+        for symbol in told.keys() | self._last_fill.keys() | self._stream.keys() | self._listed.keys():
             self._listed[symbol] = Word(told.get(symbol, ZERO), snapshot.asked_at)
         yield from self._finite("wallet", "", {"wallet": snapshot.wallet})
         yield from self._balance(snapshot)
@@ -200,13 +201,15 @@ class MoneyWatch:
     # --- what time brings ---
 
     def check(self) -> Iterator[Breach]:
-        """What time has made a breach; call it about once a second."""
-        for symbol in list(self._state.portfolio.positions):
-            before, after = self._moved(symbol)
+        """What time has made a breach; call it every second or two."""
+        for symbol, position in self._state.portfolio.positions.items():
+            after, before = position.qty, self._local.get(symbol, ZERO)
             if before != after:
+                self._local[symbol] = after
                 words = f"the position of {symbol} went from {before} to {after} without a fill"
                 yield Breach(invariant="I7", symbol=symbol, subject=symbol, words=words)
-            yield from self._agrees(symbol, after)
+            if symbol in self._stream or symbol in self._listed:
+                yield from self._agrees(symbol, after)
 
     def _agrees(self, symbol: str, local: Decimal) -> Iterator[Breach]:
         state = self._state

@@ -262,8 +262,8 @@ class OrderWatch:
     def done(self) -> None:
         """The call is over: what is open now bounds the exits of the next one."""
         self._told.clear()
-        for position in self._state.portfolio.positions.values():
-            self._held[position.symbol] = position.qty
+        for symbol, position in self._state.portfolio.positions.items():
+            self._held[symbol] = position.qty
 
     # --- what comes in ---
 
