@@ -38,6 +38,7 @@ PART = Decimal("0.015")
 
 async def partly_entered(stage: Stage) -> None:
     """An entry at a limit of which somebody takes a part."""
+    elsewhere.quiet(stage)
     price = round(mark(stage), 1)
     await stage.enter(qty="0.040", limit=f"{price:.1f}", wait=False)
     await wait(stage, lambda: any(r.leg is Leg.ENTRY for r in regular(stage)), "the entry rests")
@@ -130,7 +131,7 @@ async def dust_smallest(stage: Stage) -> None:
 async def stop_fills_partly(stage: Stage) -> None:
     """The book is thin when the stop strikes: what it leaves open is closed in a loop until nothing is."""
     ladder = await entered_long(stage)
-    elsewhere.thin(stage, 2)
+    elsewhere.thin(stage, 8)
     await stage.gap(BTC, ladder.at(-1.2))
     await wait(stage, lambda: any(0 < r.filled < r.qty for r in ever(stage, Leg.STOP)), "the stop fills in part")
     await until_gone(stage, ms=30_000)

@@ -38,10 +38,10 @@ OUTSIDE_WINDOW = "Timestamp for this request is outside of the recvWindow."
 
 @scenario("clock-skew", "> 500 ms → no entries")
 async def clock_skew(stage: Stage) -> None:
-    """The clocks part by 0.9 s: no entry until they agree again, the open position is held."""
+    """The clocks part by 0.9 s: once it is measured, no entry until they agree again; the open position is held."""
     await entered_long(stage)
-    stage.act(Act(kind=FaultKind.clock_skew, ms=900))
-    await stage.sleep(40_000)
+    stage.act(Act(kind=FaultKind.clock_step, ms=900))
+    await stage.sleep(31_000)
     await stage.enter(symbol=ETH, qty="0.500", wait=False)
     await stage.sleep(2_000)
     refused = not ever(stage, Leg.ENTRY, ETH)
@@ -50,6 +50,16 @@ async def clock_skew(stage: Stage) -> None:
     await stage.enter(symbol=ETH, qty="0.500")
     await until_protected(stage, ETH)
     check(refused, "no entry while the clocks part by more than half a second")
+
+
+@scenario("clock-drift", "offset from server time")
+async def clock_drift(stage: Stage) -> None:
+    """The venue's clock drifts away by two seconds within a minute: followed, and the ladder runs on."""
+    ladder = await entered_long(stage)
+    stage.act(Act(kind=FaultKind.clock_skew, ms=2_000))
+    await stage.sleep(70_000)
+    await stage.move(BTC, ladder.at(1.6))
+    await wait(stage, lambda: fitted(stage) and position(stage) == QTY / 2, "TP1, and the stop follows")
 
 
 @scenario("clock-step", "-1021 → offset from server time")

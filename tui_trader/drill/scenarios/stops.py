@@ -102,9 +102,10 @@ async def algo_lag(stage: Stage) -> None:
 
 async def _lost_at_trigger(stage: Stage, kind: FaultKind, text: str = "") -> None:
     ladder = await entered_long(stage)
-    strike(stage, kind, "", 1, text=text, ms=600_000)
+    strike(stage, kind, "", 1, text=text, ms=8_000)
     await stage.move(BTC, ladder.at(-1.1), 1_000)
-    await until_gone(stage, ms=15_000)
+    await wait(stage, lambda: position(stage) == 0, "flat within ten seconds", 10_000)
+    await until_gone(stage, ms=30_000)
     sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
     check(sold == QTY, f"sold {sold}, held {QTY}")
 
