@@ -161,8 +161,8 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """Venue error code of `http`."""
     text: str = ""
     """Body or message of `http`; the status of `symbol_status`; "stop" or "target" for `cancel_elsewhere`; "reject" or
-    "expire" for `stop_rejected_at_trigger`; "request" or "answer" for which of the two a `delay` holds up; "force" for a
-    `hedge_mode` that the venue would refuse because something is open."""
+    "expire" for `stop_rejected_at_trigger`; "request" or "answer" for which of the two a `delay` holds up; "force" for
+    a `hedge_mode` that the venue would refuse because something is open."""
     retry_after_s: int = 0
     """Retry-After of `rate_limited`, `banned` and an `http` 429, 418 or 403; 0 takes 2, 120 and none."""
     symbol: str = ""
