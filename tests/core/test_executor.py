@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.desk import Desk
@@ -318,6 +319,41 @@ def test_flatten_repeats_until_the_venue_says_zero() -> None:
     assert (desk.position, desk.resting(), state.plans) == (0, [], {})
     closes = [c.qty for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.CLOSE]
     assert closes == [Decimal("0.030"), Decimal("0.010")]
+
+
+def test_a_symbol_that_the_venue_closes_is_left_early() -> None:
+    desk = opened()
+    state = desk.engine.state
+    closing = msgspec.structs.replace(state.instruments["BTCUSDT"], status="SETTLING")
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=(closing,)))
+    desk.run(5_000)
+    assert (desk.position, desk.resting(), state.plans) == (0, [], {})
+    assert state.trades[0].reason == "the venue closes the symbol (SETTLING)"
+
+
+def test_a_break_in_trading_leaves_the_position_and_its_stop() -> None:
+    desk = opened()
+    before = desk.resting()
+    paused = msgspec.structs.replace(desk.engine.state.instruments["BTCUSDT"], status="BREAK")
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=(paused,)))
+    desk.run(3_000)
+    assert (desk.position, desk.resting()) == (QTY, before)
+
+
+def test_a_market_order_whose_end_is_not_heard_is_asked_about() -> None:
+    desk = Desk().start()
+    desk.stream_faults = lambda event: event.get("e") == "TRADE_LITE" or event.get("o", {}).get("x") == "TRADE"
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(3_000)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert plan.longest_naked_ms < 3_000
+
+
+def test_a_doubt_about_the_account_is_a_reason_to_look() -> None:
+    desk = Desk().start()
+    found = desk.engine.process(ev.AccountDoubt(ts=desk.now + 10_000, reason="a frame could not be read"))
+    assert [c.reason for c in found if isinstance(c, cmd.RequestSnapshot)] == ["a frame could not be read"]
 
 
 def test_market_close_type() -> None:

@@ -482,14 +482,7 @@ MarketEvent = (
 )
 
 AccountEvent = (
-    AccountDoubt
-    | OrderUpdate
-    | Fill
-    | PositionUpdate
-    | BalanceUpdate
-    | FundingPayment
-    | AccountSnapshot
-    | SendOutcome
+    AccountDoubt | OrderUpdate | Fill | PositionUpdate | BalanceUpdate | FundingPayment | AccountSnapshot | SendOutcome
 )
 
 SystemEvent = LinkUp | LinkDown | ClockSkew | WorkerFailed | Timer | Notice

@@ -12,6 +12,7 @@ from tui_trader.core import oco
 from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
+from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import LadderError
 from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
 from tui_trader.core.orders import ClientId, OwnOrder
@@ -320,6 +321,11 @@ def set_levels(state: EngineState, plan: Plan) -> None:
     instrument = state.instruments[plan.symbol]
     if plan.entered <= 0:
         _take_over(state, plan)
+    if plan.avg_entry <= 0:
+        price = state.trigger_price(plan.symbol)
+        if price <= 0:
+            return
+        plan.entry_value = plan.entered * price
     try:
         for text in plan_levels(plan, instrument, state.settings.ladder):
             state.say(Severity.INFO, text, plan.symbol)
@@ -354,12 +360,22 @@ def tick(state: EngineState) -> None:
     wait = state.ms(state.settings.execution.unknown_query_s)
     for order in state.ledger.live():
         doubtful = order.unresolved or order.negatives or order.cancel_tries > 2
-        stuck = order.status is OrderStatus.TRIGGERED
+        # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
+        stuck = order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET
         pause = wait * (1 + min(order.negatives, 6))
         if (doubtful or stuck) and state.now - max(order.sent_ms, order.query_ms) >= pause:
             query(state, order)
     for plan in list(state.plans.values()):
         drive(state, plan)
+
+
+def on_instrument(state: EngineState, instrument: Instrument) -> None:
+    """The venue's rules of a symbol are known anew: one that it closes is left before the venue settles it."""
+    plan = state.plans.get(instrument.symbol)
+    if plan is None or not instrument.closing:
+        return
+    begin_close(state, plan, f"the venue closes the symbol ({instrument.status})")
+    drive(state, plan)
 
 
 def on_market(state: EngineState, symbol: str) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import msgspec
-
-from tui_trader.core import adoption, executor, feedback
+from tui_trader.core import adoption, executor, feedback, restored
 from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.oco import Plan, Stage
@@ -26,7 +24,7 @@ def restore(state: EngineState, recovered: Recovered) -> None:
     state.portfolio.fills_cursor_ms = recovered.fills_cursor_ms
     state.next_plan_id = recovered.next_plan_id
     for body in recovered.plans:
-        plan = _restored_plan(state, body)
+        plan = restored.plan(state, body)
         if plan is None or plan.stage is Stage.CLOSED or plan.symbol in state.plans:
             continue
         plan.naked_since_ms = 0
@@ -35,31 +33,9 @@ def restore(state: EngineState, recovered: Recovered) -> None:
         open_qty = max(ZERO, plan.entered - plan.exited)
         state.portfolio.adopt(plan.symbol, open_qty * plan.side.sign, plan.avg_entry)
     for row in recovered.orders:
-        order = _restored_order(row)
+        order = restored.order(row)
         if order is not None and state.ledger.get(order.client_id) is None:
             state.ledger.add(order)
-
-
-def _restored_plan(state: EngineState, body: dict[str, object]) -> Plan | None:
-    try:
-        return msgspec.convert(body, Plan, strict=False)
-    except (msgspec.ValidationError, ArithmeticError) as error:
-        text = f"a stored plan of {body.get('symbol', '?')} cannot be read ({error}); its position will be adopted"
-        state.say(Severity.ALARM, text)
-        return None
-
-
-def _restored_order(row: dict[str, object]) -> OwnOrder | None:
-    known = {k: v for k, v in row.items() if k in OwnOrder.__struct_fields__ and v is not None}
-    try:
-        order = msgspec.convert(known, OwnOrder, strict=False)
-    except (msgspec.ValidationError, ArithmeticError):
-        return None
-    order.booked = order.filled_qty
-    if order.live:
-        order.status = OrderStatus.UNKNOWN
-        order.sent_ms = 0
-    return order
 
 
 def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
@@ -205,7 +181,7 @@ def _venue_wins(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty:
         _align(state, plan, max(ZERO, qty * plan.side.sign), entry)
         for order in state.ledger.of_plan(plan.plan_id):
             order.booked = max(order.booked, order.filled_qty)
-    state.portfolio.adopt(symbol, qty, entry)
+    state.portfolio.adopt(symbol, qty, entry or state.trigger_price(symbol) or position.entry)
     position.taken_ms, position.checked = snapshot.asked_at, True
     state.reconciling.pop(symbol, None)
     state.say(

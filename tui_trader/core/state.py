@@ -303,7 +303,7 @@ class EngineState:
         for position in self.portfolio.open_positions():
             metrics = self.metrics.get(position.symbol)
             mark = dec(metrics.mark or metrics.mid) if metrics is not None else ZERO
-            if mark > 0:
+            if mark > 0 and position.entry > 0:
                 total += position.unrealized(mark)
         return total
 

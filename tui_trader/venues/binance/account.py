@@ -12,6 +12,7 @@ import msgspec
 from tui_trader import clock as system_clock
 from tui_trader.clock import VenueClock
 from tui_trader.core.events import (
+    AccountDoubt,
     AccountSnapshot,
     Event,
     Fill,
@@ -88,6 +89,7 @@ class Account:
 
     def _odd(self, reason: str) -> None:
         self.impossible += 1
+        self._sink(AccountDoubt(ts=self._clock.now_ms(), reason="a private event could not be used"))
         if self.impossible & (self.impossible - 1) == 0:
             text = (
                 f"a private event could not be used ({reason}; {self.impossible} so far). "

@@ -62,6 +62,8 @@ _KEEP_ALIVE_AGAIN_S = 60.0
 _ROTATE_S = 23.5 * 3600
 _SUBSCRIBE_CHUNK = 150
 _KLINE_PAGE = 1000
+_RULES_EVERY_S = 300.0
+_SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
 _USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
 
 
@@ -110,6 +112,7 @@ class BinanceVenue:
         self._sink: Sink = _discard
         self._tasks: set[asyncio.Task[None]] = set()
         self._instruments: tuple[Instrument, ...] = ()
+        self._rules_doubtful = asyncio.Event()
         self._listen_key = ""
         self._request_id = 0
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
@@ -176,6 +179,7 @@ class BinanceVenue:
         self._spawn("feed ticker", self._tick())
         self._spawn("clock", self._reach.keep())
         self._spawn("listen key", self._keep_listen_key())
+        self._spawn("rules", self._keep_rules())
         self._spawn("open interest", self._poll_interest())
 
     async def aclose(self) -> None:
@@ -226,6 +230,17 @@ class BinanceVenue:
         if odd:
             text = f"{len(odd)} contracts are left out because their rules cannot be read: {'; '.join(odd[:3])}"
             self._emit(Notice(ts=ts, severity=Severity.WARNING, text=text))
+
+    async def _keep_rules(self) -> None:
+        """Read the contracts' rules again now and then, and at once when an order was refused because of a status."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RULES_EVERY_S):
+                    await self._rules_doubtful.wait()
+            await asyncio.sleep(1.0)
+            self._rules_doubtful.clear()
+            with suppress(VenueError):
+                await self._load_instruments()
 
     def _take_limits(self, limits: Iterable[rules.RateLimit]) -> None:
         for row in limits:
@@ -399,15 +414,20 @@ class BinanceVenue:
         algo = order.book is VenueBook.ALGO
         if order.type is OrderType.TRAILING_STOP_MARKET:
             raise VenueRefused("not sent: the stop is trailed by this program, not by the venue.")
-        answer = await self._changed(
-            lambda: self._rest.write(
-                "algoOrder" if algo else "order",
-                wire.place_params(order),
-                weight=1,
-                orders=1,
-                urgent=order.approval.exit,
+        try:
+            answer = await self._changed(
+                lambda: self._rest.write(
+                    "algoOrder" if algo else "order",
+                    wire.place_params(order),
+                    weight=1,
+                    orders=1,
+                    urgent=order.approval.exit,
+                )
             )
-        )
+        except VenueRefused as error:
+            if error.code in _SYMBOL_CLOSED:
+                self._rules_doubtful.set()
+            raise
         venue_id = answer.get("algoId" if algo else "orderId")
         if not isinstance(venue_id, int):
             raise OutcomeUnknown("the venue's answer names no order id; the order may stand: query it.")
