@@ -89,6 +89,7 @@ class SimVenue(BinanceVenue):
         self._spawn("private stream", self._private.run())
         self._spawn("clock", self._reach.keep())
         self._spawn("listen key", self._keep_listen_key())
+        self._spawn("rules", self._keep_rules())
         await asyncio.sleep(self._network.delay_s())
         self._streams_up()
 
