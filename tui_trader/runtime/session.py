@@ -126,6 +126,10 @@ class Session:
         """Venue time."""
         return self._venue.clock.now_ms()
 
+    def _stamp(self) -> int:
+        """Venue time once it is known: an event of the wall clock's time would put the engine's ahead of the venue."""
+        return self.now_ms() if self._trader is not None else 0
+
     def view(self, selected: str, timeframe: str) -> Snapshot | None:
         """The newest frame; None until the first event was processed. A defect in drawing never reaches trading."""
         trader = self._trader
@@ -143,7 +147,7 @@ class Session:
 
     def send(self, command: UserCommand) -> None:
         """Hand a command to the engine."""
-        self._inbox.put(command)
+        self._inbox.put(command if self._trader is not None else msgspec.structs.replace(command, ts=0))
 
     def preview(self, ticket: OpenPosition) -> TicketPreview:
         """The consequences of an entry."""
@@ -276,7 +280,7 @@ class Session:
         self._store = store = await Store.open(self._store_path, self._store_changed, self._store_notice)
         recovered = self._switch.recovered(store, await store.recovered())
         if store.doubt:
-            self._inbox.put(WorkerFailed(ts=self.now_ms(), worker="store", reason=store.doubt))
+            self._inbox.put(WorkerFailed(ts=self._stamp(), worker="store", reason=store.doubt))
         try:
             await self._control.start()
         except OSError as error:
@@ -337,12 +341,12 @@ class Session:
     def _store_changed(self, words: str) -> None:
         """From the store: why it cannot write, or "" when it can again."""
         if words:
-            self._inbox.put(LinkDown(ts=self.now_ms(), channel=Channel.STORE, reason=words))
+            self._inbox.put(LinkDown(ts=self._stamp(), channel=Channel.STORE, reason=words))
         else:
-            self._inbox.put(LinkUp(ts=self.now_ms(), channel=Channel.STORE))
+            self._inbox.put(LinkUp(ts=self._stamp(), channel=Channel.STORE))
 
     def _store_notice(self, words: str) -> None:
-        self._inbox.put(Notice(ts=self.now_ms(), severity=Severity.ALARM, text=words))
+        self._inbox.put(Notice(ts=self._stamp(), severity=Severity.ALARM, text=words))
 
     # --- the end ---
 
