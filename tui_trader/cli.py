@@ -252,6 +252,34 @@ def replay_book(
     raise typer.Exit(replay_recording(file, as_json))
 
 
+@app.command()
+def drill(
+    context: typer.Context,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Engine events for each seed.")] = 20_000,
+    first_seed: Annotated[int, typer.Option(help="The first seed; the others follow.")] = 1,
+    preset: Annotated[str, typer.Option(help="Faults of this preset instead of drawn ones.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+    minimise: Annotated[int | None, typer.Option(help="Find the least that makes this seed fail.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write one seed's whole story to a file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The executor against every fault, in simulated time. Exit code 1 when an invariant is violated."""
+    from tui_trader.cli_drill import DrillOptions, run_drill
+
+    options = DrillOptions(
+        seeds=seeds,
+        steps=steps,
+        first_seed=first_seed,
+        preset=preset,
+        jobs=jobs,
+        as_json=as_json,
+        minimise=minimise,
+        trace=trace,
+    )
+    raise typer.Exit(run_drill(_g(context), options))
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     help="The simulated exchange alone, for any Binance client; `exchange --help` lists its options.",

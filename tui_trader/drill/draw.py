@@ -57,7 +57,7 @@ class Draw(msgspec.Struct, frozen=True):
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of fault that are on."""
-        return tuple(sorted({rule.kind.value for rule in self.setup.rules}))
+        return tuple(sorted({rule.kind.value for rule in self.setup.rules if rule.rate or rule.count}))
 
 
 def draw(seed: int, preset: tuple[FaultRule, ...] | None = None) -> Draw:

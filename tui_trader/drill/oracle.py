@@ -47,10 +47,14 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Cover(msgspec.Struct):
-    """One symbol's protection. ``since`` is when it began to lack while reachable, ``longest`` of this position."""
+    """One symbol's protection; ``longest`` is the longest lack of this position while the venue could be reached.
+
+    ``lacks`` are (since when, up to how many lots) without a stop, oldest first: a fill that no stop covers yet is as
+    old as the fill, however many came after it.
+    """
 
     held: bool = False
-    since: float | None = None
+    lacks: list[tuple[float, int]] = []
     longest: float = 0.0
     flat_since: float = 0.0
     triggered: float = -inf
@@ -232,6 +236,9 @@ class Oracle:
             self._settling = True
             self.world.loop.call_soon(self._settle)
         body: Any = event.get("o")
+        if not isinstance(body, dict) or body.get("s") not in self._covers or "X" not in body:
+            # Scenarios let the exchange say what makes no sense.
+            return
         if event["e"] == "ORDER_TRADE_UPDATE":
             self._order_event(body)
         elif event["e"] == "ALGO_UPDATE":
@@ -251,7 +258,7 @@ class Oracle:
         cover = self._covers[symbol]
         if text not in self._cancels:
             cover.foreign_cancel = self.now
-        elif not self.world.covered(symbol) and self.now - cover.foreign_cancel > _DOUBLED_S and cover.since is None:
+        elif not self.world.covered(symbol) and self.now - cover.foreign_cancel > _DOUBLED_S and not cover.lacks:
             self.accuse("I10", f"{symbol}: cancelling {text} left the position without a stop")
 
     def _count_order(self, text: str, number: object, symbol: str) -> None:
@@ -311,16 +318,13 @@ class Oracle:
             self._flat(symbol, cover)
             return
         cover.held = True
-        if self.world.covered(symbol) or now - cover.triggered <= TRIGGERING_S:
-            cover.since = None
+        stopped = abs(lots) if now - cover.triggered <= TRIGGERING_S else self.world.coverage(symbol)
+        if stopped >= abs(lots) or not self.reachable(symbol):
+            cover.lacks.clear()
             cover.told = False
             return
-        if not self.reachable(symbol):
-            cover.since = None
-            return
-        if cover.since is None:
-            cover.since = now
-        lacking = now - cover.since
+        cover.lacks = _lacking(cover.lacks, stopped, abs(lots), now)
+        lacking = now - cover.lacks[0][0]
         cover.longest = max(cover.longest, lacking)
         flattening = now - cover.closing <= FLATTENING_S
         if not cover.told and (lacking > HOPELESS_S or (lacking > LIMIT_S and not flattening)):
@@ -357,3 +361,11 @@ class Oracle:
                 self.accuse("I1", f"{symbol}: without a stop a minute after the last fault")
         for invariant, words in at_the_end(self.world):
             self.accuse(invariant, words)
+
+
+def _lacking(lacks: list[tuple[float, int]], stopped: int, lots: int, now: float) -> list[tuple[float, int]]:
+    """``lacks`` as they are now that stops cover ``stopped`` of ``lots``."""
+    kept = [(since, min(upto, lots)) for since, upto in lacks if upto > stopped]
+    if not kept or kept[-1][1] < lots:
+        kept.append((now, lots))
+    return kept

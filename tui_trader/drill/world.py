@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -63,6 +63,10 @@ class Setup:
     coarse_s: float = 0.1
     rules: tuple[FaultRule, ...] = ()
     settings: dict[str, object] = field(default_factory=dict)
+
+    def with_rules(self, rules: tuple[FaultRule, ...]) -> Setup:
+        """The same with other rules."""
+        return replace(self, rules=rules)
 
 
 def drill_settings(overrides: dict[str, object]) -> Settings:
@@ -323,14 +327,20 @@ class SimWorld:
     def covered(self, symbol: str) -> bool:
         """Whether own stops at the exchange cover all that is open."""
         position = self.account.positions.get(symbol)
+        return position is None or not position.lots or self.coverage(symbol) >= abs(position.lots)
+
+    def coverage(self, symbol: str) -> int:
+        """Lots for which reduce-only stops wait at the exchange on the losing side of what is open."""
+        position = self.account.positions.get(symbol)
         if position is None or not position.lots:
-            return True
+            return 0
+        found = 0
         for algo in self.account.algos.values():
-            if algo.symbol == symbol and algo.is_open and algo.reduce_only and algo.is_buy == (position.lots < 0):
-                enough = algo.close_position or algo.lots >= abs(position.lots)
-                if enough and not algo.is_take_profit:
-                    return True
-        return False
+            if algo.symbol != symbol or not algo.is_open or not algo.reduce_only or algo.is_take_profit:
+                continue
+            if algo.is_buy == (position.lots < 0):
+                found += abs(position.lots) if algo.close_position else algo.lots
+        return found
 
     def _step(self) -> None:
         now_s, now = self.loop.time(), self.clock.now_ms()
