@@ -16,7 +16,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.errors import SessionBusyError
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
-from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder
+from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder, user_paths
 from tui_trader.runtime.log import Redactor
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
@@ -150,16 +150,20 @@ def _key(options: StartOptions) -> str:
 
 
 async def _acquire(options: StartOptions, settings: Settings, key: str) -> AccountLock:
-    path = lock_path(_account_dir(options), settings.venue.name, options.mode, key)
-    holder = Holder(pid=os.getpid(), started_ms=clock.wall_ms(), control=str(control_path(path.parent, path.stem)))
-    lock = AccountLock(path, holder)
+    folder = _account_dir(options)
+    path = lock_path(folder, settings.venue.name, options.mode, key)
+    control = str(control_path(path.parent, path.stem).absolute())
+    holder = Holder(pid=os.getpid(), started_ms=clock.wall_ms(), control=control, folder=str(folder.absolute()))
+    lock = AccountLock(
+        path, holder, user_paths(settings.venue.name, options.mode, key, rest_url=settings.venue.rest_url)
+    )
     try:
         return lock.acquire()
     except SessionBusyError:
         if not options.take_over:
             raise
     options.say("taking over: the running session stops its entries and leaves its positions protected")
-    await take_over(path)
+    await take_over(lock.busy or path)
     return lock.acquire()
 
 
