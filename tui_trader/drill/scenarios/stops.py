@@ -33,7 +33,8 @@ from tui_trader.drill.scenarios.look import (
 )
 from tui_trader.drill.scenarios.registry import scenario
 from tui_trader.drill.scenarios.strike import CANCEL, CANCEL_STOP, PLACE, PLACE_STOP, answer, late, strike
-from tui_trader.exchange.fault_rules import FaultKind
+from tui_trader.exchange.accounts import Account
+from tui_trader.exchange.fault_rules import FaultKind, FaultRule
 
 WOULD_TRIGGER = "Order would immediately trigger."
 NO_POSITION = (
@@ -102,9 +103,9 @@ async def algo_lag(stage: Stage) -> None:
 
 async def _lost_at_trigger(stage: Stage, kind: FaultKind, text: str = "") -> None:
     ladder = await entered_long(stage)
-    strike(stage, kind, "", 1, text=text, ms=8_000)
+    strike(stage, kind, "", 1, text=text, ms=9_000)
     await stage.move(BTC, ladder.at(-1.1), 1_000)
-    await wait(stage, lambda: position(stage) == 0, "flat within ten seconds", 10_000)
+    await wait(stage, lambda: position(stage) == 0, "flat within seconds", 6_000)
     await until_gone(stage, ms=30_000)
     sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
     check(sold == QTY, f"sold {sold}, held {QTY}")
@@ -249,6 +250,81 @@ async def moved_would_trigger(stage: Stage) -> None:
     await stage.sleep(8_000)
     check(gone(stage) or fitted(stage), describe(stage))
     check(not watch.bare, f"bare: {watch.bare}")
+
+
+@scenario("stop-never-arrives", "else flatten")
+async def never_arrives(stage: Stage) -> None:
+    """No stop ever reaches the venue while everything else does: after ten seconds the position is closed."""
+    strike(stage, FaultKind.drop_request, PLACE_STOP, 0)
+    await stage.enter(wait=False)
+    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await until_gone(stage, ms=15_000)
+
+
+@scenario("stop-acknowledged-only", "unprotected: replace or flatten")
+async def acknowledged_only(stage: Stage) -> None:
+    """The venue acknowledges the first stop and does not have it: an acknowledgement proves nothing."""
+    stage.faults.add(
+        FaultRule(
+            kind=FaultKind.http,
+            rate=1.0,
+            count=1,
+            path=PLACE_STOP,
+            status=200,
+            text='{"algoId": 4711, "clientAlgoId": "", "code": "200"}',
+            share=0.0,
+        )
+    )
+    await stage.enter(wait=False)
+    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 3_000)
+    await wait(stage, lambda: fitted(stage) or gone(stage), "really protected, or flat, within ten seconds", 8_000)
+
+
+@scenario("targets-only-under-a-stop", "would trigger at once (-2021")
+async def targets_wait(stage: Stage) -> None:
+    """The first two stops get lost: no target rests before a stop does."""
+    strike(stage, FaultKind.drop_request, PLACE_STOP, 2)
+    await stage.enter(wait=False)
+    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 9_000)
+    await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat")
+
+
+@scenario("reduce-only-refused", "-4118) while targets rest")
+async def refused_beside_targets(stage: Stage) -> None:
+    """The venue refuses a smaller stop as long as targets rest: they go, the stop is placed, they come back."""
+    ladder = await entered_long(stage)
+    text = "ReduceOnly Order Failed. Please check your existing position and open orders"
+    rule = answer(stage, PLACE_STOP, 400, -4118, text, 0)
+    watch = CoverWatch(stage)
+    stage.user(MoveStop(ts=stage.exchange.now_ms, symbol=BTC, price=Decimal(f"{ladder.at(-0.5):.1f}")))
+    await wait(stage, lambda: not targets(stage), "the targets make room", 5_000)
+    stage.faults.remove(rule)
+    await wait(stage, lambda: fitted(stage) and float(stops(stage)[0].price) > ladder.stop, "the stop is moved", 10_000)
+    await wait(stage, lambda: len(targets(stage)) == 2, "the targets come back", 30_000)
+    check(not watch.bare, f"bare while the stop was moved: {watch.bare}")
+
+
+@scenario("flatten-in-order", "Flatten, always in this order")
+async def flatten_in_order(stage: Stage) -> None:
+    """Targets go first, then what is open is closed reduce-only, and the stop goes last, when nothing is open."""
+    await entered_long(stage)
+    ends: list[str] = []
+    heard_before = stage.exchange.on_user_event
+
+    def on_event(account: Account, event: dict[str, object]) -> None:
+        body = event.get("o")
+        if isinstance(body, dict) and body.get("X") in ("CANCELED", "FILLED"):
+            ends.append(f"{str(body.get('caid') or body.get('c'))[-4:-2]} {body['X']}")
+        heard_before(account, event)
+
+    stage.exchange.on_user_event = on_event
+    stage.user(FlattenAll(ts=stage.exchange.now_ms))
+    await until_gone(stage, ms=10_000)
+    wanted = ["cl FILLED", "sl CANCELED"]
+    check(sorted(ends[:2]) == ["t1 CANCELED", "t2 CANCELED"] and ends[2:] == wanted, f"in this order: {ends}")
+    check(all(row.reduce_only for row in ever(stage, Leg.CLOSE)), "closed reduce-only")
 
 
 @scenario("stop-unknown-error", "an unknown error on a stop")

@@ -63,6 +63,21 @@ async def disconnect_books(stage: Stage) -> None:
     await wait(stage, lambda: fitted(stage) and len(targets(stage)) == 2, "stop and both targets", 45_000)
 
 
+@scenario("enter-while-cut", "then resume")
+async def enter_while_cut(stage: Stage) -> None:
+    """The account stream is cut and cannot be had again for a while: no entry until it is back and all is compared."""
+    answer(stage, "POST /fapi/v1/listenKey", 503, -1001, "Internal error; unable to process your request.", 3)
+    strike(stage, FaultKind.disconnect, PRIVATE, 1)
+    stage.exchange.on_user_event(stage.account, {"e": "TRADE_LITE", "E": stage.exchange.now_ms})
+    await stage.sleep(1_000)
+    await stage.enter(wait=False)
+    await stage.sleep(500)
+    check(not ever(stage, Leg.ENTRY), "no entry while the account stream is cut")
+    await stage.sleep(40_000)
+    await stage.enter()
+    await until_protected(stage)
+
+
 @scenario("private-mute", "socket open but silent")
 async def private_mute(stage: Stage) -> None:
     """The account stream stays open and says nothing for a minute: protected within ten seconds by other means."""
