@@ -31,6 +31,9 @@ CONDITIONALS_MAX = 200
 CONDITIONALS_PER_POSITION = 2
 """A stop and, while it is replaced, the next one."""
 
+STORY_KEPT = 300
+"""Sentences kept of each symbol, so that a position's story outlives the log of a busy night."""
+
 SNAPSHOT_EVERY_S = 6.0
 SNAPSHOT_BURST = 4.0
 """The pace of snapshots asked for: at weight 90 each, under half of Binance's 2,400 a minute."""
@@ -134,6 +137,7 @@ class EngineState:
         self.signals: deque[SignalRow] = deque(maxlen=200)
         self.trades: deque[TradeRow] = deque(maxlen=200)
         self.log: deque[LogRow] = deque(maxlen=500)
+        self.stories: dict[str, deque[LogRow]] = {}
         self.out: list[Command] = []
 
     def ms(self, seconds: float) -> int:
@@ -142,7 +146,10 @@ class EngineState:
 
     def say(self, severity: Severity, text: str, symbol: str = "") -> None:
         """A sentence for the log; an alarm also raises the banner."""
-        self.log.append(LogRow(ts=self.now, severity=severity, text=text, symbol=symbol))
+        row = LogRow(ts=self.now, severity=severity, text=text, symbol=symbol)
+        self.log.append(row)
+        if symbol:
+            self.stories.setdefault(symbol, deque(maxlen=STORY_KEPT)).append(row)
         self.out.append(Announce(ts=self.now, severity=severity, text=text, symbol=symbol))
         if severity is Severity.ALARM:
             self.alarm, self.alarm_ms = text, self.now
