@@ -12,6 +12,7 @@ import pytest
 
 from tests.runtime.build import ScriptedVenue
 from tui_trader import clock
+from tui_trader.cli_audit import check
 from tui_trader.config import Loaded, load
 from tui_trader.core.events import Event, MarkPrice, OpenPosition, Timer
 from tui_trader.core.types import Channel, Side
@@ -130,6 +131,10 @@ async def test_live_through_url_settings_enters_protects_and_stops_with_the_stop
         assert "stop proven) left at the venue" in text
         assert exchange.secret not in text
         assert exchange.api_key not in text
+        report = check(tmp_path / "live" / "store.sqlite3")
+        assert (report.whole, report.anchors) == (True, 2), "the head stands in the log at start and stop"
+        assert report.rows >= 3
+        assert str(report.head) in text
 
 
 async def test_an_unarmed_restart_only_protects(tmp_path: Path) -> None:

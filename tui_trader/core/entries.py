@@ -89,26 +89,35 @@ def enter_by_hand(state: EngineState, ticket: OpenPosition) -> None:
     impossible = _impossible(ticket)
     if impossible:
         state.say(Severity.WARNING, f"{ticket.symbol}: entry refused: {impossible}", ticket.symbol)
+        _audit_entry(state, ticket, allowed=False, reasons=[impossible])
         return
     _set_leverage_if_missing(state, ticket.symbol)
     request = _request(ticket)
     proposal = propose_entry(gate_context(state, ticket.symbol), request, state.depth.get(ticket.symbol))
-    state.store(
-        "audit",
-        {
-            "ts": state.now,
-            "actor": "person",
-            "action": "OpenPosition",
-            "detail": {
-                "symbol": ticket.symbol,
-                "side": ticket.side.value,
-                "allowed": proposal.verdict.allowed,
-                "overridden": list(proposal.verdict.overridden),
-            },
-        },
-        durable=True,
-    )
+    verdict = proposal.verdict
+    reasons = [refusal.text for refusal in verdict.refusals]
+    _audit_entry(state, ticket, allowed=verdict.allowed, reasons=reasons, overridden=verdict.overridden)
     _decide(state, request, proposal, (), "manual")
+
+
+def _audit_entry(
+    state: EngineState, ticket: OpenPosition, *, allowed: bool, reasons: list[str], overridden: tuple[str, ...] = ()
+) -> None:
+    wanted = {
+        name: str(value)
+        for name in ("qty", "notional", "risk_fraction", "limit_price")
+        if (value := getattr(ticket, name)) is not None
+    }
+    detail = {
+        "symbol": ticket.symbol,
+        "side": ticket.side.value,
+        **wanted,
+        "allowed": allowed,
+        "reasons": reasons,
+        "overridden": list(overridden),
+    }
+    row: dict[str, object] = {"ts": state.now, "actor": "person", "action": "OpenPosition", "detail": detail}
+    state.store("audit", row, durable=True)
 
 
 def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:

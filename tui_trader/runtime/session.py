@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
+from tui_trader.core.commands import Record
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import KillSwitch as KillCommand
 from tui_trader.core.events import (
@@ -35,6 +36,7 @@ from tui_trader.runtime.log import Redactor, SessionLog
 from tui_trader.runtime.supervise import describe, meters
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
+from tui_trader.store.audit import head_of
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
 
@@ -321,8 +323,22 @@ class Session:
             epoch=store.epoch,
             open_plans=len(recovered.plans),
             armed=self._armed,
+            audit_head=self._audit_head(),
         )
+        detail = {
+            "mode": self._mode,
+            "venue": self.venue,
+            "armed": self._armed,
+            "pid": os.getpid(),
+            "epoch": store.epoch,
+        }
+        row: dict[str, object] = {"ts": self.now_ms(), "actor": "session", "action": "start", "detail": detail}
+        store.record(Record(ts=self.now_ms(), kind="audit", data=row, durable=True))
         self._trader.start()
+
+    def _audit_head(self) -> str:
+        """The newest row of the audit log, written down beside the store so that an older copy of it would show."""
+        return str(head_of(self._store_path) or "")
 
     async def _open_venue(self) -> None:
         """Open the venue; when it asks for silence (many restarts in a minute), wait as long as it says and go on."""
@@ -377,7 +393,7 @@ class Session:
         if self._on_stopped is not None:
             await self._step("end", self._on_stopped(keep or bool(held)), 1.0)
         words = f"stopped: {', '.join(held)} left at the venue" if held else "stopped: no position is open"
-        self.log.say("info", words)
+        self.log.say("info", words, audit_head=self._audit_head())
         self.log.close()
         self._stopped.set()
 
