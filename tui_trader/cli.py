@@ -323,5 +323,8 @@ def _modes(context: typer.Context) -> tuple[str, ...]:
 
 
 def _fail(text: str, code: int) -> int:
+    from tui_trader.secret import everywhere
+
+    text = everywhere(text)
     sys.stderr.write("".join(char if char.isprintable() or char == "\n" else "�" for char in text) + "\n")
     return code

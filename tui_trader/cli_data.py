@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from tui_trader.cli_context import Globals, emit
 from tui_trader.errors import UsageError
+from tui_trader.private import FILE_MODE
 
 
 def show_settings(options: Globals, as_json: bool) -> int:
@@ -65,7 +67,9 @@ def export_table(options: Globals, table: str, fmt: str, out: Path | None) -> in
 
 def _write(out: Path, pieces: Iterator[str]) -> None:
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, FILE_MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.writelines(pieces)
     except OSError as error:

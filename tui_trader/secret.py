@@ -6,7 +6,7 @@ import base64
 import contextlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -120,6 +120,11 @@ class Redactor:
 
 everywhere = Redactor()
 """Knows every secret that this process has read, for what is written where no session is at hand (a crash file)."""
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` for a child process: the variables that hold keys are left out."""
+    return {name: value for name, value in environ.items() if name not in ENVIRONMENT_NAMES}
 
 
 def no_core_dumps() -> None:

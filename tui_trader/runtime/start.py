@@ -13,11 +13,12 @@ import msgspec
 
 from tui_trader import clock
 from tui_trader.core.settings import Settings
-from tui_trader.errors import SessionBusyError
+from tui_trader.errors import ConfigError, SessionBusyError
+from tui_trader.private import private_folder
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder, user_paths
-from tui_trader.runtime.log import Redactor
+from tui_trader.runtime.log import ProcessLog, Redactor
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
 from tui_trader.store.archive import archive_store
@@ -106,6 +107,11 @@ async def build_session(options: StartOptions) -> Session:
         raise
 
 
+def process_log(session: Session) -> ProcessLog:
+    """Leads what libraries say into the session's log while it is entered; for the process that is the session's."""
+    return ProcessLog(session.log, session.redact)
+
+
 async def start_session(options: StartOptions) -> Session:
     """``build_session``, then ``start``: what a console awaits after its first paint."""
     session = await build_session(options)
@@ -139,7 +145,12 @@ async def take_over(path: Path) -> None:
 def _account_dir(options: StartOptions) -> Path:
     """Each mode has a folder of its own, so that a demo's trades never count against a live account's limits."""
     folder = options.data_dir / options.mode
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        private_folder(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"The data folder {folder} cannot be made private ({error.strerror}); give another with --data-dir."
+        ) from None
     return folder
 
 
