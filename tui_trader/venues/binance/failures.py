@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -29,15 +29,17 @@ class ErrorBody(msgspec.Struct, gc=False):
     msg: str = ""
 
 
+_PAGE = 2_000
+"""How much of an answer that is not the venue's is looked at."""
 _BODY = msgspec.json.Decoder(ErrorBody, strict=False)
 
 
 def error_body(body: str) -> ErrorBody:
-    """Code and text of an error answer; zeros when the body is not the venue's (a proxy's page, garbage)."""
+    """Code and text of an error answer; no code when the body is not the venue's (a proxy's page, garbage)."""
     try:
         return _BODY.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return ErrorBody(msg=clean(body, 120))
+        return ErrorBody(msg=body[:_PAGE])
 
 
 def _retry_after_ms(status: int, headers: Mapping[str, str]) -> int:
@@ -47,12 +49,17 @@ def _retry_after_ms(status: int, headers: Mapping[str, str]) -> int:
     return _DEFAULT_SILENCE_MS[status]
 
 
-def failure(status: int, body: str, headers: Mapping[str, str]) -> VenueError | None:
-    """The error that an HTTP answer stands for; None for a success."""
+def failure(
+    status: int, body: str, headers: Mapping[str, str], redact: Callable[[str], str] = str
+) -> VenueError | None:
+    """The error that an HTTP answer stands for; None for a success.
+
+    ``redact`` takes the key and the secret out of the answer's words: a proxy's error page may repeat the request.
+    """
     if status < 400 and not (body.startswith("{") and '"code"' in body[:200]):
         return None
     parsed = error_body(body)
-    code, text = parsed.code, clean(parsed.msg, 300)
+    code, text = parsed.code, clean(redact(parsed.msg), 300)
     if status < 400 and code >= 0:
         return None
     if status in _SILENCING:
