@@ -11,7 +11,7 @@ import pytest
 from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
-from tui_trader.core.types import Leg, OrderStatus, OrderType, Side
+from tui_trader.core.types import Channel, Leg, OrderStatus, OrderType, Side
 from tui_trader.exchange.rest import Reply, Request
 
 QTY = Decimal("0.040")
@@ -348,6 +348,74 @@ def test_a_market_order_whose_end_is_not_heard_is_asked_about() -> None:
     plan = desk.engine.state.plans["BTCUSDT"]
     assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
     assert plan.longest_naked_ms < 3_000
+
+
+def test_a_stop_cancelled_while_the_stream_is_silent_is_missed_within_seconds() -> None:
+    desk = opened()
+    desk.stream_faults = lambda event: True
+    cancelled = desk.now
+    for algo in list(desk.account.open_algos("BTCUSDT")):
+        desk.exchange.algos.cancel(algo)
+    while not prices(desk, "STOP_MARKET"):
+        desk.run(100)
+    assert desk.now - cancelled <= 2_600
+    assert desk.position == QTY
+
+
+def test_a_resting_stop_is_asked_about_every_two_seconds_and_nothing_else_is() -> None:
+    desk = opened()
+    asked: list[str] = []
+    real = desk.engine.process
+
+    def watched(event: ev.Event) -> list[cmd.Command]:
+        found = real(event)
+        asked.extend(c.client_id for c in found if isinstance(c, cmd.QueryOrder))
+        return found
+
+    desk.engine.process = watched
+    desk.run(10_000)
+    assert 4 <= len(asked) <= 5
+    assert {i.split("-")[3] for i in asked} == {"sl"}
+    age = desk.engine.view(desk.now, "BTCUSDT", "1m").positions[0].proven_age_s
+    assert age <= 2.2
+
+
+def test_an_outage_is_met_with_ever_rarer_questions_and_ends_with_all_at_once() -> None:
+    desk = opened()
+    handle, asked = desk.api.handle, []
+
+    def down(request: Request) -> Reply:
+        asked.append(desk.now)
+        return Reply(502, "")
+
+    desk.api.handle = down
+    plan = desk.engine.state.plans["BTCUSDT"]
+    desk.process(ev.MoveStop(ts=desk.now, symbol="BTCUSDT", price=plan.avg_entry - 100))
+    desk.process(ev.LinkDown(ts=desk.now, channel=Channel.REST, reason="502"))
+    desk.snapshot = lambda: None
+    desk.run(300_000)
+    assert len(asked) <= 120, "two orders in doubt, a question each fifteen seconds at last"
+    del desk.snapshot
+    desk.api.handle = handle
+    desk.process(ev.LinkUp(ts=desk.now, channel=Channel.REST))
+    desk.run(1_500)
+    assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [plan.avg_entry - 100]
+
+
+def test_an_acknowledged_order_that_vanishes_is_replaced_under_a_new_id() -> None:
+    desk = opened()
+    target = next(o for o in desk.engine.state.ledger if o.leg is Leg.TP1)
+    order = next(o for o in desk.account.open_orders("BTCUSDT") if o.client_id == target.client_id)
+    desk.stream_faults = lambda event: True
+    desk.exchange.cancel_order(order)
+    desk.account.history.pop(order.id)
+    desk.stream_faults = None
+    desk.snapshot()
+    desk.run(15_000)
+    placed = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.TP1]
+    assert [c.resend for c in placed] == [False, False]
+    assert len({c.client_id for c in placed}) == 2
+    assert len(prices(desk, "LIMIT")) == 2
 
 
 def test_a_doubt_about_the_account_is_a_reason_to_look() -> None:

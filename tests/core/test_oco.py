@@ -96,6 +96,8 @@ def test_an_unproven_stop_is_doubled_after_its_patience() -> None:
     silent = resting(STOP, proven=False, sent_ms=1_000)
     assert steps(plan(), [silent], now=3_999) == [], "the venue was not heard about it"
     assert steps(plan(), [silent], now=4_000) == [STOP]
+    second = resting(STOP, 2, proven=False, sent_ms=4_000)
+    assert steps(plan(), [silent, second], now=60_000) == [], "each of the two may have arrived"
     silent.negatives = 1
     assert steps(plan(), [silent], now=1_999) == []
     assert steps(plan(), [silent], now=2_000) == [STOP], "the venue does not know it"

@@ -237,6 +237,8 @@ class Engine:
         )
         if not before.up:
             state.say(Severity.INFO, f"{event.channel.value} is up")
+            if event.channel is Channel.REST:
+                executor.on_reached(state)
             if event.channel is Channel.PRIVATE:
                 # What happened meanwhile was not heard: no entries until a snapshot from after this moment.
                 state.resync_ms = state.now

@@ -22,6 +22,11 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, T
 CLOSE_WAIT_S = 1.0
 """How long a market close waits for targets and entries to go and for the venue's word on what is open."""
 
+PROVE_AGAIN_S = 2.0
+"""A stop that was not seen for this long is asked about."""
+
+QUESTION_PAUSE_MAX_S = 15.0
+
 STUCK_TRIGGER_S = 2.0
 """A stop that triggered this long ago and has not ended protects nothing (INVARIANTS, proven stop)."""
 
@@ -214,16 +219,14 @@ def _settle_stage(state: EngineState, plan: Plan, open_qty: Decimal, orders: lis
     entering = any(o.live for o in orders if o.leg is Leg.ENTRY)
     if plan.stage is Stage.OPEN and open_qty == 0 and not entering:
         plan.stage = Stage.CLOSING
-        plan.close_reason = plan.close_reason or _why_flat(orders)
         state.save_plan(plan)
 
 
-def _why_flat(orders: list[OwnOrder]) -> str:
-    filled = [o for o in orders if o.leg is not Leg.ENTRY and o.filled_qty > 0]
-    if not filled:
-        return "closed elsewhere"
-    last = max(filled, key=lambda o: o.updated_ms)
-    return {Leg.STOP: "stop", Leg.CLOSE: "closed by hand"}.get(last.leg, last.leg.name)
+def _why_closed(plan: Plan) -> str:
+    """What ended the position: the leg that filled last at the venue; its reason when it was closed on purpose."""
+    if plan.last_exit is Leg.STOP or (plan.last_exit is not None and plan.last_exit.target):
+        return "stop" if plan.last_exit is Leg.STOP else plan.last_exit.name
+    return plan.close_reason or ("closed elsewhere" if plan.last_exit is None else "closed by hand")
 
 
 def _may_send(state: EngineState, plan: Plan, step: Place, open_qty: Decimal, orders: list[OwnOrder]) -> bool:
@@ -298,6 +301,7 @@ def finish(state: EngineState, plan: Plan) -> None:
     """The plan is over: book the trade, free the symbol."""
     plan.stage = Stage.CLOSED
     plan.closed_ms = state.now
+    plan.close_reason = _why_closed(plan)
     state.plans.pop(plan.symbol, None)
     state.ledger.release_plan(plan.plan_id)
     for leg in Leg:
@@ -356,17 +360,43 @@ def query(state: EngineState, order: OwnOrder) -> None:
 
 
 def tick(state: EngineState) -> None:
-    """Ask about unresolved orders and drive every plan."""
-    wait = state.ms(state.settings.execution.unknown_query_s)
+    """Ask about orders in doubt and stops not seen for a while, and drive every plan."""
     for order in state.ledger.live():
-        doubtful = order.unresolved or order.negatives or order.cancel_tries > 2
-        # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
-        stuck = order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET
-        pause = wait * (1 + min(order.negatives, 6))
-        if (doubtful or stuck) and state.now - max(order.sent_ms, order.query_ms) >= pause:
+        pause_s = _question_due_s(state, order)
+        if pause_s and state.now - _last_word_ms(order) >= state.ms(pause_s):
             query(state, order)
     for plan in list(state.plans.values()):
         drive(state, plan)
+
+
+def _last_word_ms(order: OwnOrder) -> int:
+    seen = 0 if order.status is OrderStatus.TRIGGERED or order.negatives else order.proven_ms
+    return max(order.sent_ms, order.query_ms, seen)
+
+
+def _question_due_s(state: EngineState, order: OwnOrder) -> float:
+    """How long after the last word or question the venue is asked about an order, s; 0 for never.
+
+    While it does not answer the pause doubles, so that an outage is not met with thousands of requests.
+    """
+    doubling = 2.0 ** min(order.unanswered, 10)
+    wait = state.settings.execution.unknown_query_s
+    if order.unresolved or order.negatives or order.cancel_tries > 2:
+        return min(QUESTION_PAUSE_MAX_S, wait * (1 + min(order.negatives, 6)) * doubling)
+    # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
+    if order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET:
+        return min(QUESTION_PAUSE_MAX_S, wait * doubling)
+    # A stop is proven by being seen; one cancelled while the stream is silent must be missed soon.
+    return min(QUESTION_PAUSE_MAX_S, PROVE_AGAIN_S * doubling) if order.leg is Leg.STOP else 0.0
+
+
+def on_reached(state: EngineState) -> None:
+    """The venue answers again: what waited for that is asked and sent now."""
+    state.leg_failures.clear()
+    state.leg_retry.clear()
+    for order in state.ledger.live():
+        order.unanswered = 0
+    tick(state)
 
 
 def on_instrument(state: EngineState, instrument: Instrument) -> None:

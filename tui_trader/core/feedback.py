@@ -50,6 +50,8 @@ STOP_PATIENCE_S = 30.0
 
 TARGETS_OFF_S = 2.0
 UNDELIVERED_S = 0.5
+UNDELIVERED_MAX_S = 8.0
+"""The first and the longest pause before what did not reach the venue is sent again; forgotten when it is reached."""
 
 TARGET_PATIENCE_S = 60.0
 """The longest pause before a refused target is tried again."""
@@ -158,9 +160,19 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if fill.side is plan.side.entry:
         _entry_fill(state, plan, fill)
     else:
-        _exit_fill(state, plan, fill, leg or Leg.CLOSE, before)
+        _exit_fill(state, plan, fill, leg, before)
     state.save_plan(plan)
     drive(state, plan)
+
+
+def on_missed_fill(state: EngineState, fill: Fill) -> None:
+    """A fill from while no process ran: a plan's is booked, any other is in the venue's position already."""
+    held = state.portfolio.position(fill.symbol).qty
+    if state.ledger.find(fill.client_id, fill.venue_id) is not None or _concerned(state, fill, held) is not None:
+        on_fill(state, fill)
+        return
+    state.portfolio.mark_seen(fill)
+    _store_fill(state, fill, None, None)
 
 
 def _concerned(state: EngineState, fill: Fill, before: Decimal) -> Plan | None:
@@ -256,7 +268,8 @@ def _entry_fill(state: EngineState, plan: Plan, fill: Fill) -> None:
     state.ladder_event(plan, "entry_fill", Leg.ENTRY, fill.price, fill.qty, plan.strategy)
 
 
-def _exit_fill(state: EngineState, plan: Plan, fill: Fill, leg: Leg, before: Decimal) -> None:
+def _exit_fill(state: EngineState, plan: Plan, fill: Fill, own: Leg | None, before: Decimal) -> None:
+    leg = own or Leg.CLOSE
     instrument = state.instruments.get(plan.symbol)
     qty = min(fill.qty, max(ZERO, before * plan.side.sign))
     if qty <= 0:
@@ -265,6 +278,9 @@ def _exit_fill(state: EngineState, plan: Plan, fill: Fill, leg: Leg, before: Dec
         return
     plan.exited += qty
     plan.exit_value += qty * fill.price
+    at = (fill.venue_ts, len(fill.trade_id), fill.trade_id)
+    if at >= plan.last_exit_at:
+        plan.last_exit, plan.last_exit_at = own, at
     state.say(Severity.GOOD, f"{plan.symbol}: {leg.name} {fill.qty} filled at {fill.price}", plan.symbol)
     state.ladder_event(plan, "exit_fill", leg, fill.price, fill.qty, plan.close_reason)
     if instrument is not None:
@@ -296,7 +312,10 @@ def on_send_outcome(state: EngineState, outcome: SendOutcome) -> None:
     elif outcome.action is SendAction.CANCEL:
         _on_cancel_outcome(state, order, outcome)
     elif outcome.action is SendAction.QUERY and outcome.result is SendResult.NOT_FOUND:
+        order.unanswered = 0
         _on_negative(state, order)
+    elif outcome.action is SendAction.QUERY:
+        order.unanswered += 1
     plan = state.plan_of(order.plan_id)
     if plan is not None:
         drive(state, plan)
@@ -341,8 +360,7 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
     goes out again, under its own id.
     """
     order.undelivered = order.leg is not Leg.ENTRY
-    pause = state.now + state.ms(UNDELIVERED_S)
-    state.leg_retry[(order.plan_id, order.leg)] = max(outcome.retry_at, pause)
+    _hold(state, order.plan_id, order.leg, first_s=UNDELIVERED_S, longest_s=UNDELIVERED_MAX_S, at=outcome.retry_at)
     text = f"{order.symbol}: {order.leg.name} was not delivered: {outcome.reason}"
     text += "; it is sent again" if order.undelivered else "; the entry is given up"
     state.say(Severity.ALARM if order.undelivered else Severity.WARNING, text, order.symbol)
@@ -362,7 +380,7 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
         _on_stop_refused(state, plan, order, code, reason)
     else:
         # A target may be refused for as long as its price is outside the venue's band; a close is never slowed down.
-        _hold(state, plan, order.leg, longest_s=TARGET_PATIENCE_S if order.leg.target else 1.0)
+        _hold(state, plan.plan_id, order.leg, longest_s=TARGET_PATIENCE_S if order.leg.target else 1.0)
         state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
         state.ask_snapshot("reduce-only refused")
@@ -371,12 +389,12 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
             plan.targets_off_ms = state.now + state.ms(TARGETS_OFF_S)
 
 
-def _hold(state: EngineState, plan: Plan, leg: Leg, *, longest_s: float, first_s: float = 1.0) -> None:
-    """Before a refused leg is tried again: a pause that doubles up to ``longest_s``."""
-    key = (plan.plan_id, leg)
+def _hold(state: EngineState, plan_id: int, leg: Leg, *, longest_s: float, first_s: float = 1.0, at: int = 0) -> None:
+    """Before a leg is tried again: a pause that doubles up to ``longest_s``, and never less than until ``at``."""
+    key = (plan_id, leg)
     failures = state.leg_failures[key] = state.leg_failures.get(key, 0) + 1
-    pause = min(longest_s, first_s * 2.0 ** (failures - 1))
-    state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(pause))
+    pause = min(longest_s, first_s * 2.0 ** min(failures - 1, 10))
+    state.leg_retry[key] = max(state.leg_retry.get(key, 0), at, state.now + state.ms(pause))
 
 
 def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int, reason: str) -> None:
@@ -407,7 +425,7 @@ def _on_stop_passed(state: EngineState, plan: Plan, order: OwnOrder, older: OwnO
     if older is None or (price > 0 and is_beyond(plan, price, older.trigger_price)):
         begin_close(state, plan, "price is already beyond the stop")
         return
-    _hold(state, plan, Leg.STOP, longest_s=STOP_PATIENCE_S)
+    _hold(state, plan.plan_id, Leg.STOP, longest_s=STOP_PATIENCE_S)
     text = f"a stop at {order.trigger_price} would trigger at once; the older one at {older.trigger_price} stays"
     state.say(Severity.WARNING, f"{plan.symbol}: {text} until the price allows it", plan.symbol)
 
@@ -430,7 +448,7 @@ def _on_negative(state: EngineState, order: OwnOrder) -> None:
     ) and state.now - order.sent_ms >= state.ms(window_s)
     if order.negatives < execution.not_found_needs or not long_enough or order.symbol in state.reconciling:
         return
-    seen = order.proven_ms > 0 or order.filled_qty > 0
+    seen = order.proven_ms > 0 or order.filled_qty > 0 or order.acked_ms > 0 or order.venue_id != ""
     order.status = OrderStatus.CANCELED if seen else OrderStatus.REJECTED
     order.reason = "the venue does not know it any more" if seen else "never reached the venue"
     order.undelivered = not seen and order.leg is not Leg.ENTRY

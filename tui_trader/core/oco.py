@@ -26,6 +26,9 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Origin, Sid
 SILENT_PATIENCE = 3
 """How many times as long an unproven stop is waited for while the venue does not answer the question about it."""
 
+SILENT_STOPS = 2
+"""At most this many stops are sent for one purpose while the venue says nothing about any: each may have arrived."""
+
 
 class Stage(StrEnum):
     """Where a plan is in its life."""
@@ -51,7 +54,10 @@ class PlanTarget(msgspec.Struct, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """One position from its intent to its end, and all that must survive a crash. Times in venue ms."""
+    """One position from its intent to its end, and all that must survive a crash. Times in venue ms.
+
+    ``last_exit`` is the leg of the exit fill that is last at the venue (None: not ours), whatever is heard last.
+    """
 
     plan_id: int
     symbol: str
@@ -72,6 +78,8 @@ class Plan(msgspec.Struct, kw_only=True):
     entry_value: Decimal = ZERO
     exited: Decimal = ZERO
     exit_value: Decimal = ZERO
+    last_exit: Leg | None = None
+    last_exit_at: tuple[int, int, str] = (0, 0, "")
     ladder: Ladder | None = None
     stop_price: Decimal = ZERO
     initial_stop: Decimal = ZERO
@@ -231,7 +239,8 @@ def _stop_steps(
     ]
     matched, missing = _match(stop_sizes(open_qty, instrument), hopeful)
     # One set of stops in flight at a time: an entry that fills in many small parts must not send one for each of them.
-    if missing and not any(o not in matched for o in awaited):
+    silent = [o for o in stops if o.unresolved and not o.negatives]
+    if missing and len(silent) < SILENT_STOPS * len(missing) and not any(o not in matched for o in awaited):
         return [
             Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=qty, trigger_price=plan.stop_price) for qty in missing
         ]
@@ -298,8 +307,10 @@ def _market_close(
     """A reduce-only market order for as much as the venue takes at once; a remainder under the market step goes as one
     step, which reduce-only caps. Beside one that the venue does not know of, a second can only close what is open.
     """
-    if any(o.leg is Leg.CLOSE and o.live and not _lost(o, now, patience) for o in orders):
-        return []
+    for order in orders:
+        lost = order.negatives > 0 and _lost(order, now, patience)
+        if order.leg is Leg.CLOSE and order.live and not lost:
+            return []
     amount = instrument.floor_qty(min(qty, instrument.market_max_qty), market=True)
     amount = amount or instrument.ceil_market_qty(qty)
     return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=amount)] if amount > 0 else []

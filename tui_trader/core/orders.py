@@ -76,7 +76,8 @@ def parse_client_id(text: str) -> ClientId | None:
 class OwnOrder(msgspec.Struct, kw_only=True):
     """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet".
 
-    ``undelivered`` says that the venue never acted on it and never will, so that it may be sent again as it is (I4).
+    ``unanswered`` counts questions about it since the venue last answered one. ``undelivered`` says that the venue
+    never acted on it and never will, so that it may be sent again as it is (I4).
     """
 
     client_id: str
@@ -104,6 +105,7 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     cancel_ms: int = 0
     cancel_tries: int = 0
     query_ms: int = 0
+    unanswered: int = 0
     negatives: int = 0
     first_negative_ms: int = 0
     code: int = 0
@@ -163,6 +165,7 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
     if update.reason and order.status.terminal:
         order.reason = update.reason
     if update.from_venue_evidence and not stale:
+        order.unanswered = 0
         order.negatives = order.first_negative_ms = 0
         if order.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED):
             order.proven_ms = max(order.proven_ms, update.ts)

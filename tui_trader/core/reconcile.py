@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from tui_trader.core import adoption, executor, feedback, restored
 from tui_trader.core.commands import CancelOrder
-from tui_trader.core.events import AccountSnapshot, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
+from tui_trader.core.events import AccountSnapshot, Fill, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio
@@ -82,13 +84,34 @@ def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> N
     for fill in sorted(snapshot.fills, key=lambda f: (f.venue_ts, f.trade_id)):
         if not state.portfolio.is_new(fill):
             continue
-        known = state.ledger.find(fill.client_id, fill.venue_id) is not None
-        if first and not known:
-            state.portfolio.mark_seen(fill)
+        if first:
+            feedback.on_missed_fill(state, _named(state, snapshot, fill))
         else:
             feedback.on_fill(state, fill)
     for payment in snapshot.funding:
         on_funding(state, payment)
+
+
+def _named(state: EngineState, snapshot: AccountSnapshot, fill: Fill) -> Fill:
+    """A fill from while no process ran, with the order of ours that it fits: REST does not say the client id.
+
+    That is one that still lived when the last process ended, does not rest any more, and could trade so much.
+    """
+    plan = state.plans.get(fill.symbol)
+    if plan is None or state.ledger.find(fill.client_id, fill.venue_id) is not None:
+        return fill
+    resting = {row.client_id for row in snapshot.orders}
+    fits = [
+        o
+        for o in state.ledger.of_plan(plan.plan_id)
+        if o.live
+        and o.client_id not in resting
+        and o.side is fill.side
+        and o.qty - o.filled_qty >= fill.qty
+        and (o.book is VenueBook.ALGO or not o.venue_id)
+    ]
+    best = next(iter(sorted(fits, key=lambda o: o.leg is not Leg.STOP)), None)
+    return fill if best is None else msgspec.structs.replace(fill, client_id=best.client_id)
 
 
 def on_funding(state: EngineState, payment: FundingPayment) -> None:
@@ -166,6 +189,7 @@ def _align(state: EngineState, plan: Plan, open_after: Decimal, entry: Decimal) 
         plan.exit_value += gone * mark
         plan.realized += (mark - plan.avg_entry) * gone * plan.side.sign
         plan.close_reason = plan.close_reason or "closed elsewhere"
+        plan.last_exit = None
     elif open_after > open_before:
         plan.entered += open_after - open_before
         plan.entry_value += (open_after - open_before) * (entry or mark)
