@@ -27,7 +27,7 @@ from tui_trader.ui import format as f
 from tui_trader.ui.actions import ACTIONS, all_keys_text
 from tui_trader.ui.numbers import decimal_of
 from tui_trader.ui.screens.dialogs import Choice, ChoiceDialog, Field, Item, PickDialog, PromptDialog, ReadDialog
-from tui_trader.ui.screens.texts import detail_text, help_text
+from tui_trader.ui.screens.texts import detail_text, help_text, story_text
 from tui_trader.ui.screens.ticket import TicketScreen
 
 if TYPE_CHECKING:
@@ -393,6 +393,15 @@ async def detail(app: ConsoleApp) -> None:
     app.push_screen(ReadDialog(f"{symbol}: why", body, mode=app.picture.snapshot.header.mode))
 
 
+async def story(app: ConsoleApp) -> None:
+    """What happened to the chosen row's symbol, in order."""
+    symbol = app.chosen_symbol() or app.selected
+    if symbol and symbol != app.selected:
+        app.select(symbol)
+    body = story_text(app.picture, symbol)
+    app.push_screen(ReadDialog(f"{symbol}: what happened", body, mode=app.picture.snapshot.header.mode))
+
+
 async def help_page(app: ConsoleApp) -> None:
     """Every key in force."""
     body = help_text(app.picture.palette, app.keys, min(app.size.width * 96 // 100, 110) - 8)
@@ -443,6 +452,7 @@ HANDLERS: dict[str, Handler] = {
     "find": find,
     "command": command,
     "detail": detail,
+    "story": story,
     "help": help_page,
     "palette": palette,
     "quit": leave,
