@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from tui_trader.drill.oracle import Oracle
 from tui_trader.drill.scenarios import SCENARIOS
 from tui_trader.drill.scenarios.look import ScenarioFailed, covered, describe, fitted, gone
 from tui_trader.drill.world import Setup, SimWorld, run_world
 
 SETTLE_MS = 30_000
+BREAKS = frozenset({"fill-larger-than-ordered", "requests-doubled"})
+"""Scenarios in which the venue itself breaks an invariant, so that the program must say so."""
 
 
 def play(name: str, seed: int = 1, *, settle_ms: int = SETTLE_MS, keep_trace: bool = False) -> SimWorld:
     """Run the scenario; raises ``ScenarioFailed`` when it, or what is left after the faults, is not as it must be."""
     scenario = SCENARIOS[name]
+    setup = Setup(seed=seed, settings=dict(scenario.settings))
+    return act(scenario.script, setup, settle_ms=settle_ms, keep_trace=keep_trace, may_break=name in BREAKS)
 
-    async def script(world: SimWorld) -> None:
+
+def act(
+    script: Callable[[SimWorld], Awaitable[None]],
+    setup: Setup,
+    *,
+    settle_ms: int = SETTLE_MS,
+    keep_trace: bool = False,
+    may_break: bool = False,
+) -> SimWorld:
+    """As ``play``, for any script; ``may_break``: the program's own watch may find an invariant broken."""
+
+    async def judged(world: SimWorld) -> None:
         oracle = Oracle(world)
         await world.start()
-        await scenario.script(world)
+        try:
+            await script(world)
+        except TimeoutError as error:
+            raise ScenarioFailed(f"what it waited for never came: {error}") from error
         await _settled(world, settle_ms)
         oracle.finish()
         if oracle.violations:
             words = "; ".join(f"{v.invariant} at {v.at_ms} ms: {v.words}" for v in oracle.violations[:4])
-            raise ScenarioFailed(f"{name}: {len(oracle.violations)} violations: {words}")
+            raise ScenarioFailed(f"{len(oracle.violations)} violations: {words}")
 
-    world = run_world(Setup(seed=seed, settings=dict(scenario.settings)), script, keep_trace=keep_trace)
+    world = run_world(setup, judged, keep_trace=keep_trace)
     if world.defects:
-        raise ScenarioFailed(f"{name}: defects in the program: {world.defects}")
+        raise ScenarioFailed(f"defects in the program: {world.defects}")
+    broken = [text for text in world.said if text.startswith("INVARIANT ")]
+    if broken and not may_break:
+        raise ScenarioFailed(f"the program's own watch says: {broken[0]}")
     return world
 
 

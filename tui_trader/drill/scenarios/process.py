@@ -141,6 +141,19 @@ async def crash_entry_on_its_way(stage: Stage) -> None:
     check(len(ever(stage, Leg.ENTRY)) == 1 and abs(position(stage)) <= QTY, describe(stage))
 
 
+@scenario("crash-slow-comparison", "on start protect or flatten")
+async def slow_comparison(stage: Stage) -> None:
+    """After a restart the venue takes long to say what is there: nothing is placed or cancelled until it has."""
+    await entered_long(stage)
+    await stage.crash()
+    before = [row.client_id for leg in Leg for row in ever(stage, leg)]
+    late(stage, "GET /fapi/v3/positionRisk", 3_000, answer=True, count=2)
+    await stage.restart()
+    await hold(stage, lambda: fitted(stage), "as it was", 5_000)
+    after = [row.client_id for leg in Leg for row in ever(stage, leg)]
+    check(after == before, f"nothing new: {sorted(set(after) - set(before))}")
+
+
 @scenario("crash-while-replacing", "crash between entry fill and stop")
 async def crash_while_replacing(stage: Stage) -> None:
     """Killed while two stops rest because the old one's cancel is under way: never bare, in the end one."""
@@ -177,6 +190,7 @@ async def crash_after_kill(stage: Stage) -> None:
     await stage.crash()
     await stage.restart()
     await until_gone(stage, ms=45_000)
+    await stage.sleep(10_000)
     count = len(ever(stage, Leg.ENTRY))
     await stage.enter(wait=False)
     await hold(stage, lambda: gone(stage) and len(ever(stage, Leg.ENTRY)) == count, "latched", 3_000)
