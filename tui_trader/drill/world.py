@@ -41,6 +41,7 @@ KEY, SECRET = "k" * 64, "s" * 64
 _FAR_MS = 3_600_000
 _ATR = 0.015
 _QUIET_S = 3.0
+_PRINTS_MS = 5_000
 _SYMBOLS = {
     "BTCUSDT": (43_500.0, "0.10", "0.001"),
     "ETHUSDT": (2_400.0, "0.01", "0.001"),
@@ -170,7 +171,7 @@ class SimWorld:
         self.exchange.on_user_event = on_event
 
     def _restarted(self) -> None:
-        self.keys.close(self.account)
+        self.keys.forget()
         self.network.cut_all("connection reset")
 
     def heal(self) -> None:
@@ -449,7 +450,7 @@ def _market(symbol: str) -> ScriptedMarket:
     price, tick, step = _SYMBOLS[symbol]
     spec = scripted_spec(symbol, tick=tick, step=step, min_notional="5")
     lots = int(200_000 / price / float(step))
-    return ScriptedMarket(spec, mid=price, depth=5, lots=lots, history=bars(price, price * _ATR, START_MS))
+    return ScriptedMarket(spec, mid=price, depth=5, lots=lots, print_every_ms=_PRINTS_MS, history=bars(price, price * _ATR, START_MS))
 
 
 def run_world(
