@@ -168,6 +168,19 @@ def test_i4_an_exit_that_never_reached_the_venue_goes_out_again_under_its_own_id
     assert desk.position == QTY, "what never arrived is no refusal"
 
 
+def test_i2_what_the_venue_fills_beyond_the_order_is_closed_again() -> None:
+    desk = opened()
+    entry = next(o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    fields = {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+    desk.request("POST", "/fapi/v1/order", fields | {"newClientOrderId": entry.client_id})
+    desk.run(4_000)
+    assert any("filled 0.010 more than was ordered" in text for text in desk.log)
+    assert desk.position == QTY
+    assert [c.qty for c in placed(desk, Leg.CLOSE)] == [Decimal("0.010")]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert len(prices(desk, "LIMIT")) == 2
+
+
 def test_i5_an_order_late_on_its_way_is_not_concluded_lost_before_its_window_has_passed() -> None:
     desk = Desk().start()
     late: list[Request] = []

@@ -259,7 +259,6 @@ def cancel(state: EngineState, step: Cancel) -> None:
             symbol=order.symbol,
             book=order.book,
             venue_id=order.venue_id,
-            urgent=step.urgent,
         )
     )
 
@@ -396,6 +395,10 @@ def on_reached(state: EngineState) -> None:
     state.leg_retry.clear()
     for order in state.ledger.live():
         order.unanswered = 0
+        if order.unresolved:
+            query(state, order)
+    if state.reconciled_ms:
+        state.require_snapshot("the venue answers again")
     tick(state)
 
 

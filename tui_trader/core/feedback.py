@@ -145,6 +145,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         return
     realized = state.portfolio.book_fill(fill)
     if order is not None:
+        _if_more_than_ordered(state, order, fill)
         order.booked += fill.qty
         order.filled_qty = max(order.filled_qty, order.booked)
         if order.live and order.filled_qty >= order.qty:
@@ -163,6 +164,17 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         _exit_fill(state, plan, fill, leg, before)
     state.save_plan(plan)
     drive(state, plan)
+
+
+def _if_more_than_ordered(state: EngineState, order: OwnOrder, fill: Fill) -> None:
+    """The venue wins, and what it gave beyond the entry's quantity is closed again (I2)."""
+    excess = fill.qty - max(ZERO, order.qty - order.booked)
+    plan = state.plan_of(order.plan_id)
+    if excess <= 0 or order.leg is not Leg.ENTRY or plan is None:
+        return
+    plan.close_qty = (plan.close_qty or ZERO) + excess
+    text = f"{order.symbol}: the venue filled {excess} more than was ordered; it is closed again"
+    state.say(Severity.ALARM, text, order.symbol)
 
 
 def on_missed_fill(state: EngineState, fill: Fill) -> None:

@@ -362,8 +362,8 @@ class OrderWatch:
         before, after = known.status, order.status
         if order.filled_qty < known.filled or order.booked < known.traded:
             yield "I6", f"its fills went back from {max(known.filled, known.traded)} to {order.filled_qty}"
-        if known.refused and before.terminal and rank(after) == 0:
-            # Refused for good or never sent: the same id may be tried again.
+        if (known.refused or before is _S.REJECTED) and before.terminal and rank(after) == 0:
+            # Refused for good or never delivered: the same id may be tried again.
             known.refused = known.unsent = known.ended = False
         elif _went_back(before, after, spoken=spoken):
             yield "I6", f"its status went back from {before.value} to {after.value}"

@@ -143,7 +143,6 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """Cancel one order of the plan."""
 
     client_id: str
-    urgent: bool = False
 
 
 Step = Place | Cancel

@@ -205,7 +205,7 @@ class EngineState:
         self.snapshot_credit = max(-SNAPSHOT_BURST, min(SNAPSHOT_BURST, self.snapshot_credit + earned) - 1.0)
         self.snapshot_credit_ms = self.snapshot_asked_ms = self.now
         self.snapshot_due = ""
-        self.out.append(RequestSnapshot(ts=self.now, reason=reason))
+        self.out.append(RequestSnapshot(ts=self.now, reason=reason, hurry=True))
 
     def plan_of(self, plan_id: int) -> Plan | None:
         """The open plan with this id."""

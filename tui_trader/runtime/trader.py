@@ -63,10 +63,11 @@ async def _tenth() -> None:
 
 
 class Trader:
-    """Feeds events to the engine and carries its commands. ``on_hopeless`` is told when the engine keeps failing;
-    ``on_beat`` is called with each timer in the loop; ``pause`` is awaited between timers (a tenth of a second).
+    """Feeds events to the engine and carries its commands. Workers begin with ``start`` and end with ``aclose``.
+
+    ``on_hopeless`` is told when the engine keeps failing; ``on_beat`` is called with each timer in the loop; ``pause``
+    is awaited between timers (a tenth of a second). ``before_batch`` is called before the engine sees what has come in.
     ``on_trace`` is told what happened before an invariant was found broken.
-    Workers begin with ``start`` and end with ``aclose``.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Trader:
         on_beat: Callable[[], None],
         on_trace: Callable[[WriteTrace], None] = lambda trace: None,
         pause: Callable[[], Awaitable[None]] = _tenth,
+        before_batch: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
         self.inbox = inbox
@@ -102,6 +104,7 @@ class Trader:
         self._on_beat = on_beat
         self._on_trace = on_trace
         self._pause = pause
+        self._before_batch = before_batch
         self._supervisor = Supervisor(self._worker_failed)
         self._engine_failures = 0
 
@@ -131,6 +134,7 @@ class Trader:
     async def _run_engine(self) -> None:
         while True:
             batch = await self.inbox.drain()
+            self._before_batch()
             began = clock.perf_ns()
             for event in batch:
                 self.apply(event)
@@ -175,7 +179,7 @@ class Trader:
         elif isinstance(command, WriteTrace):
             self._on_trace(command)
         elif isinstance(command, RequestSnapshot):
-            self.reconciler.request_snapshot()
+            self.reconciler.request_snapshot(hurry=command.hurry)
         elif isinstance(command, LoadCandles):
             self.reconciler.request_candles(command.symbol, command.count)
         elif isinstance(command, WatchSymbols):

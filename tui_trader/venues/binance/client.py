@@ -182,6 +182,12 @@ class BinanceVenue:
         self._spawn("rules", self._keep_rules())
         self._spawn("open interest", self._poll_interest())
 
+    async def renew(self, reason: str) -> None:
+        """See ``Venue.renew``."""
+        with suppress(VenueError):
+            await self._reach.sync()
+        await asyncio.gather(*(link.renew(reason) for link in (self._public, self._market, self._private)))
+
     async def aclose(self) -> None:
         """See ``Venue.aclose``."""
         self._closing = True
@@ -439,7 +445,7 @@ class BinanceVenue:
         algo = order.book is VenueBook.ALGO
         params = {"symbol": order.symbol, "clientAlgoId" if algo else "origClientOrderId": order.client_id}
         await self._changed(
-            lambda: self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=order.urgent)
+            lambda: self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=True)
         )
 
     async def query(self, order: QueryOrder) -> OrderUpdate:
@@ -447,7 +453,7 @@ class BinanceVenue:
         if order.book is VenueBook.ALGO:
             algo: wire.AlgoAnswer = await self._reach.asked(
                 lambda: self._rest.read(
-                    wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate"
+                    wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate", urgent=True
                 )
             )
             return _told(wire.algo_order_update, algo, self.clock.now_ms())
@@ -457,6 +463,7 @@ class BinanceVenue:
                 "order",
                 {"symbol": order.symbol, "origClientOrderId": order.client_id},
                 api="fapiPrivate",
+                urgent=True,
             )
         )
         return _told(wire.order_update, regular, self.clock.now_ms())
