@@ -20,7 +20,7 @@ _NAMED = re.compile(
     r"(?i)(signature|listen[-_]?key|api[-_]?key|api[-_]?secret|secret(?:[-_]?key)?|passphrase|authorization)"
     r"""(\\*["']?\s*[=:]\s*(?:bearer\s+)?\\*b?\\*["']?)[^\s"'\\&,;})\]]+"""
 )
-_HEADER = re.compile(r"""(?i)(x-mbx-apikey)(\W{1,12}?b?["']?)[^\s"'\\&,;})\]]+""")
+_HEADER = re.compile(r"""(?i)(x-mbx-apikey)(\\*["']?\s*[:=,]\s*b?\\*["']?)[^\s"'\\&,;})\]]+""")
 _STREAM = re.compile(r"(?i)(/(?:ws|stream)/)[0-9a-z_-]{40,}")
 
 
