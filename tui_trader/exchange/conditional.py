@@ -200,14 +200,17 @@ class AlgoDesk:
 
     def sweep(self, state: SymbolState) -> None:
         """Finish conditionals whose order ended, and expire close-position ones whose position is gone."""
-        done, self.trading.on_order_done = self.trading.on_order_done, []
+        done = self.trading.on_order_done
+        if done:
+            self.trading.on_order_done = []
         for order in done:
             if order.algo is not None and order.algo.status == TRIGGERED:
                 order.algo.status = FINISHED
                 order.algo.updated_ms = self.venue.told_ms()
                 self._report(self.venue.states[order.symbol], order.algo)
-        for algo in list(state.algos.values()):
-            if algo.time_in_force == "GTE_GTC" and not self._reducible(algo):
+        bound = [algo for algo in state.algos.values() if algo.time_in_force == "GTE_GTC"]
+        for algo in bound:
+            if not self._reducible(algo):
                 self.cancel(algo, EXPIRED)
 
     def _should_fire(self, state: SymbolState, algo: AlgoOrder) -> bool:

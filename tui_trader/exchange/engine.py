@@ -137,8 +137,8 @@ class ExchangeEngine:
             levels = [row for row in levels if row[:2] in eaten] if eaten else []
         if levels:
             trading.apply_levels(state, levels)
-        if state.algos:
-            self.algos.check(state)
+            if state.algos:
+                self.algos.check(state)
         for is_buy, lots in moves.takers:
             trading.anonymous(state, is_buy, lots)
             if state.algos:

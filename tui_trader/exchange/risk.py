@@ -61,7 +61,7 @@ class RiskDesk:
                 value = position.lots * state.lots.unit_float * state.mark
                 cost = float(position.cost)
                 cushion += value - cost if position.lots > 0 else value + cost
-                cushion -= abs(value) * float(state.spec.maintenance_rate)
+                cushion -= abs(value) * state.maintenance
                 notional += abs(value)
         return notional > 0 and float(account.wallet) + cushion < 0.01 * notional
 

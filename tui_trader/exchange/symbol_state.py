@@ -37,6 +37,7 @@ class SymbolState:
         self.prices = Scale(spec.tick_size, spec.price_precision)
         self.lots = Scale(spec.step_size, spec.quantity_precision)
         self.turnover = Scale(spec.tick_size * spec.step_size, 0)
+        self.maintenance = float(spec.maintenance_rate)
         self.book = OrderBook(first_update_id=start_ms * 10)
         self.trade_id = start_ms * 10
         self.agg_id = start_ms * 10
