@@ -14,7 +14,7 @@ import msgspec
 from tui_trader import clock
 from tui_trader.core.settings import Settings
 from tui_trader.errors import ConfigError, SessionBusyError
-from tui_trader.private import private_folder
+from tui_trader.private import private_folder, tighten_all
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder, user_paths
@@ -88,6 +88,8 @@ async def build_session(options: StartOptions) -> Session:
     key = _key(options)
     lock = await _acquire(options, settings, key)
     try:
+        for problem in tighten_all(_account_dir(options)):
+            options.say(f"note: others may read {problem}")
         access = await _access(options, settings)
         options.say(f"connecting to {settings.venue.name} ({options.mode})")
         venue = _venue(settings, access)
