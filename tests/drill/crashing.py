@@ -30,10 +30,6 @@ AFTER_MS = 75_000
 """A minute, and the time in which a working entry may still wait for its fill."""
 
 
-class Killed(BaseException):  # noqa: N818 - it ends a script, as a signal does
-    """The process is dead; the script ends here."""
-
-
 @dataclass
 class Points:
     """Counts effects and kills at the ``at``-th (from 0); None only counts."""
@@ -115,7 +111,7 @@ def crash_run(name: str, at: int | None, seed: int = 1) -> Points:
         if points.struck:
             await _come_back(world, name, points, seed)
 
-    world = run_world(Setup(seed=seed, settings=dict(scenario.settings)), script)
+    world = run_world(Setup(seed=seed, coarse_s=1.0, settings=dict(scenario.settings)), script)
     assert not world.defects, world.defects
     return points
 
