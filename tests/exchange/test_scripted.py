@@ -74,7 +74,7 @@ def test_prints_come_with_moves_and_else_as_often_as_wanted() -> None:
     engine.advance_to(START_MS + 500)
     first = state.trade_id
     engine.advance_to(START_MS + 20_000)
-    assert state.trade_id - first == 2 * 4
+    assert state.trade_id - first == 2 * 3
     market.move_to(50_100)
     engine.advance_to(START_MS + 20_500)
     assert state.last_price == 501_001

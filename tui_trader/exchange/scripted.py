@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from tui_trader.exchange.contract import STEP_MS, CandleRow, MakerStep, SymbolSpec
+from tui_trader.exchange.contract import CandleRow, MakerStep, SymbolSpec
 
 _HOUR_MS = 3_600_000
 _PRINTS = [(False, 1), (True, 1)]
@@ -49,7 +49,7 @@ class ScriptedMarket:
 
     A move takes effect with the next step: old quotes go, then new ones come, and a new quote that reaches a
     participant's order trades with it. The last price follows because one lot trades at the new touch, first a
-    sell and then a buy, when `prints` is true: with every move, and else each `print_every_ms`, a multiple of STEP_MS.
+    sell and then a buy, when `prints` is true: with every move, and else when `print_every_ms` have passed since.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ScriptedMarket:
         prints: bool = True,
         funding: float = 0.0001,
         history: Sequence[CandleRow] = (),
-        print_every_ms: int = STEP_MS,
+        print_every_ms: int = 0,
     ) -> None:
         self.spec = spec or scripted_spec()
         self.depth = depth
@@ -70,6 +70,7 @@ class ScriptedMarket:
         self.half_spread_ticks = half_spread_ticks
         self.prints = prints
         self.print_every_ms = print_every_ms
+        self._printed_ms = 0
         self.funding = funding
         self.mark: float | None = None
         """Mark price to report; the book's mid when None."""
@@ -124,7 +125,9 @@ class ScriptedMarket:
         """Return every quote anew (so eaten levels refill), removals first, and the queued flow."""
         repeats = self._shape == self._shape_now()
         levels = self._levels if repeats else self._requote()
-        takers = _PRINTS if self.prints and (not repeats or now_ms % self.print_every_ms == 0) else []
+        takers: list[tuple[bool, int]] = []
+        if self.prints and (not repeats or now_ms - self._printed_ms >= self.print_every_ms):
+            takers, self._printed_ms = _PRINTS, now_ms
         if self._queue:
             takers, self._queue = [*self._queue, *takers], []
         return MakerStep(levels, takers, repeats)
