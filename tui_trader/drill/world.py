@@ -134,8 +134,8 @@ class SimWorld:
         self.faults = Faults(setup.seed, setup.rules)
         self.markets = {symbol: _market(symbol) for symbol in setup.symbols}
         self.exchange = ExchangeEngine(dict(self.markets), START_MS)
-        self.exchange.faults = self.faults
         self.account: Account = self.exchange.add_account(KEY, SECRET, Decimal(setup.wallet))
+        self.exchange.faults = self.faults
         self.clock = ExchangeClock(START_MS, 1.0, loop.time)
         self.keys = keys = ListenKeys(loop.time, "drill")
         self.limits = RateLimits(loop.time)
