@@ -133,6 +133,9 @@ class ScriptedVenue:
     async def open(self, sink: Sink) -> None:
         await self._answer("open", "", None)
 
+    async def renew(self, reason: str) -> None:
+        await self._answer("renew", reason, None)
+
     async def aclose(self) -> None:
         await self._answer("aclose", "", None)
 

@@ -36,6 +36,7 @@ from tui_trader.runtime.log import Redactor, SessionLog
 from tui_trader.runtime.supervise import describe, meters
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
+from tui_trader.runtime.wake import Wake
 from tui_trader.store.audit import head_of
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
@@ -92,6 +93,8 @@ class Session:
         self._control = ControlServer(control_path(self._data_dir, lock.path.stem), self)
         self._view: Snapshot | None = None
         self._view_failure = ""
+        self._wake = Wake(self._loaded.settings.data.stale_after_s)
+        self._renewal: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[object] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._reason = ""
@@ -314,6 +317,7 @@ class Session:
             redact=self.redact,
             on_hopeless=self._give_up,
             on_beat=lambda: self._switch.beat(engine.state),
+            before_batch=self._look_awake,
             on_trace=TraceFolder(self._data_dir, self.redact, self.log.say).write,
         )
         self.log.say(
@@ -334,6 +338,7 @@ class Session:
         }
         row: dict[str, object] = {"ts": self.now_ms(), "actor": "session", "action": "start", "detail": detail}
         store.record(Record(ts=self.now_ms(), kind="audit", data=row, durable=True))
+        self._wake.stood_still()
         self._trader.start()
 
     def _audit_head(self) -> str:
@@ -353,6 +358,26 @@ class Session:
             else:
                 return
         await self._venue.open(self._inbox.put)
+
+    def _look_awake(self) -> None:
+        """After a standstill all that was heard is old, so that nothing is opened on it. Before the engine sees it, the
+        streams are down; they are made anew, and entries wait until the account was compared from then on.
+        """
+        still = self._wake.stood_still()
+        trader = self._trader
+        if not still or trader is None:
+            return
+        words = f"the process stood still for {still:.0f} s (stopped, starved, asleep, or the clock was set)"
+        self.log.say("alarm", f"{words}; entries wait until the account was compared anew")
+        for channel in (Channel.PUBLIC, Channel.MARKET, Channel.PRIVATE):
+            trader.apply(LinkDown(ts=self.now_ms(), channel=channel, reason=words))
+        self._renewal = asyncio.get_running_loop().create_task(self._renew(words), name="renewal")
+
+    async def _renew(self, words: str) -> None:
+        try:
+            await self._venue.renew(words)
+        except Exception as error:  # noqa: BLE001 - without new streams entries stay refused; exits go on
+            self.log.say("warning", f"the streams could not be made anew: {describe(error)}")
 
     def _store_changed(self, words: str) -> None:
         """From the store: why it cannot write, or "" when it can again."""
@@ -423,6 +448,9 @@ class Session:
         return [f"{r.symbol} {r.side} {r.qty:g} ({'stop proven' if r.stop_proven else 'NO PROVEN STOP'})" for r in rows]
 
     async def _close_all(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal}, timeout=0.2)
         if self._trader is not None:
             await self._step("workers", self._trader.aclose(), 0.5)
         await self._step("venue", self._venue.aclose(), VENUE_S)

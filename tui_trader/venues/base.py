@@ -55,6 +55,10 @@ class Venue(Protocol):
         """
         ...
 
+    async def renew(self, reason: str) -> None:
+        """Ask the time and make every stream anew: what still waits in them is old. Raises no ``VenueError``."""
+        ...
+
     async def aclose(self) -> None:
         """Close all sockets and tasks; leaves every order at the venue untouched."""
         ...
