@@ -181,8 +181,11 @@ async def test_frames_twice_and_swollen_and_garbled() -> None:
         assert names[3:] in (["noise", "ACCOUNT_UPDATE", "ACCOUNT_UPDATE"], ["noise", "ACCOUNT_UPDATE"])
         assert len(frames[3]) == 3_000_000
     async with site(FaultRule(K.mangle, rate=1.0)) as here, socket(here, "/market/ws/!markPrice@arr") as market:
-        with pytest.raises(ValueError, match=r"."):
-            json.loads(await market.recv(decode=False))
+        while True:
+            try:
+                assert not isinstance(json.loads(await market.recv(decode=False)), list), "an honest array of marks"
+            except (ValueError, RecursionError):
+                break
 
 
 async def test_late_frames_hold_up_those_behind_them_and_reordered_ones_do_not() -> None:

@@ -38,6 +38,16 @@ def test_mangling_takes_many_forms() -> None:
     assert unreadable(words.mangled("", 1))
 
 
+def test_a_garbled_frame_may_be_valid_and_still_mean_nothing() -> None:
+    rng = random.Random(1)
+    forms = [words.garbled('{"e":"TRADE_LITE","s":"BTCUSDT","q":"1"}', rng) for _ in range(200)]
+    valid = [json.loads(form) for form in forms if isinstance(form, str)]
+    assert {form["e"] for form in valid} == {"SURPRISE_UPDATE", "TRADE_LITE"}
+    foreign = [form["s"] for form in valid if form["e"] == "TRADE_LITE"]
+    assert not any(symbol.isascii() for symbol in foreign)
+    assert all(unreadable(form) for form in forms if isinstance(form, bytes))
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -276,9 +276,11 @@ def test_disconnects_swollen_and_garbled_frames() -> None:
     assert {len(cut.frames) for cut in cuts} == {0, 1}
     swollen = always(K.huge_frame, size=100_000).frame("public", "btcusdt@depth", DIFF, 0).frames
     assert [len(frame) for _, frame in swollen] == [100_000, len(DIFF)]
-    garbled = always(K.mangle).frame("private", "key", FILL, 0).frames
-    assert len(garbled) == 1
-    assert isinstance(garbled[0][1], bytes)
+    raving = always(K.mangle)
+    garbled = [raving.frame("private", "key", FILL, 0).frames for _ in range(100)]
+    assert {len(frames) for frames in garbled} == {1}
+    assert {type(frames[0][1]) for frames in garbled} == {str, bytes}
+    assert FILL not in [frames[0][1] for frames in garbled]
     assert always(K.mangle).request(ORDER, 0).mangle > 0
 
 

@@ -207,7 +207,7 @@ def _cut(draft: FrameDraft, armed: ArmedRule) -> None:
 
 def _garbled(draft: FrameDraft, armed: ArmedRule) -> None:
     if isinstance(draft.payload, str):
-        draft.payload = words.mangled(draft.payload, armed.rng.randrange(2**31))
+        draft.payload = words.garbled(draft.payload, armed.rng)
 
 
 def _swollen(draft: FrameDraft, armed: ArmedRule) -> None:
