@@ -194,6 +194,8 @@ class Campaign:
     def _hear(self, told: Told, words: list[str]) -> None:
         if words[0] == "PID":
             self._pid = int(words[2])
+            if told.how:
+                self._kill(told)
         elif words[0] == "ACK":
             (self.audit.acknowledged if words[1] == "place" else self.audit.acknowledged_cancels).add(words[2])
         elif words[0] == "SENT":
@@ -208,8 +210,8 @@ class Campaign:
             told.how = " ".join(words).lower()
 
     def _kill(self, told: Told) -> None:
+        told.how = told.how or "from outside"
         if self._pid:
-            told.how = told.how or "from outside"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
 
