@@ -320,8 +320,7 @@ class Oracle:
         cover.held = True
         stopped = abs(lots) if now - cover.triggered <= TRIGGERING_S else self.world.coverage(symbol)
         if stopped >= abs(lots) or not self.reachable(symbol):
-            cover.lacks.clear()
-            cover.told = False
+            self._ends_lacking(cover)
             return
         cover.lacks = _lacking(cover.lacks, stopped, abs(lots), now)
         lacking = now - cover.lacks[0][0]
@@ -331,9 +330,16 @@ class Oracle:
             cover.told = True
             self.accuse("I1", f"{symbol}: {lots} lots without a stop for {lacking:.1f} s while the venue answered")
 
+    def _ends_lacking(self, cover: Cover) -> None:
+        if cover.lacks:
+            cover.longest = max(cover.longest, self.now - cover.lacks[0][0])
+            cover.lacks = []
+        cover.told = False
+
     def _flat(self, symbol: str, cover: Cover) -> None:
         now = self.now
         if cover.held:
+            self._ends_lacking(cover)
             self.unprotected.append(cover.longest)
             self._covers[symbol] = cover = Cover(flat_since=now)
         if not self.reachable(symbol):

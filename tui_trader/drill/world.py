@@ -450,7 +450,8 @@ def _market(symbol: str) -> ScriptedMarket:
     price, tick, step = _SYMBOLS[symbol]
     spec = scripted_spec(symbol, tick=tick, step=step, min_notional="5")
     lots = int(200_000 / price / float(step))
-    return ScriptedMarket(spec, mid=price, depth=5, lots=lots, print_every_ms=_PRINTS_MS, history=bars(price, price * _ATR, START_MS))
+    history = bars(price, price * _ATR, START_MS)
+    return ScriptedMarket(spec, mid=price, depth=5, lots=lots, print_every_ms=_PRINTS_MS, history=history)
 
 
 def run_world(
