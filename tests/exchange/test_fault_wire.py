@@ -268,6 +268,14 @@ async def test_acts_happen_by_themselves_when_due() -> None:
         assert list(here.wire.said) == ["The venue's clock jumped to +2500 ms."]
 
 
+async def test_an_act_that_cannot_happen_does_not_stop_the_exchange() -> None:
+    async with site(FaultRule(K.adl, count=1, symbol="NOPEUSDT")) as here:
+        while not here.wire.said:
+            await asyncio.sleep(0.02)
+        assert here.wire.said[0].startswith("Could not happen: there is no symbol NOPEUSDT")
+        assert await here.get() == (200, "{}")
+
+
 async def test_an_honest_exchange_has_no_wire_and_no_admin_routes() -> None:
     async with (
         running_exchange(markets={"BTCUSDT": ScriptedMarket()}) as exchange,
@@ -316,6 +324,7 @@ async def test_rules_and_acts_by_hand() -> None:
         ("POST", "faults", {"preset": "wild"}, 400, "unknown preset 'wild'"),
         ("POST", "act", {"kind": "drop_request"}, 400, "is no act"),
         ("POST", "act", {"kind": "adl", "symbol": "NOPE"}, 400, "there is no symbol NOPE"),
+        ("POST", "faults", {"kind": "adl", "count": 1, "symbol": "BTCUSDC"}, 400, "did you mean 'BTCUSDT'?"),
         ("DELETE", "faults?number=77", None, 400, "there is no rule 77"),
         ("DELETE", "faults?number=x", None, 400, "there is no rule x"),
         ("PUT", "faults", {}, 404, "Use GET, POST or DELETE"),

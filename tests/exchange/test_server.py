@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -114,6 +115,12 @@ def test_impossible_options_are_refused(argv: list[str], capsys: pytest.CaptureF
 def test_unknown_symbols_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--symbols", "NOPEUSDT"]) == 2
     assert "NOPEUSDT" in capsys.readouterr().err
+
+
+def test_faults_about_unknown_symbols_start_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "f.json").write_text('[{"kind": "adl", "count": 1, "symbol": "ADAUSD"}]')
+    assert main(["--symbols", "ADAUSDT", "--faults", str(tmp_path / "f.json")]) == 2
+    assert "there is no symbol ADAUSD here; did you mean 'ADAUSDT'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

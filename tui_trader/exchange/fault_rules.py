@@ -154,7 +154,8 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     for_ms: int = 0
     """Awake for so many real ms, then over; 0 is for ever."""
     ms: int = 0
-    """How long or how far, by kind; 0 takes `DEFAULT_MS`. Delays are drawn up to it, see `share`."""
+    """How long or how far, by kind; 0 takes `DEFAULT_MS`. Real ms on the network and for outages, venue ms else.
+    Delays are drawn up to it, see `share`."""
     status: int = 0
     """HTTP status of `http`; 0 draws one."""
     code: int = 0

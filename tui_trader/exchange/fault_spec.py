@@ -8,7 +8,7 @@ A file holds a list of rules (TOML: `[[rule]]` tables; JSON: an object with "rul
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final, TypeVar
@@ -125,6 +125,13 @@ def _check_shared(row: FaultRule | Act, where: str) -> None:
     texts = _TEXTS.get(row.kind)
     if texts is not None and row.text not in texts:
         raise FaultSpecError(f"{where}: text is '{row.text}'; for {row.kind} {_near(row.text, filter(None, texts))}")
+
+
+def check_symbols(rules: Iterable[FaultRule], symbols: Collection[str]) -> None:
+    """Refuse rules about symbols that an exchange does not list. Raises `FaultSpecError`."""
+    for rule in rules:
+        if rule.symbol and rule.symbol not in symbols:
+            raise FaultSpecError(f"{rule.kind}: there is no symbol {rule.symbol} here; {_near(rule.symbol, symbols)}")
 
 
 def _is_quantity(text: str) -> bool:

@@ -108,7 +108,10 @@ class FaultWire:
         """Let happen what is due."""
         now = monotonic_ms()
         for act in self.faults.acts(now, self.engine.now_ms / _HOUR_MS):
-            self.act(act)
+            try:
+                self.act(act)
+            except ValueError as error:
+                self.said.append(f"Could not happen: {error}")
         if self._lines and self.faults.is_out(now):
             self.cut_all()
 
