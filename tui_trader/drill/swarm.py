@@ -18,6 +18,7 @@ CALM_S = 60.0
 _LEG_S = (5.0, 60.0)
 _FULL_S = (1.0, 20.0)
 _DOWN_S = (0.2, 8.0)
+_SILENCE_MS = 1_000_000
 _LONGEST_MS = 48 * 3_600_000
 
 
@@ -70,6 +71,8 @@ class Swarm:
             task.cancel()
         await asyncio.gather(*tasks[:-1], return_exceptions=True)
         world.heal()
+        # Who was asked for silence keeps it, although the venue would listen again.
+        await world.until(lambda: not self._silent(), _SILENCE_MS, poll_s=1.0)
         await asyncio.sleep(CALM_S)
         tasks[-1].cancel()
         await asyncio.gather(tasks[-1], return_exceptions=True)
@@ -77,6 +80,10 @@ class Swarm:
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    def _silent(self) -> bool:
+        process = self.world.process
+        return process is not None and process.venue.budget.silent_ms > 0
 
     async def _phases(self) -> None:
         """Busy times, in which the person acts, and long quiet ones, in which positions only live."""
