@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.venues.faults import BTC, World, order, query, resting, world
 from tui_trader.core.events import BookTop, Fill, LinkDown, LinkUp, OrderUpdate, WorkerFailed
 from tui_trader.core.types import Channel
-from tui_trader.errors import OrderNotFound, OutcomeUnknown, RateLimited, VenueRefused, VenueUnreachable
-from tui_trader.exchange.fault_rules import Act, FaultKind, FaultRule
-from tui_trader.exchange.faults import Faults
+from tui_trader.errors import OrderNotFound, OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.exchange.fault_rules import ACTS, Act, FaultKind, FaultRule
+from tui_trader.exchange.faults import PRESETS, Faults
 
 K = FaultKind
 PLACE = "POST /fapi/v1/order"
@@ -166,3 +168,42 @@ async def test_a_restart_of_the_venue_is_survived() -> None:
         await up_again(here, Channel.PRIVATE)
         await here.venue.place(order("g-1-en-0"))
         await here.until(lambda: [e for e in here.of(Fill) if e.client_id == "g-1-en-0"])
+
+
+async def test_the_client_lives_through_everything_at_once_and_trades_afterwards() -> None:
+    """Without what silences for longer than a test may last: bans, mute and half-open connections."""
+    slow = {K.rate_limited, K.banned, K.mute, K.half_open, K.outage, K.restart_keep, K.restart_lose}
+    rules = [
+        msgspec.structs.replace(rule, rate=min(rule.rate * 5, 0.5) if rule.kind not in ACTS else 1800.0)
+        for rule in PRESETS["hostile"]
+        if rule.kind not in slow
+    ]
+    async with hurried() as here:
+        wire = here.exchange.server.wire
+        assert wire is not None
+        await here.venue.watch([BTC])
+        for rule in rules:
+            wire.faults.add(rule)
+        for number in range(25):
+            with suppress(VenueError):
+                await here.venue.place(order(f"h-{number}-en-0"))
+        assert len(wire.faults.counts) > 15
+        wire.heal()
+        here.events.clear()
+        await here.until(lambda: [type(e) for e in here.links(Channel.PRIVATE)][-1:] != [LinkDown])
+        await placed(here, "h-99-en-0")
+        assert not here.of(WorkerFailed)
+
+
+async def placed(here: World, client_id: str) -> None:
+    """Place an order and wait until its fill is heard; a connection that broke before is no reason to fail."""
+    for number in range(20):
+        name = f"{client_id[:-1]}{number % 10}"
+        with suppress(VenueError):
+            await here.venue.place(order(name, qty=Decimal("0.001")))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await here.until(lambda name=name: [e for e in here.of(Fill) if e.client_id == name])
+                    return
+        await asyncio.sleep(0.2)
+    pytest.fail("no order was placed and heard of after the faults ended")
