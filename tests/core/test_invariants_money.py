@@ -195,6 +195,21 @@ def test_i17_transfers_and_times_without_a_stream_begin_the_sum_anew() -> None:
     assert late(desk, money, "6", 40) == ["I17"]
 
 
+def test_i17_a_wallet_told_while_something_was_booked_is_no_beginning() -> None:
+    desk, money = watched()
+    state = desk.engine.state
+    state.now += 10_000
+    money.wallet = None
+    asked = snapshot(desk, "1000")
+    move(desk, "0.010")
+    assert heard(money, fill(desk, "x", venue_ts=state.now + 20)) == []
+    assert heard(money, asked) in ([], ["I7"])
+    assert money.wallet is None
+    state.now += 10_000
+    assert heard(money, snapshot(desk, "999.8")) == []
+    assert money.wallet is not None
+
+
 def test_i17_a_wallet_that_is_no_number() -> None:
     desk, money = watched()
     assert heard(money, ev.BalanceUpdate(ts=desk.now, wallet=Decimal("NaN"))) == ["I17"]

@@ -256,6 +256,18 @@ def test_i6_statuses_and_fills_never_go_back() -> None:
     assert heard(watch, ev.Timer(ts=desk.now)) == ["I6"]
 
 
+def test_an_order_that_was_refused_may_leave_again_under_its_id_and_only_as_a_repeat() -> None:
+    for resend, expected in ((True, []), (False, ["I6"])):
+        desk, watch = holding()
+        target = ledger_order(desk, Leg.TP1)
+        sent = msgspec.structs.replace(watch.sent[target.client_id].order, resend=resend)
+        target.status = OrderStatus.REJECTED
+        heard(watch, outcome(desk, target.client_id, ev.SendAction.PLACE, ev.SendResult.REJECTED))
+        target.status = OrderStatus.SENT
+        watch.repeats([sent])
+        assert heard(watch, ev.Timer(ts=desk.now)) == expected
+
+
 def test_i2_the_venue_fills_more_than_was_ordered() -> None:
     desk, watch = holding()
     ledger_order(desk, Leg.ENTRY).booked = Decimal("0.041")

@@ -65,6 +65,8 @@ class Watch:
 
     def _find(self, event: ev.Event, commands: list[Command], due: bool) -> list[Breach]:
         found: list[Breach] = []
+        if commands:
+            self.orders.repeats(commands)
         if type(event) is ev.Timer:
             if due:
                 self._checked_ms = self._state.now

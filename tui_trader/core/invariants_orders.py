@@ -105,6 +105,14 @@ class OrderWatch:
             elif type(command) is Record and command.kind == "plans":
                 self._note_plan(command)
 
+    def repeats(self, commands: list[Command]) -> None:
+        """Orders that were refused or lost and leave again under their id: their life begins anew. Call it first."""
+        for command in commands:
+            known = self.sent.get(command.client_id) if type(command) is PlaceOrder and command.resend else None
+            if known is not None:
+                known.refused = known.unsent = known.ended = False
+                known.status = _S.SENT if known.status is _S.REJECTED else known.status
+
     def _note_plan(self, record: Record) -> None:
         number = record.data.get("plan_id")
         if isinstance(number, int) and number not in self._journalled:
@@ -250,14 +258,28 @@ class OrderWatch:
             yield "I3", "it is not reduce-only, so it could open a position"
         position = self._state.portfolio.position(order.symbol)
         before = self._held.get(order.symbol, ZERO)
-        held = [qty for qty in (position.qty, position.venue_qty, before) if qty != 0]
+        unheard = self._unheard(order.symbol)
+        held = [qty for qty in (position.qty + unheard, position.qty, position.venue_qty, before) if qty != 0]
         sides = {Side.LONG.exit if qty > 0 else Side.SHORT.exit for qty in held}
         if not held:
             yield "I3", "nothing is open here"
         elif order.side not in sides:
             yield "I3", f"a {order.side.value} would add to the open {held[0]}"
-        elif order.qty > max(abs(qty) for qty in held) + self._told.get(order.symbol, ZERO):
+        elif order.qty > self._at_most(order.symbol, max(abs(qty) for qty in held)):
             yield "I3", f"its quantity {order.qty} is above the open {max(abs(qty) for qty in held)}"
+
+    def _at_most(self, symbol: str, held: Decimal) -> Decimal:
+        """The largest exit for what is open: a remainder under the market step is sent as a whole step."""
+        most = held + self._told.get(symbol, ZERO)
+        instrument = self._state.instruments.get(symbol)
+        return most if instrument is None else instrument.ceil_market_qty(most)
+
+    def _unheard(self, symbol: str) -> Decimal:
+        """What the venue says is entered while its trades were not heard, signed."""
+        return sum(
+            (s.order.side.sign * max(ZERO, s.said - s.traded) for s in self._entries(symbol) if s.order is not None),
+            ZERO,
+        )
 
     def done(self) -> None:
         """The call is over: what is open now bounds the exits of the next one."""
@@ -362,10 +384,7 @@ class OrderWatch:
         before, after = known.status, order.status
         if order.filled_qty < known.filled or order.booked < known.traded:
             yield "I6", f"its fills went back from {max(known.filled, known.traded)} to {order.filled_qty}"
-        if (known.refused or before is _S.REJECTED) and before.terminal and rank(after) == 0:
-            # Refused for good or never delivered: the same id may be tried again.
-            known.refused = known.unsent = known.ended = False
-        elif _went_back(before, after, spoken=spoken):
+        if _went_back(before, after, spoken=spoken):
             yield "I6", f"its status went back from {before.value} to {after.value}"
         if after.terminal and not before.terminal and not self._evidence(known, order):
             yield "I5", f"it was declared {after.value} ({order.reason or 'no reason'}) without the venue's word"
