@@ -350,6 +350,23 @@ def test_a_market_order_whose_end_is_not_heard_is_asked_about() -> None:
     assert plan.longest_naked_ms < 3_000
 
 
+def test_an_entry_that_is_said_to_be_filled_is_protected_before_its_fills_are_heard() -> None:
+    desk = Desk().start()
+    desk.stream_faults = lambda event: True
+    desk.snapshot = lambda: None
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert plan.entered == 0, "no fill was heard"
+    assert prices(desk, "STOP_MARKET") == [("0.040", "42850.1")]
+    del desk.snapshot
+    desk.stream_faults = None
+    desk.run(8_000)
+    assert (plan.entered, plan.avg_entry, plan.stop_price) == (QTY, Decimal("43500.1"), Decimal("42850.1"))
+    assert prices(desk, "STOP_MARKET") == [("0.040", "42850.1")]
+    assert len(prices(desk, "LIMIT")) == 2
+
+
 def test_a_stop_cancelled_while_the_stream_is_silent_is_missed_within_seconds() -> None:
     desk = opened()
     desk.stream_faults = lambda event: True

@@ -111,6 +111,29 @@ def test_an_unknown_refusal_of_a_first_stop_flattens_at_once_and_halts_entries()
     assert "unknown reason" in desk.engine.state.halted
 
 
+def test_i13_stop_and_close_refused_for_good_are_tried_a_few_times_in_ten_seconds() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans[SYMBOL]
+    real, tried = desk.api.handle, []
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and "rder" in request.path:
+            tried.append(request.path)
+            return Reply(400, '{"code":-4140,"msg":"Invalid symbol status for opening position."}')
+        return real(request)
+
+    desk.api.handle = handle
+    for algo in list(desk.account.open_algos(SYMBOL)):
+        desk.exchange.algos.cancel(algo)
+    desk.run(20_000)
+    assert plan.stage == "closing"
+    assert 4 <= tried.count("/fapi/v1/algoOrder") <= 8
+    assert 4 <= tried.count("/fapi/v1/order") <= 8
+    desk.api.handle = real
+    desk.run(6_000)
+    assert (desk.position, desk.resting()) == (0, [])
+
+
 def test_hedge_mode_refuses_entries_with_words() -> None:
     desk = Desk().start()
     real = desk.api.handle

@@ -7,10 +7,10 @@ from decimal import Decimal
 import msgspec
 
 from tests.core.test_executor import QTY, opened, prices
-from tests.desk import Desk
+from tests.desk import Desk, instrument
 from tui_trader.core import events as ev
 from tui_trader.core.state import Recovered
-from tui_trader.core.types import Leg, Origin, Side
+from tui_trader.core.types import Channel, Leg, Origin, Side
 
 
 def by_hand(desk: Desk, side: str, qty: str, **fields: str) -> None:
@@ -210,6 +210,33 @@ def test_a_stop_that_filled_while_no_process_ran_is_booked_as_the_stop() -> None
     (trade,) = (r.data for r in desk.records if r.kind == "trades")
     assert trade["exit"] == fills[0]["price"]
     assert trade["pnl"] == (fills[0]["price"] - trade["entry"]) * QTY - trade["fees"]
+
+
+def test_i7_a_fill_newer_than_the_first_snapshot_is_not_overwritten_by_it() -> None:
+    desk = Desk()
+    by_hand(desk, "SELL", "0.020")
+    asked = desk.now
+    real = desk._later
+    held = []
+    desk._later = lambda action, delay=None: held.append(action) if not held else real(action, delay)
+    desk.snapshot()
+    desk._later = real
+    desk.run(200)
+    by_hand(desk, "SELL", "0.010")
+    desk.run(100)
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    row = {"symbol": "BTCUSDT"}
+    info = desk._get("/fapi/v1/exchangeInfo", row, signed=False)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=tuple(instrument(s) for s in info["symbols"])))
+    held[0]()
+    state = desk.engine.state
+    assert asked < state.portfolio.position("BTCUSDT").last_fill_ms
+    assert [r.code for r in state.blocks("BTCUSDT") if r.code == "reconciling"] == ["reconciling"]
+    desk.run(1_000)
+    assert state.portfolio.position("BTCUSDT").qty == Decimal("-0.030") == desk.position
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.030"]
+    assert not state.reconciling
 
 
 def test_what_was_traded_elsewhere_before_the_first_start_is_kept_as_external_and_not_counted_twice() -> None:

@@ -160,9 +160,7 @@ def drive(state: EngineState, plan: Plan) -> None:
         # Before the first comparison with the venue a stop that rests there would only be doubled.
         return
     orders = state.ledger.of_plan(plan.plan_id)
-    unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
-    counted = state.open_qty(plan)
-    open_qty = max(ZERO, counted - unheard)
+    counted, open_qty = _open(state, plan, orders)
     if any(o.unbooked > 0 for o in orders):
         state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
     if open_qty > 0 and plan.stop_price <= 0:
@@ -189,6 +187,18 @@ def drive(state: EngineState, plan: Plan) -> None:
             cancel(state, step)
         elif _may_send(state, plan, step, counted if step.leg is Leg.STOP else open_qty, orders):
             _send_step(state, plan, step, orders)
+
+
+def _open(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> tuple[Decimal, Decimal]:
+    """What a stop must cover and what may be closed, base units ≥ 0.
+
+    By the fills heard, and by the venue's word on orders whose fills were not heard yet: an entry that is said to be
+    filled is protected at once, an exit that is said to be filled still needs its cover.
+    """
+    held = state.portfolio.position(plan.symbol).qty * plan.side.sign
+    held += sum((o.unbooked for o in orders if o.leg is Leg.ENTRY), ZERO)
+    closed = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
+    return max(ZERO, held), max(ZERO, held - closed)
 
 
 def _venue_agrees_flat(state: EngineState, plan: Plan) -> bool:
@@ -322,6 +332,9 @@ def finish(state: EngineState, plan: Plan) -> None:
 def set_levels(state: EngineState, plan: Plan) -> None:
     """Ladder on the real average fill; when it cannot be computed, at least a stop."""
     instrument = state.instruments[plan.symbol]
+    if plan.entered <= 0 and state.open_qty(plan) <= 0:
+        _provisional_stop(state, plan, instrument)
+        return
     if plan.entered <= 0:
         _take_over(state, plan)
     if plan.avg_entry <= 0:
@@ -337,6 +350,20 @@ def set_levels(state: EngineState, plan: Plan) -> None:
         plan.stop_price = plan.stop_price or protective_stop(plan.side, plan.avg_entry, distance, instrument)
         plan.initial_stop = plan.initial_stop or plan.stop_price
         state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
+
+
+def _provisional_stop(state: EngineState, plan: Plan, instrument: Instrument) -> None:
+    """A stop for what the venue says is filled, at the price it says, until the fills themselves are heard."""
+    told = (o.avg_price for o in state.ledger.of_plan(plan.plan_id) if o.leg is Leg.ENTRY and o.avg_price > 0)
+    price = next(told, plan.expected_entry) or state.trigger_price(plan.symbol)
+    if price <= 0:
+        return
+    distance = emergency_distance(price, plan.atr, state.settings.ladder)
+    if plan.stop_hint is not None and (price - plan.stop_hint) * plan.side.sign > 0:
+        distance = abs(price - plan.stop_hint)
+    plan.stop_price = protective_stop(plan.side, price, distance, instrument)
+    text = f"{plan.symbol}: the venue says that the entry filled; stop at {plan.stop_price} until its fills are heard"
+    state.say(Severity.INFO, text, plan.symbol)
 
 
 def _take_over(state: EngineState, plan: Plan) -> None:

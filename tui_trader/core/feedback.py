@@ -40,6 +40,9 @@ HTTP_REFUSALS = range(-599, -399)
 """An HTTP status as a code: something before the venue answered, not the venue."""
 
 STOP_TRIES = 3
+STOP_CLOSING_S = 5.0
+"""How long a stop that was refused for good rests before it is tried again beside the market close."""
+
 NOT_SEEN_S = 1.5
 NOT_SEEN_PAUSE_S = 0.25
 """A stop for a position that the venue's conditional orders do not see yet is tried again this soon, until the position
@@ -47,6 +50,10 @@ has been bare for ``NOT_SEEN_S``; then it is closed."""
 
 STOP_PATIENCE_S = 30.0
 """The longest pause before a stop that price has passed is tried again while an older one stands."""
+
+SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
+CLOSED_SYMBOL_S = 5.0
+"""The longest pause between two market closes of a symbol that takes no orders."""
 
 TARGETS_OFF_S = 2.0
 UNDELIVERED_S = 0.5
@@ -391,8 +398,9 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     if order.leg is Leg.STOP:
         _on_stop_refused(state, plan, order, code, reason)
     else:
-        # A target may be refused for as long as its price is outside the venue's band; a close is never slowed down.
-        _hold(state, plan.plan_id, order.leg, longest_s=TARGET_PATIENCE_S if order.leg.target else 1.0)
+        # A target may be refused for as long as its price is outside the venue's band; a close is hardly slowed down.
+        longest_s = TARGET_PATIENCE_S if order.leg.target else (CLOSED_SYMBOL_S if code in SYMBOL_CLOSED else 1.0)
+        _hold(state, plan.plan_id, order.leg, longest_s=longest_s)
         state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
         state.ask_snapshot("reduce-only refused")
@@ -417,24 +425,36 @@ def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int,
     plan.stop_failures += 1
     if code == STOP_LIMIT_REACHED:
         state.count_conditionals_full()
-    if code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS:
+    unknown = code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS
+    if unknown:
         state.halted = f"the venue refuses stops for an unknown reason: {reason} ({code})"
-        if older is None:
-            begin_close(state, plan, f"the venue refuses the stop for an unknown reason: {reason} ({code})")
-            return
-    naked_ms = state.now - plan.naked_since_ms if plan.naked_since_ms else 0
-    if naked_ms >= state.ms(NOT_SEEN_S) if code == NOT_SEEN_YET else plan.stop_failures >= STOP_TRIES:
-        begin_close(state, plan, f"the venue refuses the stop: {reason}")
+    if unknown and older is None:
+        why = f" for an unknown reason: {reason} ({code})"
+    else:
+        why = f": {reason}" if _tried_enough(state, plan, code) else ""
+    if why:
+        _later(state, plan, STOP_CLOSING_S)
+        begin_close(state, plan, f"the venue refuses the stop{why}")
         return
-    pause = NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s
-    state.leg_retry[(plan.plan_id, Leg.STOP)] = state.now + state.ms(pause)
+    _later(state, plan, NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s)
     state.say(Severity.ALARM, f"{plan.symbol}: stop refused: {reason}; trying again", plan.symbol)
+
+
+def _tried_enough(state: EngineState, plan: Plan, code: int) -> bool:
+    if code == NOT_SEEN_YET:
+        return plan.naked_since_ms > 0 and state.now - plan.naked_since_ms >= state.ms(NOT_SEEN_S)
+    return plan.stop_failures >= STOP_TRIES
+
+
+def _later(state: EngineState, plan: Plan, seconds: float) -> None:
+    state.leg_retry[(plan.plan_id, Leg.STOP)] = state.now + state.ms(seconds)
 
 
 def _on_stop_passed(state: EngineState, plan: Plan, order: OwnOrder, older: OwnOrder | None) -> None:
     """The venue says that price is beyond the stop: closed, unless an older stop stands that price has not reached."""
     price = state.trigger_price(plan.symbol)
     if older is None or (price > 0 and is_beyond(plan, price, older.trigger_price)):
+        _later(state, plan, STOP_CLOSING_S)
         begin_close(state, plan, "price is already beyond the stop")
         return
     _hold(state, plan.plan_id, Leg.STOP, longest_s=STOP_PATIENCE_S)

@@ -238,14 +238,33 @@ def _stop_steps(
     ]
     matched, missing = _match(stop_sizes(open_qty, instrument), hopeful)
     # One set of stops in flight at a time: an entry that fills in many small parts must not send one for each of them.
-    silent = [o for o in stops if o.unresolved and not o.negatives]
-    if missing and len(silent) < SILENT_STOPS * len(missing) and not any(o not in matched for o in awaited):
-        return [
-            Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=qty, trigger_price=plan.stop_price) for qty in missing
-        ]
     if not missing and all(o.proven for o in matched):
         return _cancel([o for o in stops if o not in matched and not o.triggered_ms], now, patience)
-    return []
+    steps = _cancel(_superfluous(plan, open_qty, stops, matched), now, patience)
+    silent = [o for o in stops if o.unresolved and not o.negatives]
+    if missing and len(silent) < SILENT_STOPS * len(missing) and not any(o not in matched for o in awaited):
+        steps += [
+            Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=qty, trigger_price=plan.stop_price) for qty in missing
+        ]
+    return steps
+
+
+def _superfluous(plan: Plan, open_qty: Decimal, stops: list[OwnOrder], keep: list[OwnOrder]) -> list[OwnOrder]:
+    """Proven stops without which proven ones at least as tight still cover all that is open, the smallest first.
+
+    While an entry fills in many small parts the wanted quantity is never reached, and stops would pile up.
+    """
+    proven = sorted((o for o in stops if o.proven and not o.cancel_ms), key=lambda o: o.qty - o.filled_qty)
+    gone: list[OwnOrder] = []
+    for order in proven:
+        as_tight = (
+            o
+            for o in proven
+            if o is not order and o not in gone and (o.trigger_price - order.trigger_price) * plan.side.sign >= 0
+        )
+        if order not in keep and sum((o.qty - o.filled_qty for o in as_tight), ZERO) >= open_qty:
+            gone.append(order)
+    return gone
 
 
 def _lost(order: OwnOrder, now: int, patience: Patience) -> bool:

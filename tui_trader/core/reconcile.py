@@ -139,6 +139,7 @@ def _compare(
     state: EngineState, snapshot: AccountSnapshot, symbol: str, venue: VenuePosition | None, first: bool
 ) -> None:
     position = state.portfolio.position(symbol)
+    first = first or symbol in state.uncompared
     qty = venue.qty if venue is not None else ZERO
     entry = venue.entry_price if venue is not None else ZERO
     position.liquidation = venue.liquidation_price if venue is not None else ZERO
@@ -149,8 +150,8 @@ def _compare(
         position.checked = True
         state.reconciling.pop(symbol, None)
         _agree(state, snapshot, symbol)
-    elif not first and position.last_fill_ms >= snapshot.asked_at:
-        state.ask_snapshot(f"{symbol} traded while the snapshot was taken")
+    elif position.last_fill_ms >= snapshot.asked_at:
+        _traded_meanwhile(state, symbol, first)
         return
     elif not first and position.mismatches == 0:
         position.mismatches = 1
@@ -159,10 +160,21 @@ def _compare(
         return
     else:
         _venue_wins(state, snapshot, symbol, qty, entry)
+    state.uncompared.discard(symbol)
     if qty != 0 and symbol not in state.plans and symbol in state.instruments:
         plan = _adopt(state, snapshot, symbol, qty, entry)
         if state.killed and not first:
             executor.begin_close(state, plan, f"kill switch: {state.killed}")
+
+
+def _traded_meanwhile(state: EngineState, symbol: str, first: bool) -> None:
+    """The position was read before a fill that is counted already: neither figure may replace the other."""
+    if not first:
+        state.ask_snapshot(f"{symbol} traded while the snapshot was taken")
+        return
+    state.uncompared.add(symbol)
+    state.reconciling.setdefault(symbol, state.now)
+    state.require_snapshot(f"{symbol} traded while the first snapshot was taken")
 
 
 def _agree(state: EngineState, snapshot: AccountSnapshot, symbol: str) -> None:

@@ -111,6 +111,7 @@ class EngineState:
         self.paused_symbols: set[str] = set()
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
+        self.uncompared: set[str] = set()
         self.snapshot_asked_ms = 0
         self.snapshot_asked_at = 0
         self.foreign_conditionals = 0

@@ -39,6 +39,7 @@ from tui_trader.venues.binance.wire import Decoder
 
 _IDS_KEPT = 20_000
 _ACTIVE_S = 900.0
+_ANSWER_S = 2.0
 _INCOME_EVERY_S = 60.0
 _MODE_EVERY_S = 300.0
 _WEEK_MS = 7 * 86_400_000 - 60_000
@@ -163,10 +164,11 @@ class Account:
         api: str = "fapiPrivate",
         weight: int = 1,
     ) -> Any:
-        """One read of the account, once more when its answer was lost: cheaper than the whole snapshot again."""
+        """One read of the account, once more when its answer is late or lost: cheaper than the whole again."""
         try:
-            return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
-        except VenueUnreachable:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
+        except (VenueUnreachable, TimeoutError):
             return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
 
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
