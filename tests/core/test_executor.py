@@ -309,6 +309,27 @@ def test_flatten_goes_in_the_order_of_safety_and_ends_with_a_look_at_both_books(
     assert (desk.position, desk.resting()) == (0, [])
 
 
+def test_i8_a_flat_position_whose_word_is_lost_keeps_its_stop_for_seconds_only() -> None:
+    desk = opened()
+    desk.stream_faults = lambda event: event.get("e") == "ACCOUNT_UPDATE"
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
+    desk.run(600)
+    assert desk.position == 0
+    assert len(prices(desk, "STOP_MARKET")) == 1, "the venue has not said zero"
+    desk.run(2_000)
+    assert desk.resting() == [], "asked after a second"
+    assert desk.engine.state.plans == {}
+
+
+def test_i8_a_flat_position_that_nobody_confirms_is_cleared_all_the_same() -> None:
+    desk = opened()
+    desk.stream_faults = lambda event: event.get("e") == "ACCOUNT_UPDATE"
+    desk.snapshot = lambda: None
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
+    desk.run(8_500)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+
+
 def test_flatten_repeats_until_the_venue_says_zero() -> None:
     """A fill of the entry is never heard: locally the position is smaller than at the venue."""
     desk = opened()

@@ -27,6 +27,9 @@ PROVE_AGAIN_S = 2.0
 
 QUESTION_PAUSE_MAX_S = 15.0
 
+FLAT_WORD_S = 6.0
+"""How long the stop of a position that is closed by its fills waits for the venue's word on the position."""
+
 STUCK_TRIGGER_S = 2.0
 """A stop that triggered this long ago and has not ended protects nothing (INVARIANTS, proven stop)."""
 
@@ -202,14 +205,21 @@ def _open(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> tuple[Decim
 
 
 def _venue_agrees_flat(state: EngineState, plan: Plan) -> bool:
-    """Whether the venue itself said, after the last fill, that nothing is open in the plan's direction."""
+    """Whether the venue itself said, after the last fill, that nothing is open in the plan's direction.
+
+    Its word is waited for at most ``FLAT_WORD_S``: an order of ours must not rest on and on over nothing (I8).
+    """
     position = state.portfolio.position(plan.symbol)
-    return position.venue_qty * plan.side.sign <= 0 and position.venue_ts >= position.last_fill_ms
+    if position.venue_qty * plan.side.sign <= 0 and position.venue_ts >= position.last_fill_ms:
+        return True
+    return state.now - position.last_fill_ms >= state.ms(FLAT_WORD_S)
 
 
 def _ask_whether_flat(state: EngineState, plan: Plan) -> None:
-    if state.now - state.portfolio.position(plan.symbol).last_fill_ms >= state.ms(1.0):
-        state.ask_snapshot(f"{plan.symbol}: the venue has not said that it is flat", repeated=True)
+    last_fill = state.portfolio.position(plan.symbol).last_fill_ms
+    if state.now - last_fill >= state.ms(1.0) and plan.flat_asked_ms <= last_fill:
+        plan.flat_asked_ms = state.now
+        state.require_snapshot(f"{plan.symbol}: the venue has not said that it is flat")
 
 
 def _look_before_closing(state: EngineState, plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> None:

@@ -95,6 +95,7 @@ class Plan(msgspec.Struct, kw_only=True):
     closing_ms: int = 0
     close_asked_ms: int = 0
     close_checked: bool = False
+    flat_asked_ms: int = 0
     targets_off_ms: int = 0
     fees: Decimal = ZERO
     funding: Decimal = ZERO
