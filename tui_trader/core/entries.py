@@ -10,6 +10,7 @@ from tui_trader.core.commands import SetLeverage
 from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, propose_entry
 from tui_trader.core.events import Candle, OpenPosition
 from tui_trader.core.gate import GateContext
+from tui_trader.core.oco import Plan
 from tui_trader.core.regime import regime_at
 from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.state import EngineState
@@ -215,9 +216,15 @@ def _decide(
     if plan is not None:
         state.say(
             Severity.INFO,
-            f"{plan.symbol}: {plan.side.value} {plan.entry_qty} by {plan.strategy}, conviction {plan.conviction:.2f}",
+            f"{plan.symbol}: {plan.side.value} {plan.entry_qty} decided {_who(plan)}; the entry order goes out",
             plan.symbol,
         )
+
+
+def _who(plan: Plan) -> str:
+    if plan.origin is Origin.MANUAL:
+        return "by hand"
+    return f"by {plan.strategy}, conviction {plan.conviction:.2f}"
 
 
 def _store_rejection(state: EngineState, request: EntryRequest, proposal: EntryProposal) -> None:

@@ -287,7 +287,7 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
     if open_qty > 0 and oco.stuck_stop(orders, state.now, state.ms(STUCK_TRIGGER_S)):
         begin_close(state, plan, "the stop triggered and is stuck")
     if open_qty <= 0 or oco.proven_stop(plan, orders, open_qty) is not None:
-        _covered(plan, state.now)
+        _covered(state, plan, open_qty)
         return
     if not plan.naked_since_ms:
         plan.naked_since_ms = state.now
@@ -296,11 +296,16 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
         begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
 
 
-def _covered(plan: Plan, now: int) -> None:
-    if plan.naked_since_ms:
-        plan.longest_naked_ms = max(plan.longest_naked_ms, now - plan.naked_since_ms)
-        plan.naked_since_ms = 0
-        plan.stop_failures = 0
+def _covered(state: EngineState, plan: Plan, open_qty: Decimal) -> None:
+    if not plan.naked_since_ms:
+        return
+    bare_ms = state.now - plan.naked_since_ms
+    plan.longest_naked_ms = max(plan.longest_naked_ms, bare_ms)
+    plan.naked_since_ms = 0
+    plan.stop_failures = 0
+    if open_qty > 0:
+        bare = f"after {bare_ms / 1000 / state.rate:.1f} s without one"
+        state.say(Severity.GOOD, f"{plan.symbol}: a stop over {open_qty} is proven at the venue, {bare}", plan.symbol)
 
 
 def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = True) -> None:
@@ -312,7 +317,7 @@ def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = Tr
     plan.closing_ms = state.now
     plan.cancel_entry = True
     severity = Severity.ALARM if alarm else Severity.WARNING
-    state.say(severity, f"{plan.symbol}: closing the position: {reason}", plan.symbol)
+    state.say(severity, f"{plan.symbol}: closing the position at market: {reason}", plan.symbol)
     state.save_plan(plan)
 
 
@@ -332,7 +337,7 @@ def finish(state: EngineState, plan: Plan) -> None:
     elif plan.entered > 0:
         state.ask_snapshot(f"{plan.symbol}: flat; looking whether anything of ours rests in either book")
     if plan.entered <= 0:
-        state.say(Severity.INFO, f"{plan.symbol}: entry ended without a fill", plan.symbol)
+        state.say(Severity.INFO, f"{plan.symbol}: the entry ended without a fill; nothing is open", plan.symbol)
         return
     state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
     state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)

@@ -104,7 +104,7 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
         state.halted = f"stops of {plan.symbol} are cancelled from outside"
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
-        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; replacing it", plan.symbol)
+        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; bare until the next is proven", plan.symbol)
 
 
 def _as_triggered(update: OrderUpdate) -> OrderUpdate:
@@ -281,9 +281,9 @@ def _entry_fill(state: EngineState, plan: Plan, fill: Fill) -> None:
         return
     if not plan.naked_since_ms:
         plan.naked_since_ms = min(fill.venue_ts or state.now, state.now)
-    set_levels(state, plan)
-    text = f"{plan.symbol}: {plan.side.value} {fill.qty} filled at {fill.price}"
+    text = f"{plan.symbol}: entry filled: {plan.side.value} {fill.qty} at {fill.price}; its stop is placed now"
     state.say(Severity.GOOD, text, plan.symbol)
+    set_levels(state, plan)
     state.ladder_event(plan, "entry_fill", Leg.ENTRY, fill.price, fill.qty, plan.strategy)
 
 
@@ -300,7 +300,10 @@ def _exit_fill(state: EngineState, plan: Plan, fill: Fill, own: Leg | None, befo
     at = (fill.venue_ts, len(fill.trade_id), fill.trade_id)
     if at >= plan.last_exit_at:
         plan.last_exit, plan.last_exit_at = own, at
-    state.say(Severity.GOOD, f"{plan.symbol}: {leg.name} {fill.qty} filled at {fill.price}", plan.symbol)
+    left = state.open_qty(plan)
+    rest = f"{left} stays open" if left > 0 else "nothing stays open"
+    words = leg.words.removeprefix("the ")
+    state.say(Severity.GOOD, f"{plan.symbol}: {words} filled: {fill.qty} at {fill.price}; {rest}", plan.symbol)
     state.ladder_event(plan, "exit_fill", leg, fill.price, fill.qty, plan.close_reason)
     if instrument is not None:
         for text in on_exit_fill(plan, leg, fill.qty, state.open_qty(plan), instrument):
@@ -360,9 +363,11 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
     if not order.unresolved:
         return
     if outcome.result is SendResult.UNKNOWN:
+        if order.status is not OrderStatus.UNKNOWN or order.reason != outcome.reason:
+            text = f"{order.symbol}: whether {order.leg.words} reached the venue is not known ({outcome.reason}); asking it"
+            state.say(Severity.WARNING, text, order.symbol)
         order.status = OrderStatus.UNKNOWN
         order.reason = outcome.reason
-        state.say(Severity.WARNING, f"{order.symbol}: outcome of {order.leg.name} unknown: {outcome.reason}; asking")
         query(state, order)
         return
     order.status = OrderStatus.REJECTED
@@ -437,7 +442,7 @@ def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int,
         begin_close(state, plan, f"the venue refuses the stop{why}")
         return
     _later(state, plan, NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s)
-    state.say(Severity.ALARM, f"{plan.symbol}: stop refused: {reason}; trying again", plan.symbol)
+    state.say(Severity.ALARM, f"{plan.symbol}: the venue refused the stop: {reason}; trying again", plan.symbol)
 
 
 def _tried_enough(state: EngineState, plan: Plan, code: int) -> bool:
@@ -485,4 +490,7 @@ def _on_negative(state: EngineState, order: OwnOrder) -> None:
     order.reason = "the venue does not know it any more" if seen else "never reached the venue"
     order.undelivered = not seen and order.leg is not Leg.ENTRY
     _store_order(state, order)
-    state.say(Severity.WARNING, f"{order.symbol}: {order.leg.name} {order.reason}", order.symbol)
+    plan = state.plan_of(order.plan_id)
+    held = plan is not None and state.open_qty(plan) > 0
+    severity = Severity.WARNING if held or order.leg is Leg.ENTRY else Severity.INFO
+    state.say(severity, f"{order.symbol}: {order.leg.words}: {order.reason}", order.symbol)
