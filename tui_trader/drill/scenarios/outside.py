@@ -196,7 +196,7 @@ async def maintenance(stage: Stage) -> None:
     await stage.sleep(1_440_000)
     check(len(ever(stage, Leg.ENTRY, ETH)) == count == 0, "no entry while blind")
     asked = sum(stage.faults.counts.values()) - struck_before
-    check(asked <= 3_000, f"{asked} requests in 25 min: not bounded")
+    check(asked <= 2_500, f"{asked} requests in 25 min: not bounded")
     await stage.sleep(60_000)
     check(fitted(stage) and position(stage) == QTY, f"after it all as before: {describe(stage)}")
     await stage.enter(symbol=ETH, qty="0.500")
@@ -214,7 +214,7 @@ async def maintenance_entering(stage: Stage) -> None:
     stage.act(Act(kind=FaultKind.outage, ms=1_500_000))
     await stage.sleep(1_500_000)
     asked = sum(stage.faults.counts.values()) - before
-    check(asked <= 3_000, f"{asked} requests in 25 min: not bounded")
+    check(asked <= 2_500, f"{asked} requests in 25 min: not bounded")
     await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat within ten seconds of it", 15_000)
 
 
