@@ -15,7 +15,7 @@ from tui_trader.core.types import Channel
 from tui_trader.exchange.accounts import Account
 
 SYMBOL = "BTCUSDT"
-TICK_MS = 250
+TICK_MS, STEP_MS = 250, 50
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class HoldingDesk(Desk):
         self._holding = False
         self._label = ""
         super().__init__(settings=settings(limits={"total_loss_frac": 1.0, "daily_loss_frac": 1.0}), **changes)
+        self.api.limits.weight_limit = 1_000_000
 
     def start(self) -> HoldingDesk:
         """As a desk starts, with just enough history."""
@@ -62,18 +63,20 @@ class HoldingDesk(Desk):
         super()._later(action, delay)
 
     def run(self, ms: int) -> None:
-        """Let venue time pass in coarser ticks than a desk's."""
+        """Let venue time pass: words travel in fine steps, prices and the timer come in coarser ones than a desk's."""
         end = self.now + ms
         while self.now < end:
-            self._step(min(TICK_MS, end - self.now))
+            for _ in range(TICK_MS // STEP_MS):
+                if self.now < end:
+                    self._step(min(STEP_MS, end - self.now))
             self._feed()
             self.process(ev.Timer(ts=self.now))
 
     def hold(self, ms: int = 200) -> None:
         """Let venue time pass without a word to the engine; what is said is held."""
         self._holding = True
-        for _ in range(ms // 50):
-            self._step(50)
+        for _ in range(ms // STEP_MS):
+            self._step(STEP_MS)
         self._holding = False
 
     def _step(self, ms: int) -> None:
