@@ -40,7 +40,8 @@ def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) ->
         plan.targets = [
             PlanTarget(leg=t.leg, price=t.price, qty=t.qty, done=done.get(t.leg, ZERO)) for t in plan.ladder.targets
         ]
-    return [f"{plan.symbol}: levels: stop {plan.stop_price}, " + ", ".join(f"{t.leg.name} {t.price}" for t in plan.targets)]
+    targets = ", ".join(f"{t.leg.name} {t.price}" for t in plan.targets)
+    return [f"{plan.symbol}: levels: stop {plan.stop_price}, {targets}"]
 
 
 def protective_stop(side: Side, reference: Decimal, distance: Decimal, instrument: Instrument) -> Decimal:

@@ -104,7 +104,8 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
         state.halted = f"stops of {plan.symbol} are cancelled from outside"
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
-        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; bare until the next is proven", plan.symbol)
+        text = f"{plan.symbol}: the stop was cancelled from outside; bare until the next is proven"
+        state.say(Severity.ALARM, text, plan.symbol)
 
 
 def _as_triggered(update: OrderUpdate) -> OrderUpdate:
@@ -364,8 +365,8 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
         return
     if outcome.result is SendResult.UNKNOWN:
         if order.status is not OrderStatus.UNKNOWN or order.reason != outcome.reason:
-            text = f"{order.symbol}: whether {order.leg.words} reached the venue is not known ({outcome.reason}); asking it"
-            state.say(Severity.WARNING, text, order.symbol)
+            doubt = f"whether {order.leg.words} reached the venue is not known ({outcome.reason}); asking it"
+            state.say(Severity.WARNING, f"{order.symbol}: {doubt}", order.symbol)
         order.status = OrderStatus.UNKNOWN
         order.reason = outcome.reason
         query(state, order)

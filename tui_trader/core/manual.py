@@ -239,7 +239,8 @@ def kill(state: EngineState, reason: str) -> None:
     if not state.killed:
         state.killed = reason
         state.store("state", {"key": "kill", "value": {"reason": reason, "ts": state.now}}, durable=True)
-        state.say(Severity.ALARM, f"kill switch: {reason}; all is closed at market, entries are refused until R re-arms")
+        text = f"kill switch: {reason}; all is closed at market, entries are refused until R re-arms"
+        state.say(Severity.ALARM, text)
     flatten_all(state, f"kill switch: {reason}")
 
 
