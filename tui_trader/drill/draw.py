@@ -76,7 +76,7 @@ def draw(seed: int, preset: tuple[FaultRule, ...] | None = None) -> Draw:
         rules=rules,
         settings={
             "execution.entry_timeout_s": rng.choice((5.0, 20.0, 60.0)),
-            "execution.reconcile_s": rng.choice((10.0, 10.0, 10.0, 20.0)),
+            "execution.reconcile_s": rng.choice((5.0, 10.0, 10.0)),
             "limits.max_orders_per_minute": rng.choice((60, 120, 1000)),
         },
     )

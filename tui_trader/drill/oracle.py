@@ -76,7 +76,7 @@ class Oracle:
         self.unprotected: list[float] = []
         self._covers = {symbol: Cover() for symbol in world.markets}
         self._sent: dict[str, tuple[object, ...]] = {}
-        self._cancels: set[str] = set()
+        self._cancels: dict[str, int] = {}
         self._orders_of: dict[str, set[object]] = {}
         self._silent_until = 0.0
         self._killed_at = inf
@@ -159,7 +159,7 @@ class Oracle:
             self.accuse("I8", f"{call.method} {call.path} names an order that is not ours: {text!r}")
             return
         if call.method != "POST":
-            self._cancels.add(text)
+            self._cancels[text] = self._lots(str(params["symbol"]))
             return
         symbol = str(params["symbol"])
         self._journalled(text, cid)
@@ -254,12 +254,19 @@ class Oracle:
             self._stop_cancelled(body["s"], body["caid"])
 
     def _stop_cancelled(self, symbol: str, text: str) -> None:
-        """I10: a cancel of our own must leave a stop, unless nothing is open."""
+        """I10: a cancel of our own must leave stops for what was open when it was sent and is open still."""
         cover = self._covers[symbol]
-        if text not in self._cancels:
+        before = self._cancels.get(text)
+        if before is None:
             cover.foreign_cancel = self.now
-        elif not self.world.covered(symbol) and self.now - cover.foreign_cancel > _DOUBLED_S and not cover.lacks:
+        elif self.now - cover.foreign_cancel <= _DOUBLED_S or cover.lacks:
+            return
+        elif self.world.coverage(symbol) < min(before, self._lots(symbol)):
             self.accuse("I10", f"{symbol}: cancelling {text} left the position without a stop")
+
+    def _lots(self, symbol: str) -> int:
+        position = self.world.account.positions.get(symbol)
+        return abs(position.lots) if position is not None else 0
 
     def _count_order(self, text: str, number: object, symbol: str) -> None:
         if parse_client_id(text) is None:
@@ -312,17 +319,16 @@ class Oracle:
 
     def _judge(self, symbol: str) -> None:
         cover, now = self._covers[symbol], self.now
-        position = self.world.account.positions.get(symbol)
-        lots = position.lots if position is not None else 0
+        lots = self._lots(symbol)
         if not lots:
             self._flat(symbol, cover)
             return
         cover.held = True
-        stopped = abs(lots) if now - cover.triggered <= TRIGGERING_S else self.world.coverage(symbol)
-        if stopped >= abs(lots) or not self.reachable(symbol):
+        stopped = lots if now - cover.triggered <= TRIGGERING_S else self.world.coverage(symbol)
+        if stopped >= lots or not self.reachable(symbol):
             self._ends_lacking(cover)
             return
-        cover.lacks = _lacking(cover.lacks, stopped, abs(lots), now)
+        cover.lacks = _lacking(cover.lacks, stopped, lots, now)
         lacking = now - cover.lacks[0][0]
         cover.longest = max(cover.longest, lacking)
         flattening = now - cover.closing <= FLATTENING_S
