@@ -1,4 +1,4 @@
-"""A few thousand damaged frames at every parser in each run of the suite; the long command is ``python -m tests.fuzz``."""
+"""Some thousand damaged frames at every parser in each run of the suite; ``python -m tests.fuzz`` is the long run."""
 
 from __future__ import annotations
 
