@@ -283,6 +283,18 @@ def test_i13_one_stop_is_in_flight_at_a_time_while_an_entry_fills_in_parts() -> 
     assert steps(plan(), [proven]) == [STOP]
 
 
+def test_a_target_is_not_laid_again_while_the_old_one_may_still_fill() -> None:
+    p = plan()
+    p.targets[0].qty = Decimal("0.025")
+    old = resting(TP1)
+    assert steps(p, [resting(STOP), old, resting(TP2)]) == [Cancel(client_id=old.client_id)]
+    old.cancel_ms = 4_900
+    assert steps(p, [resting(STOP), old, resting(TP2)]) == []
+    old.status = OrderStatus.CANCELED
+    bigger = Place(leg=Leg.TP1, type=OrderType.LIMIT, qty=Decimal("0.025"), price=TP1.price)
+    assert steps(p, [resting(STOP), old, resting(TP2)]) == [bigger]
+
+
 def test_stops_do_not_pile_up_while_an_entry_fills_in_small_parts() -> None:
     small = [resting(stop_for(f"0.00{n}"), n) for n in range(1, 7)]
     new = resting(stop_for("0.008"), 8, proven=False, sent_ms=4_990)

@@ -152,6 +152,9 @@ class ScriptedVenue:
         usual = KeyPermissions(can_trade=True, can_withdraw=False, can_transfer=False, hedge_mode=False)
         return await self._answer("permissions", "", usual)  # type: ignore[return-value]
 
+    async def probe(self) -> tuple[str, ...]:
+        return await self._answer("probe", "", ())  # type: ignore[return-value]
+
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         await self._answer("set_leverage", symbol, None)
 

@@ -377,6 +377,9 @@ def _target_steps(
         return steps
     room = open_qty - sum((o.remaining for o in resting), ZERO)
     for want in missing:
+        if any(o.leg is want.leg for o in surplus):
+            # It may still fill while its cancel is under way: a second one would take the leg twice.
+            continue
         if want.qty <= room:
             room -= want.qty
             steps.append(Place(leg=want.leg, type=OrderType.LIMIT, qty=want.qty, price=want.price))

@@ -79,6 +79,13 @@ class Venue(Protocol):
         """What the key may do; asked before live trading is armed."""
         ...
 
+    async def probe(self) -> tuple[str, ...]:
+        """Ask, without risk, whether the venue still takes each order type that exits are made of.
+
+        Returns what it does not understand any more, in words. Raises ``VenueError`` when it could not be asked.
+        """
+        ...
+
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """Cross margin and leverage of a symbol."""
         ...

@@ -34,6 +34,7 @@ from tui_trader.secret import Secret
 from tui_trader.venues.base import Capabilities, KeyPermissions, Sink
 from tui_trader.venues.binance import instruments as rules
 from tui_trader.venues.binance import orders as wire
+from tui_trader.venues.binance import probe as canary
 from tui_trader.venues.binance.account import Account
 from tui_trader.venues.binance.answers import (
     BookAnswer,
@@ -405,6 +406,10 @@ class BinanceVenue:
             ip_restricted=answer.ip_restrict,
             hedge_mode=hedge,
         )
+
+    async def probe(self) -> tuple[str, ...]:
+        """See ``Venue.probe``."""
+        return await canary.probe(self._rest, self._instruments)
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """See ``Venue.set_leverage``. "No need to change" (-4046) is a success."""
