@@ -175,7 +175,7 @@ def late(desk: Desk, money: MoneyWatch, wallet: str, words: int) -> list[str]:
 def test_i17_a_wallet_that_nothing_explains_is_found_once_and_only_when_it_lasts() -> None:
     desk, money = watched()
     money.wallet = None
-    heard(money, snapshot(desk, "1000"))
+    late(desk, money, "1000", 4)
     assert late(desk, money, "999.9999", 14) == [], "funding may still be told"
     assert late(desk, money, "999.9999", 30) == ["I17"]
     assert late(desk, money, "999.9999", 30) == [], "from there on it is the new sum"
@@ -191,8 +191,15 @@ def test_i17_transfers_and_times_without_a_stream_begin_the_sum_anew() -> None:
         heard(money, snapshot(desk, "1000"))
         assert heard(money, event) == []
         assert late(desk, money, "5", 40) == []
-    heard(money, snapshot(desk, "5"))
+    late(desk, money, "5", 4)
     assert late(desk, money, "6", 40) == ["I17"]
+
+
+def test_i17_a_first_word_from_a_lagging_replica_is_held_against_nobody() -> None:
+    desk, money = watched()
+    money.wallet = None
+    assert late(desk, money, "1000", 2) == []
+    assert late(desk, money, "990", 60) == []
 
 
 def test_i17_a_wallet_told_while_something_was_booked_is_no_beginning() -> None:

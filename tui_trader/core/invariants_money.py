@@ -27,6 +27,8 @@ CLOCK_SLACK_S = 1.0
 WALLET_S = 150.0
 WALLET_WORDS = 5
 """How long, and over how many snapshots, a wallet must disagree: funding is asked once a minute, so it comes late."""
+WALLET_AGREED = 3
+"""Snapshots that must agree with the first one before a difference is held against anybody."""
 ROUNDING = Decimal("0.00000001")
 """The venue's amounts have eight decimals, so each booking may be off by half of the last, and the wallet, too."""
 CASH = frozenset({"USDT", ""})
@@ -58,6 +60,7 @@ class Wallet(msgspec.Struct, kw_only=True):
     told_ms: int
     booked: Decimal = ZERO
     bookings: int = 0
+    agreed: int = 0
     wrong_ms: int = 0
     wrong_words: int = 0
 
@@ -191,6 +194,11 @@ class MoneyWatch:
         off = snapshot.wallet - wallet.base - wallet.booked
         if abs(off) <= ROUNDING * (2 + wallet.bookings) / 2:
             wallet.wrong_ms = wallet.wrong_words = 0
+            wallet.agreed += 1
+            return
+        if wallet.agreed < WALLET_AGREED:
+            # The first word may have come from a replica that lags behind: it is no beginning until others agree.
+            self.wallet = Wallet(base=snapshot.wallet, asked_ms=snapshot.asked_at, told_ms=snapshot.ts)
             return
         wallet.wrong_ms = wallet.wrong_ms or self._state.now
         wallet.wrong_words += 1
