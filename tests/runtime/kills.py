@@ -1,8 +1,9 @@
 """Kill the running session again and again, and look each time whether anything was lost, doubled or left bare.
 
-``python -m tests.runtime.kills --kills 100 --seed 1 --json``: one simulated exchange outlives all lives of one session.
-Half of them end themselves by SIGKILL at a drawn point (around a journal row, a send, an answer, a fill, a commit, the
-start), the others are killed from outside at a drawn moment. All clocks are the exchange's own.
+``python -m tests.runtime.kills --kills 100 --seed 1 --json``: a simulated exchange outlives all lives of one session;
+some such pairs run side by side. Many lives end themselves by SIGKILL at a drawn point (around a journal row, a send,
+an answer, a fill, a commit, the start), the others are killed from outside at a drawn moment. All times are the
+exchange's own.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ PRICES = {"BTCUSDT": (50_000.0, "0.10", "0.001"), "ETHUSDT": (2_500.0, "0.01", "
 ATR = 0.002
 """15 m ATR as a fraction of price: near enough that a walk of seconds reaches stops and targets."""
 LIMIT_MS = 5_000
-LIFE_S, LAST_S = 3.0, 40.0
-INSIDE = {"": 0.55, "ack": 1.0, "twice": 0.0, "bare": 0.0}
+LANES = 3
+LIFE_S, LAST_S = 4.5, 40.0
+INSIDE = {"": 0.7, "ack": 1.0, "twice": 0.0, "bare": 0.0}
 """The share of lives that end themselves, by what is broken."""
 OUTSIDE_S = {"twice": 3.0, "bare": 8.0}
 POINTS = (
@@ -154,7 +156,7 @@ class Campaign:
         stalled, self._child_stall_ms = self._stall_ms, 0.0
         await self._put(life)
         # Killed from outside at any moment: while it starts, right after it is ready, or in the midst of trading.
-        outside_s = rng.choice((rng.uniform(0, 0.8), rng.uniform(0.2, 2.5)))
+        outside_s = rng.choice((rng.uniform(0, 0.8), rng.uniform(0.2, 2.5), rng.uniform(3, 6)))
         wait_s = LAST_S if last else LIFE_S if inside else OUTSIDE_S.get(self._sabotage, outside_s)
         await self._until_gone(told, wait_s)
         told.end_ms = exchange.engine.now_ms
@@ -246,39 +248,43 @@ class Campaign:
                     self.audit.breaches.append(f"life {self.lives[-1].number}: orphans of {symbol} rest for 10 s")
             await asyncio.sleep(0.05)
 
-    # --- what came of it ---
-
-    def report(self, seconds: float) -> dict[str, object]:
-        """Figures, and each breach as a sentence."""
+    def judge(self) -> list[str]:
+        """Each breach as a sentence."""
         for told in self.lives:
             if told.naked_ms - told.stall_ms > LIMIT_MS:
                 words = f"naked for {told.naked_ms} ms after its start (machine stalled {told.stall_ms} ms)"
                 self.audit.breaches.append(f"life {told.number}: {words}")
-        naked = sorted(told.naked_ms for told in self.lives if told.naked_ms)
-        ready = sorted(t.ready_ms - t.begin_ms for t in self.lives if t.ready_ms)
-        killed = [told for told in self.lives if told.how and not told.how.startswith(("done", "failed"))]
-        return {
-            "kills": len(killed),
-            "seconds": round(seconds, 1),
-            "killed_at": dict(sorted(Counter(told.how for told in killed).items())),
-            "failed_starts": [told.how for told in self.lives if told.how.startswith("failed")],
-            "orders": len(self.account.history) + len(self.account.algo_history),
-            "fills": len(self.account.trades),
-            "acknowledged": len(self.audit.acknowledged) + len(self.audit.acknowledged_cancels),
-            "lives_with_naked_time": len(naked),
-            "naked_ms": {"p50": _quantile(naked, 0.5), "p99": _quantile(naked, 0.99), "max": max(naked, default=0)},
-            "naked_less_stall_ms_max": max((t.naked_ms - t.stall_ms for t in self.lives if t.naked_ms), default=0),
-            "ready_ms": {"p50": _quantile(ready, 0.5), "p99": _quantile(ready, 0.99)},
-            "stall_ms_max": max((told.stall_ms for told in self.lives), default=0),
-            "breaches": sorted(set(self.audit.breaches)),
-        }
+        return sorted(set(self.audit.breaches))
+
+
+def report(lanes: Sequence[Campaign], seconds: float) -> dict[str, object]:
+    """Figures over all lanes, and each breach as a sentence."""
+    lives = [told for lane in lanes for told in lane.lives]
+    naked = sorted(told.naked_ms for told in lives if told.naked_ms)
+    ready = sorted(t.ready_ms - t.begin_ms for t in lives if t.ready_ms)
+    killed = [told for told in lives if told.how and not told.how.startswith(("done", "failed"))]
+    return {
+        "kills": len(killed),
+        "seconds": round(seconds, 1),
+        "killed_at": dict(sorted(Counter(told.how for told in killed).items())),
+        "failed_starts": [told.how for told in lives if told.how.startswith("failed")],
+        "orders": sum(len(lane.account.history) + len(lane.account.algo_history) for lane in lanes),
+        "fills": sum(len(lane.account.trades) for lane in lanes),
+        "acknowledged": sum(len(lane.audit.acknowledged) + len(lane.audit.acknowledged_cancels) for lane in lanes),
+        "lives_with_naked_time": len(naked),
+        "naked_ms": {"p50": _quantile(naked, 0.5), "p99": _quantile(naked, 0.99), "max": max(naked, default=0)},
+        "naked_less_stall_ms_max": max((t.naked_ms - t.stall_ms for t in lives if t.naked_ms), default=0),
+        "ready_ms": {"p50": _quantile(ready, 0.5), "p99": _quantile(ready, 0.99)},
+        "stall_ms_max": max((told.stall_ms for told in lives), default=0),
+        "breaches": [f"lane {number}: {words}" for number, lane in enumerate(lanes, 1) for words in lane.judge()],
+    }
 
 
 def _quantile(values: list[int], share: float) -> int:
     return values[int(share * (len(values) - 1))] if values else 0
 
 
-def _history(symbol: str, now_ms: int, count: int = 500) -> list[CandleRow]:
+def history(symbol: str, now_ms: int, count: int = 500) -> list[CandleRow]:
     price = PRICES[symbol][0]
     reach, last = price * ATR / 2, now_ms // 60_000 * 60_000
     return [
@@ -287,21 +293,28 @@ def _history(symbol: str, now_ms: int, count: int = 500) -> list[CandleRow]:
     ]
 
 
-async def campaign(kills: int, seed: int, folder: Path, sabotage: str = "") -> dict[str, object]:
-    """Run it in ``folder`` and return its report. ``sabotage`` breaks the program (see ``Life``)."""
-    now = clock.wall_ms()
-    start = now // 28_800_000 * 28_800_000 + 2 * 3_600_000
+async def lane(kills: int, seed: int, folder: Path, sabotage: str) -> Campaign:
+    """One exchange and one session, from its first life to its last."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    start = clock.wall_ms() // 28_800_000 * 28_800_000 + 2 * 3_600_000
     markets = {
         symbol: ScriptedMarket(
-            scripted_spec(symbol, tick, step, "5"), mid=price, depth=60, lots=40_000, history=_history(symbol, start)
+            scripted_spec(symbol, tick, step, "5"), mid=price, depth=60, lots=40_000, history=history(symbol, start)
         )
         for symbol, (price, tick, step) in PRICES.items()
     }
-    began = clock.monotonic()
     async with running_exchange(seed=seed, start_ms=start, markets=markets, wallet=Decimal(100_000)) as exchange:
         told = Campaign(exchange, folder, seed, markets, sabotage)
         await told.run(kills)
-        return told.report(clock.monotonic() - began)
+        return told
+
+
+async def campaign(kills: int, seed: int, folder: Path, sabotage: str = "", lanes: int = LANES) -> dict[str, object]:
+    """Run it in ``folder`` and return its report. ``sabotage`` breaks the program (see ``Life``)."""
+    began = clock.monotonic()
+    shares = [kills // lanes + (number < kills % lanes) for number in range(lanes)]
+    works = [lane(share, seed * 1_000 + i, folder / f"lane-{i}", sabotage) for i, share in enumerate(shares) if share]
+    return report(await asyncio.gather(*works), clock.monotonic() - began)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -309,17 +322,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.runtime.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lanes", type=int, default=LANES, help="pairs of exchange and session side by side")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--keep", type=Path, help="leave the data folder here")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="kills-") as temporary:
-        report = asyncio.run(campaign(options.kills, options.seed, options.keep or Path(temporary)))
+        folder = options.keep or Path(temporary)
+        found = asyncio.run(campaign(options.kills, options.seed, folder, lanes=options.lanes))
     if options.json:
-        print(json.dumps(report, indent=1))
+        print(json.dumps(found, indent=1))
     else:
-        for name, value in report.items():
+        for name, value in found.items():
             print(f"{name}: {value}")
-    return 1 if report["breaches"] else 0
+    return 1 if found["breaches"] or found["failed_starts"] else 0
 
 
 if __name__ == "__main__":

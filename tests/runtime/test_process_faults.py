@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.kills import PRICES, _history
+from tests.runtime.kills import PRICES, history
 from tests.runtime.test_session import held, resting_stops, until
 from tui_trader import clock
 from tui_trader.exchange.scripted import ScriptedMarket, scripted_spec
@@ -106,7 +106,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     start = clock.wall_ms() // 28_800_000 * 28_800_000 + 2 * 3_600_000
     price, tick, step = PRICES["BTCUSDT"]
     market = ScriptedMarket(
-        scripted_spec("BTCUSDT", tick, step, "5"), mid=price, depth=60, lots=40_000, history=_history("BTCUSDT", start)
+        scripted_spec("BTCUSDT", tick, step, "5"), mid=price, depth=60, lots=40_000, history=history("BTCUSDT", start)
     )
     async with running_exchange(start_ms=start, markets={"BTCUSDT": market}, wallet=Decimal(100_000)) as exchange:
         made = World(exchange, market, folder)
