@@ -52,7 +52,7 @@ def adopted_plan(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, 
         distance = emergency_distance(reference, plan.atr, state.settings.ladder)
         plan.stop_price = protective_stop(side, reference, distance, instrument)
         plan.initial_stop = plan.stop_price
-    state.say(Severity.WARNING, f"{symbol}: adopted {side.value} {abs(qty)} at {entry}: {why}", symbol)
+    state.say(Severity.WARNING, f"{symbol}: adopted {side.value} {abs(qty)} at {entry}: {why}; it gets a stop", symbol)
     return plan
 
 

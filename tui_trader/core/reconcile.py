@@ -13,7 +13,7 @@ import msgspec
 from tui_trader.core import adoption, executor, feedback, restored
 from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, Fill, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
-from tui_trader.core.oco import Plan, Stage
+from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.state import EngineState, Recovered
@@ -78,6 +78,13 @@ def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
     count = len(venue)
     text = "the venue shows no open position" if not count else f"the venue shows {count} open position(s)"
     state.say(Severity.INFO, f"reconciled: {text}")
+    for plan in state.plans.values():
+        qty = state.open_qty(plan)
+        if qty > 0 and plan.opened_ms < state.now:
+            proven = proven_stop(plan, state.ledger.of_plan(plan.plan_id), qty) is not None
+            stop = f"its stop at {plan.stop_price} " + ("is proven" if proven else "is not seen yet and is placed")
+            words = f"{plan.side.value} {qty} from {plan.avg_entry.normalize():f} goes on after the restart; {stop}"
+            state.say(Severity.GOOD if proven else Severity.WARNING, f"{plan.symbol}: {words}", plan.symbol)
 
 
 def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> None:
@@ -296,7 +303,7 @@ def _rests_again(order: OwnOrder, snapshot: AccountSnapshot) -> bool:
 
 
 def _cancel_orphan(state: EngineState, row: OpenOrder) -> None:
-    state.say(Severity.WARNING, f"{row.symbol}: cancelling an orphan order of ours, {row.client_id}", row.symbol)
+    state.say(Severity.WARNING, f"{row.symbol}: cancelling our order {row.client_id}: no position needs it", row.symbol)
     state.out.append(
         CancelOrder(ts=state.now, client_id=row.client_id, symbol=row.symbol, book=row.book, venue_id=row.venue_id)
     )

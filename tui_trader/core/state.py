@@ -286,7 +286,9 @@ class EngineState:
             )
         )
         severity = Severity.GOOD if pnl >= 0 else Severity.WARNING
-        self.say(severity, f"{plan.symbol}: closed, {pnl:+.2f} USDT, {r:+.2f} R: {plan.close_reason}", plan.symbol)
+        bare = f"longest without a proven stop {plan.longest_naked_ms / 1000 / self.rate:.1f} s"
+        result = f"{pnl:+.2f} USDT ({r:+.2f} R), fees {plan.fees:.2f}; {bare}"
+        self.say(severity, f"{plan.symbol}: closed ({plan.close_reason}): {result}", plan.symbol)
 
     def trigger_price(self, symbol: str) -> Decimal:
         """The price that decides break-even and trailing: mark, else mid, else 0 when neither is fresh."""
