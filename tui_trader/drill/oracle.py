@@ -33,6 +33,7 @@ ORPHAN_S = 10.0
 _KILL_SLACK_S = 0.05
 _BLIND_SLACK_S = 1.5
 _DOUBLED_S = 15.0
+_NOTED_S = 1.0
 _MAX_KEPT = 200
 _ID_FIELDS = ("newClientOrderId", "clientAlgoId", "origClientOrderId")
 _ORDER_PATHS = frozenset({"/fapi/v1/order", "/fapi/v1/algoOrder"})
@@ -326,7 +327,7 @@ class Oracle:
         cover.held = True
         stopped = lots if now - cover.triggered <= TRIGGERING_S else self.world.coverage(symbol)
         if stopped >= lots or not self.reachable(symbol):
-            self._ends_lacking(cover)
+            self._ends_lacking(symbol, cover)
             return
         cover.lacks = _lacking(cover.lacks, stopped, lots, now)
         lacking = now - cover.lacks[0][0]
@@ -336,16 +337,19 @@ class Oracle:
             cover.told = True
             self.accuse("I1", f"{symbol}: {lots} lots without a stop for {lacking:.1f} s while the venue answered")
 
-    def _ends_lacking(self, cover: Cover) -> None:
+    def _ends_lacking(self, symbol: str, cover: Cover) -> None:
         if cover.lacks:
-            cover.longest = max(cover.longest, self.now - cover.lacks[0][0])
+            lacking = self.now - cover.lacks[0][0]
+            cover.longest = max(cover.longest, lacking)
             cover.lacks = []
+            if lacking > _NOTED_S:
+                self.world.trace.add(self.now, "lack", f"{symbol} had no stop for {lacking:.2f} s")
         cover.told = False
 
     def _flat(self, symbol: str, cover: Cover) -> None:
         now = self.now
         if cover.held:
-            self._ends_lacking(cover)
+            self._ends_lacking(symbol, cover)
             self.unprotected.append(cover.longest)
             self._covers[symbol] = cover = Cover(flat_since=now)
         if not self.reachable(symbol):
