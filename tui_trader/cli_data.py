@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tui_trader.cli_context import Globals, emit
+from tui_trader.core.plain import plain
 from tui_trader.errors import UsageError
 from tui_trader.private import FILE_MODE
 
@@ -57,12 +58,19 @@ def export_table(options: Globals, table: str, fmt: str, out: Path | None) -> in
 
     pieces = export(options.store_path(), table, fmt)
     if out is None:
-        for piece in pieces:
+        shown = _harmless(pieces) if sys.stdout.isatty() else pieces
+        for piece in shown:
             sys.stdout.write(piece)
         sys.stdout.flush()
         return 0
     _write(out, pieces)
     return 0
+
+
+def _harmless(pieces: Iterator[str]) -> Iterator[str]:
+    """Lines for a terminal: a stored text may hold what no program of ours wrote (a torn line, an edited store)."""
+    for piece in pieces:
+        yield "\n".join(plain(line) for line in piece.split("\n"))
 
 
 def _write(out: Path, pieces: Iterator[str]) -> None:
