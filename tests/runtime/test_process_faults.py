@@ -21,6 +21,7 @@ import pytest
 from tests.runtime.kills import PRICES, history
 from tests.runtime.test_session import held, resting_stops, until
 from tui_trader import clock
+from tui_trader.exchange.orders import OrderRequest
 from tui_trader.exchange.scripted import ScriptedMarket, scripted_spec
 from tui_trader.exchange.server import RunningExchange, running_exchange
 from tui_trader.runtime.latch import KillLatch
@@ -55,6 +56,20 @@ class World:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.runtime.headless_main", str(self.folder), "--live", str(self.where), *flags,
             cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=stdout,
+        )  # fmt: skip
+        self.children.append(child)
+        return child
+
+    async def unarmed(self) -> asyncio.subprocess.Process:
+        """``tui-trader --mode live run --headless``, as a person types it who does not arm it."""
+        config = self.folder / "config.toml"
+        config.write_text(f'[venue]\nrest_url = "{self.exchange.rest_url}"\nws_url = "{self.exchange.ws_url}"\n')
+        keys = {"TP_API_KEY": self.exchange.api_key, "TP_API_SECRET": self.exchange.secret}
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tui_trader", "--data-dir", str(self.folder), "--config", str(config),
+            "--mode", "live", "run", "--headless",
+            cwd=ROOT, env=os.environ | keys, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         self.children.append(child)
         return child
@@ -262,3 +277,22 @@ async def test_killed_while_it_flattens_the_next_start_finishes_the_kill(tmp_pat
         await until(w.flat)
         again.send_signal(signal.SIGTERM)
         assert await ended(again) == 0
+
+
+async def test_live_without_arm_adopts_protects_refuses_entries_and_can_be_killed(tmp_path: Path) -> None:
+    """I24: a start that nobody armed only protects, through the very command line of a person."""
+    async with world(tmp_path) as w:
+        account = w.exchange.account
+        w.exchange.engine.place_order(account, OrderRequest("BTCUSDT", is_buy=True, kind="MARKET", quantity=QTY))
+        assert held(w.exchange) == {"BTCUSDT": QTY}
+        child = await w.unarmed()
+        await told(child, "LIVE on binance, not armed: this start adopts and protects what is open")
+        await until(w.protected)
+        code, text = await w.cli("status")
+        assert code == 0
+        assert "not armed: it only protects" in text
+        assert "no entries: entries are not armed for this account" in text
+        assert (await w.cli("--mode", "live", "kill"))[0] == 0
+        assert w.flat()
+        child.send_signal(signal.SIGTERM)
+        assert await ended(child) == 0

@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.test_session import enter, held, options, resting_stops, simulated, trading, until
+from tests.store.test_opening import SlowDisk
 from tests.unprivileged import modes_count
-from tui_trader.core.events import ClosePosition, OpenPosition, PauseEntries
+from tui_trader.core.events import ClosePosition, KillSwitch, OpenPosition, PauseEntries
 from tui_trader.core.types import Channel, Side
 from tui_trader.exchange.server import RunningExchange
+from tui_trader.runtime.latch import KillLatch
 from tui_trader.runtime.session import Session
 from tui_trader.runtime.start import STORE_FILE
 from tui_trader.store import opening
@@ -171,6 +173,55 @@ async def test_a_store_deleted_or_replaced_while_running_loses_nothing(
             assert before < after
         async with trading(options(exchange, tmp_path)) as again:
             await until(lambda: not refused(again))
+
+
+async def test_a_disk_that_answers_slowly_refuses_entries_and_lets_exits_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = sqlite3.connect
+    monkeypatch.setattr(
+        opening.sqlite3,
+        "connect",
+        lambda *a, **k: plain(*a, **({"factory": SlowDisk} | k)),  # type: ignore[misc]
+    )
+    SlowDisk.go.set()
+    path = tmp_path / "live" / STORE_FILE
+    async with simulated() as exchange, trading(options(exchange, tmp_path)) as session:
+        await enter(session)
+        await until(lambda: not refused(session))
+        SlowDisk.go.clear()
+        try:
+            await close(session, exchange)
+            await until(lambda: store_down(session))
+            assert "answers slowly" in refused(session)
+            assert ours(exchange) <= journalled(path)
+        finally:
+            SlowDisk.go.set()
+        await until(lambda: not store_down(session))
+        await until(lambda: not refused(session))
+        await until(lambda: ours(exchange) <= {row[0] for row in ask(path, "SELECT client_id FROM orders")})
+
+
+async def test_a_kill_while_the_store_fails_is_latched_for_the_next_start(tmp_path: Path) -> None:
+    """I15: and also when the store that comes back is a backup that knows nothing of it."""
+    path = tmp_path / "live" / STORE_FILE
+    async with simulated() as exchange:
+        async with trading(options(exchange, tmp_path)) as session:
+            await enter(session)
+            with closing(sqlite3.connect(path)) as now, closing(sqlite3.connect(tmp_path / "backup")) as copy:
+                now.backup(copy)
+            with locked(path):
+                session.send(KillSwitch(ts=session.now_ms(), reason="by key"))
+                await until(lambda: not held(exchange) and not exchange.account.algos)
+                await until(lambda: KillLatch(path.parent).read())
+        _deleted(path)
+        shutil.copy(tmp_path / "backup", path)
+        async with trading(options(exchange, tmp_path)) as again:
+            await until(lambda: again.status().get("killed"))
+            assert again.status()["kill_reason"] == "by key"
+            again.send(PauseEntries(ts=again.now_ms(), paused=False))
+            await until(lambda: not again.engine.state.halted)
+            assert "kill switch latched" in refused(again), "resuming does not re-arm"
 
 
 # --- full disks ---
