@@ -400,6 +400,45 @@ def test_a_stop_cancelled_while_the_stream_is_silent_is_missed_within_seconds() 
     assert desk.position == QTY
 
 
+def test_a_limit_entry_whose_fill_is_not_heard_is_protected_within_seconds() -> None:
+    desk = Desk().start()
+    low = Decimal(43_400)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=low))
+    desk.run(1_000)
+    desk.stream_faults = lambda event: True
+    desk.market.move_to(43_390.0)
+    while not desk.position:
+        desk.run(100)
+    filled = desk.now
+    while not prices(desk, "STOP_MARKET"):
+        desk.run(100)
+    assert desk.now - filled <= 2_800
+
+
+def test_an_outage_is_met_with_rarer_cancels_too() -> None:
+    desk = Desk().start()
+    low = Decimal(43_400)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=low))
+    desk.run(1_000)
+    handle, asked = desk.api.handle, []
+
+    def down(request: Request) -> Reply:
+        asked.append(f"{request.method} {request.path}")
+        return Reply(503, '{"code":0,"msg":"Service Unavailable."}')
+
+    desk.api.handle = down
+    desk.snapshot = lambda: None
+    desk.process(ev.CancelEntry(ts=desk.now, symbol="BTCUSDT"))
+    desk.run(300_000)
+    assert asked.count("DELETE /fapi/v1/order") <= 30
+    assert asked.count("GET /fapi/v1/order") <= 30
+    desk.api.handle = handle
+    desk.process(ev.LinkDown(ts=desk.now, channel=Channel.REST, reason="503"))
+    desk.process(ev.LinkUp(ts=desk.now, channel=Channel.REST))
+    desk.run(2_000)
+    assert (desk.resting(), desk.engine.state.plans) == ([], {})
+
+
 def test_a_resting_stop_is_asked_about_every_two_seconds_and_nothing_else_is() -> None:
     desk = opened()
     asked: list[str] = []

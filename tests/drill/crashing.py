@@ -22,7 +22,7 @@ from tui_trader.core.types import Leg
 from tui_trader.drill import network as net
 from tui_trader.drill.journal import MemoryStore
 from tui_trader.drill.scenarios import SCENARIOS
-from tui_trader.drill.scenarios.look import describe, fitted, gone, position
+from tui_trader.drill.scenarios.look import covered, describe, gone, position, stops, targets
 from tui_trader.drill.world import Setup, SimWorld, run_world
 from tui_trader.exchange.accounts import Account
 
@@ -148,6 +148,7 @@ async def _come_back(world: SimWorld, name: str, points: Points, seed: int) -> N
         for symbol, market in world.markets.items():
             world.lead(symbol, market.mid * (1 + rng.uniform(-0.03, 0.03)), 500)
         await world.sleep(rng.randrange(100, 4_000))
+    world.heal()
     await world.restart()
     await world.sleep(AFTER_MS)
     where = f"{name}, killed at effect {points.at} ({points.struck})"
@@ -157,7 +158,7 @@ async def _come_back(world: SimWorld, name: str, points: Points, seed: int) -> N
 
 
 def _look(world: SimWorld, symbol: str, where: str) -> None:
-    assert gone(world, symbol) or fitted(world, symbol), f"{where}: {describe(world, symbol)}; {world.said[-6:]}"
+    assert gone(world, symbol) or _held(world, symbol), f"{where}: {describe(world, symbol)}; {world.said[-6:]}"
     orders = [o for o in world.account.history.values() if o.symbol == symbol]
     parsed = [p for o in orders if (p := parse_client_id(o.client_id)) is not None and p.leg is Leg.ENTRY]
     plans = Counter((p.epoch, p.plan_id) for p in parsed)
@@ -166,6 +167,13 @@ def _look(world: SimWorld, symbol: str, where: str) -> None:
     local = state.portfolio.position(symbol).qty
     assert local == position(world, symbol), f"{where}: counted {local}, the venue holds {position(world, symbol)}"
     assert symbol not in state.reconciling, f"{where}: {symbol} still differs"
+
+
+def _held(world: SimWorld, symbol: str) -> bool:
+    """Covered, and the targets do not exceed what is open. One older, larger stop may stand instead of the fitting one
+    while the price is beyond where that would have to be placed."""
+    within = sum((row.left for row in targets(world, symbol)), Decimal(0)) <= abs(position(world, symbol))
+    return covered(world, symbol) and within and len(stops(world, symbol)) == 1
 
 
 def _rows(world: SimWorld, where: str) -> None:

@@ -230,6 +230,12 @@ MATRIX: tuple[Clause, ...] = (
         ),
         ("step", "offset from the server's time", "a_step_is_mended_from_the_servers_time"),
         ("-1021", "the same id again", "minus_1021_is_mended_and_the_same_id_sent_again"),
+        (
+            "sleep, SIGSTOP",
+            "blind, stale signals dropped, reconcile",
+            "runtime/test_process_faults.py::test_stopped_and_continued_it_is_blind_compares_and_goes_on "
+            "runtime/test_wake.py::test_after_a_standstill_no_entries_until_the_account_was_compared_anew",
+        ),
     ),
     *_section(
         "process",
@@ -249,23 +255,32 @@ MATRIX: tuple[Clause, ...] = (
             "runtime/test_kills.py::test_killed_again_and_again_nothing_is_lost_doubled_or_left_bare",
         ),
         (
-            "SIGTERM, second instance",
-            "left protected within 5 s; refused",
+            "SIGTERM",
+            "no entries, left protected, within 5 s",
+            "runtime/test_process_faults.py::test_terminated_with_a_dead_venue_it_ends_in_time_and_says_what_it_left "
             "runtime/test_process.py::test_killed_restarted_refused_taken_over_terminated",
         ),
         (
-            "terminal closed",
+            "terminal closed, SSH dropped",
             "the engine trades on",
             "runtime/test_process.py::test_the_terminal_closes_and_the_session_trades_on",
         ),
         (
+            "second instance",
+            "refused",
+            "runtime/test_process_faults.py::"
+            "test_a_second_is_refused_and_one_that_hangs_is_not_taken_over_but_survived",
+        ),
+        (
             "store full",
             "no entries, exits through the emergency log, clear words",
+            "runtime/test_store_faults.py::test_a_full_disk_while_a_position_is_open_and_at_the_next_start "
             "store/test_opening.py::test_a_disk_that_fills_up_and_is_mended",
         ),
         (
             "store read-only",
             "no entries, exits through the emergency log, clear words",
+            "runtime/test_store_faults.py::test_a_store_that_fails_refuses_entries_lets_exits_go_and_recovers "
             "store/test_opening.py::test_a_read_only_file_and_folder_are_read_and_exits_go_on",
         ),
         (
@@ -275,12 +290,20 @@ MATRIX: tuple[Clause, ...] = (
         ),
         (
             "store corrupt",
-            "put aside whole, a new one begun",
+            "put aside whole; protects and waits for a person",
+            "runtime/test_store_faults.py::test_a_damaged_store_at_the_start_still_protects_and_waits_for_a_person "
             "store/test_opening.py::test_a_damaged_store_is_put_aside_whole_and_a_new_one_begun",
         ),
         (
+            "store older",
+            "brought up, goes on",
+            "runtime/test_store_faults.py::test_a_store_of_an_older_version_is_brought_up_and_goes_on",
+        ),
+        (
             "store restored from a backup",
-            "noticed, no id used again",
+            "noticed, no id used again, what happened since is learnt",
+            "runtime/test_store_faults.py::"
+            "test_a_backup_of_an_hour_ago_reuses_no_id_and_learns_of_what_happened_since "
             "store/test_opening.py::test_a_store_restored_from_a_backup_is_noticed_and_reuses_no_id",
         ),
     ),

@@ -102,6 +102,8 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
     plan.stops_lost += 1
     if plan.stops_lost > 1:
         state.halted = f"stops of {plan.symbol} are cancelled from outside"
+        text = f"{plan.symbol}: entries halt: somebody cancels its stops; find out who, then resume with p"
+        state.say(Severity.ALARM, text, plan.symbol)
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
         text = f"{plan.symbol}: the stop was cancelled from outside; bare until the next is proven"

@@ -110,6 +110,7 @@ def header(state: EngineState, now: int) -> HeaderView:
         kill_reason=state.killed,
         strategies_running=0 if blocks else len(enabled),
         strategies_total=len(state.strategies),
+        halted=state.halted,
         naked_s=max((naked_s(state, p, now) for p in naked), default=0.0),
         longest_naked_s=max((longest_naked_s(state, p, now) for p in held), default=0.0),
     )

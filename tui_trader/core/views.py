@@ -31,6 +31,7 @@ class HeaderView(View, frozen=True, kw_only=True):
 
     Protection is the worst of all open positions, in real seconds: ``protected_age_s`` since a stop was last proven,
     ``naked_s`` how long the barest is without one now, ``longest_naked_s`` how long one has ever been.
+    ``halted`` says why entries stopped by themselves until a person resumes them ("" when they did not).
     """
 
     mode: str
@@ -56,6 +57,7 @@ class HeaderView(View, frozen=True, kw_only=True):
     strategies_total: int
     naked_s: float = 0.0
     longest_naked_s: float = 0.0
+    halted: str = ""
 
 
 class UniverseRow(View, frozen=True, kw_only=True):

@@ -269,7 +269,9 @@ async def pause(app: ConsoleApp) -> None:
     session = _face(app)
     snapshot = app.picture.snapshot
     paused_all = snapshot.header.entries_paused
-    choices = [Choice("a", "resume all entries" if paused_all else "pause all entries", "all")]
+    halted = f.clean(snapshot.header.halted)
+    choices = [Choice("r", f"resume after the halt: {halted}", "resume")] if halted else []
+    choices.append(Choice("a", "resume all entries" if paused_all else "pause all entries", "all"))
     members = {row.symbol: row.paused for row in snapshot.universe.members}
     if app.selected:
         verb = "resume" if members.get(app.selected, False) else "pause"
@@ -284,7 +286,9 @@ async def pause(app: ConsoleApp) -> None:
         return
     now = session.now_ms()
     kind, _, name = answer.partition(" ")
-    if kind == "all":
+    if kind == "resume":
+        command = PauseEntries(ts=now, paused=False)
+    elif kind == "all":
         command = PauseEntries(ts=now, paused=not paused_all)
     elif kind == "symbol":
         command = PauseEntries(ts=now, paused=not members.get(app.selected, False), symbol=app.selected)

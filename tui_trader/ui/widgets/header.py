@@ -201,7 +201,7 @@ def no_entries(header: HeaderView) -> str:
     reason = f.clean(header.blocks[0])
     others = len(header.blocks) - 1
     more = f" (and {others} more reason{'s' * (others != 1)})" if others else ""
-    key = "A arms them." if not header.armed else ("p resumes them." if header.entries_paused else "")
+    key = "A arms them." if not header.armed else ("p resumes them." if header.entries_paused or header.halted else "")
     return f"No new entries: {reason}{more}. {key or 'Open positions stay managed.'}"
 
 
