@@ -23,7 +23,7 @@ CLOSE_WAIT_S = 1.0
 """How long a market close waits for targets and entries to go and for the venue's word on what is open."""
 
 PROVE_AGAIN_S = 2.0
-"""A stop that was not seen for this long is asked about."""
+"""A stop or a working entry that was not seen for this long is asked about."""
 
 QUESTION_PAUSE_MAX_S = 15.0
 
@@ -427,8 +427,9 @@ def _question_due_s(state: EngineState, order: OwnOrder) -> float:
     # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
     if order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET:
         return min(QUESTION_PAUSE_MAX_S, wait * doubling)
-    # A stop is proven by being seen; one cancelled while the stream is silent must be missed soon.
-    return min(QUESTION_PAUSE_MAX_S, PROVE_AGAIN_S * doubling) if order.leg is Leg.STOP else 0.0
+    # A stop is proven by being seen, and an entry may fill at any time: while the stream is silent that must show soon.
+    watched = order.leg in (Leg.STOP, Leg.ENTRY)
+    return min(QUESTION_PAUSE_MAX_S, PROVE_AGAIN_S * doubling) if watched else 0.0
 
 
 def on_reached(state: EngineState) -> None:

@@ -471,8 +471,11 @@ def _on_stop_passed(state: EngineState, plan: Plan, order: OwnOrder, older: OwnO
 
 
 def _on_cancel_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
-    if order.live and outcome.result in (SendResult.NOT_FOUND, SendResult.UNKNOWN):
-        query(state, order)
+    if outcome.result is SendResult.NOT_FOUND or (outcome.result is SendResult.UNKNOWN and not order.unanswered):
+        if order.live:
+            query(state, order)
+    elif outcome.result is not SendResult.ACCEPTED and not outcome.code:
+        order.unanswered += 1
 
 
 def _on_negative(state: EngineState, order: OwnOrder) -> None:

@@ -223,7 +223,7 @@ def _cancel(orders: list[OwnOrder], now: int, patience: Patience) -> list[Step]:
     return [
         Cancel(client_id=o.client_id)
         for o in orders
-        if o.live and (not o.cancel_ms or now - o.cancel_ms >= patience.cancel_retry_ms)
+        if o.live and (not o.cancel_ms or now - o.cancel_ms >= patience.cancel_retry_ms * 2 ** min(o.unanswered, 3))
     ]
 
 

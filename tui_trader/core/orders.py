@@ -76,7 +76,7 @@ def parse_client_id(text: str) -> ClientId | None:
 class OwnOrder(msgspec.Struct, kw_only=True):
     """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet".
 
-    ``unanswered`` counts questions about it since the venue last answered one. ``undelivered`` says that the venue
+    ``unanswered`` counts questions and cancels since the venue last answered one. ``undelivered`` says that the venue
     never acted on it and never will, so that it may be sent again as it is (I4).
     """
 
