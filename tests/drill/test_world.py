@@ -123,3 +123,17 @@ def test_an_orderly_end_writes_everything_and_leaves_the_stop() -> None:
         assert it.trader.engine.state.open_qty(it.trader.engine.state.plans[BTC]) > 0
 
     world(script)
+
+
+def test_a_kill_strikes_between_two_effects() -> None:
+    async def script(it: SimWorld) -> None:
+        sent: list[str] = []
+        it.network.on_sent = lambda call: sent.append(call.method)
+        it.kill_after(1)
+        await it.enter(wait=False)
+        await it.sleep(2_000)
+        assert sent == []
+        assert it.process is not None
+        assert not it.process.alive
+
+    world(script)

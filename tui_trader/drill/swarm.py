@@ -15,6 +15,8 @@ from tui_trader.drill.person import Person
 from tui_trader.drill.world import SimWorld, run_world
 
 CALM_S = 60.0
+_AMID, _AMID_S, _EFFECTS = 0.8, 5.0, 40
+"""Most crashes strike between two effects of the process instead of at a point of time."""
 _LEG_S = (5.0, 60.0)
 _FULL_S = (1.0, 20.0)
 _DOWN_S = (0.2, 8.0)
@@ -139,6 +141,9 @@ class Swarm:
         if "crash" in self.drawn.off:
             return
         self.crashes += 1
+        if rng.random() < _AMID:
+            self.world.kill_after(rng.randint(1, _EFFECTS))
+            await asyncio.sleep(_AMID_S)
         await self.world.crash()
         await asyncio.sleep(rng.uniform(*_DOWN_S))
 

@@ -152,6 +152,7 @@ class SimWorld:
         self._paths = {symbol: _Path(market.mid) for symbol, market in self.markets.items()}
         self._acts_rng = Random(f"{setup.seed}/acts")
         self._starts = 0
+        self._kill_in = 0
         self._busy_until = 0.0
         self._stepped_s = 0.0
         self._beat: asyncio.Future[None] = loop.create_future()
@@ -253,6 +254,14 @@ class SimWorld:
 
     def _note(self, what: str, body: str) -> None:
         self.trace.add(self.loop.time(), what, body)
+        if self._kill_in:
+            self._kill_in -= 1
+            if not self._kill_in:
+                self.kill_process()
+
+    def kill_after(self, effects: int) -> None:
+        """kill -9 at once after so many more commands, requests and answers: in the very middle of things."""
+        self._kill_in = effects
 
     def _say(self, severity: str, text: str) -> None:
         self.said.append(text)
@@ -264,6 +273,7 @@ class SimWorld:
         if process is None or not process.alive:
             return
         self.trace.add(self.loop.time(), "crash", "")
+        self._kill_in = 0
         process.kill()
 
     async def crash(self) -> None:
