@@ -270,7 +270,7 @@ async def pause(app: ConsoleApp) -> None:
     snapshot = app.picture.snapshot
     paused_all = snapshot.header.entries_paused
     halted = f.clean(snapshot.header.halted)
-    choices = [Choice("r", f"resume after the halt: {halted}", "resume")] if halted else []
+    choices = [Choice("r", "resume after the halt", "resume")] if halted else []
     choices.append(Choice("a", "resume all entries" if paused_all else "pause all entries", "all"))
     members = {row.symbol: row.paused for row in snapshot.universe.members}
     if app.selected:
@@ -281,6 +281,8 @@ async def pause(app: ConsoleApp) -> None:
         verb = "pause" if strategy.running else "resume"
         choices.append(Choice(str(number), f"{verb} strategy {strategy.name}", f"strategy {strategy.name}"))
     text = "Pausing stops new entries only; open positions stay managed and protected."
+    if halted:
+        text = f"Entries halted by themselves: {halted}. Look at the account before you resume. {text}"
     answer = await app.push_screen_wait(ChoiceDialog("Pause or resume", text, choices, mode=session.mode))
     if not answer:
         return
