@@ -167,7 +167,7 @@ async def larger_than_ordered(stage: Stage) -> None:
 
     setattr(stage.exchange, "place_order", generous)  # noqa: B010 - a venue that misbehaves
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == Decimal("0.050"), "filled with more than was ordered", 5_000)
+    await wait(stage, lambda: entered(stage) == Decimal("0.050"), "filled with more than was ordered", 5_000)
     await wait(stage, lambda: position(stage) <= QTY, "the excess is closed", 15_000)
     await wait(stage, lambda: fitted(stage) or gone(stage), "what is left is protected")
     check(heard(stage, "ordered"), "an alarm says so")

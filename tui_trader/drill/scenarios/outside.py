@@ -14,6 +14,7 @@ from tui_trader.drill.scenarios.look import (
     check,
     covered,
     describe,
+    entered,
     ever,
     fitted,
     gone,
@@ -209,7 +210,7 @@ async def maintenance_entering(stage: Stage) -> None:
     strike(stage, FaultKind.drop_response, "POST /fapi/v1/order")
     strike(stage, FaultKind.mute, PRIVATE, ms=60_000)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered, which nobody knows")
+    await wait(stage, lambda: entered(stage) == QTY, "entered, which nobody knows")
     before = sum(stage.faults.counts.values())
     stage.act(Act(kind=FaultKind.outage, ms=1_500_000))
     await stage.sleep(1_500_000)

@@ -81,7 +81,7 @@ async def stop_outside_window(stage: Stage) -> None:
     """The stop is refused for its timestamp: the offset is mended and the same id sent once more."""
     answer(stage, PLACE_STOP, 400, -1021, OUTSIDE_WINDOW)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "protected", 3_000)
     check(len(ever(stage, Leg.STOP)) == 1 and stops(stage)[0].client_id.endswith("-sl-1"), "the same id")
 
@@ -112,7 +112,7 @@ async def crash_before_stop(stage: Stage) -> None:
     """Killed when the entry has filled and its stop has not left: the next start protects it first."""
     late(stage, PLACE_STOP, 3_000)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await _crash_and_look(stage)
     check(fitted(stage) and position(stage) == QTY, describe(stage))
 
@@ -123,7 +123,7 @@ async def crash_before_fill_heard(stage: Stage) -> None:
     strike(stage, FaultKind.drop_response, PLACE)
     strike(stage, FaultKind.mute, "private*", ms=30_000)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await _crash_and_look(stage)
     check(fitted(stage) and position(stage) == QTY, describe(stage))
 

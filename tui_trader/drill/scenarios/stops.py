@@ -15,6 +15,7 @@ from tui_trader.drill.scenarios.look import (
     CoverWatch,
     check,
     describe,
+    entered,
     ever,
     fitted,
     gone,
@@ -68,7 +69,7 @@ async def gap_at_entry(stage: Stage) -> None:
     late(stage, PLACE_STOP, 1_500)
     entry = mark(stage)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await stage.gap(BTC, entry * 0.97)
     await until_gone(stage, ms=15_000)
 
@@ -78,7 +79,7 @@ async def position_not_seen(stage: Stage) -> None:
     """The algo service lags behind the position: tried again within a second, then it rests."""
     answer(stage, PLACE_STOP, 400, -4509, NO_POSITION)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "a stop within three seconds", 3_000)
     await hold(stage, lambda: fitted(stage), "one stop stays", 3_000)
 
@@ -88,7 +89,7 @@ async def position_never_seen(stage: Stage) -> None:
     """The algo service never sees it: flat, not naked."""
     answer(stage, PLACE_STOP, 400, -4509, NO_POSITION, 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 
@@ -97,7 +98,7 @@ async def algo_lag(stage: Stage) -> None:
     """The venue's own lag, by its own rule."""
     strike(stage, FaultKind.algo_lag, "", 0, ms=800, share=1.0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat within ten seconds", 10_000)
 
 
@@ -183,8 +184,9 @@ async def target_refused(stage: Stage) -> None:
 
 async def _blocked_by_foreign(stage: Stage) -> float:
     price = round(mark(stage), 1)
+    late(stage, PLACE_STOP, 1_000)
     await stage.enter(qty="0.040", limit=f"{price + 50:.1f}", wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     elsewhere.rest(stage, False, "0.030", price * 1.04, "by-hand", reduce_only=True)
     await until_protected(stage)
     await stage.sleep(3_000)
@@ -209,7 +211,7 @@ async def cap_reached(stage: Stage) -> None:
     """The cap is reached by somebody else between entry and stop: the stop is refused, so flat."""
     answer(stage, PLACE_STOP, 400, -4045, "Reach max stop order limit.", 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 
@@ -257,7 +259,7 @@ async def never_arrives(stage: Stage) -> None:
     """No stop ever reaches the venue while everything else does: after ten seconds the position is closed."""
     strike(stage, FaultKind.drop_request, PLACE_STOP, 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 
@@ -276,7 +278,7 @@ async def acknowledged_only(stage: Stage) -> None:
         )
     )
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 3_000)
     await wait(stage, lambda: fitted(stage) or gone(stage), "really protected, or flat, within ten seconds", 8_000)
 
@@ -286,7 +288,7 @@ async def targets_wait(stage: Stage) -> None:
     """The first two stops get lost: no target rests before a stop does."""
     strike(stage, FaultKind.drop_request, PLACE_STOP, 2)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 9_000)
     await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat")
 
@@ -332,7 +334,7 @@ async def unknown_refusal(stage: Stage) -> None:
     """The venue refuses each stop with a code that nobody knows: flat."""
     answer(stage, PLACE_STOP, 400, -9876, "A rule that came after this program.", 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 

@@ -13,6 +13,7 @@ from tui_trader.drill.scenarios.look import (
     ETH,
     check,
     describe,
+    entered,
     ever,
     fitted,
     gone,
@@ -47,7 +48,7 @@ async def disconnect_entering(stage: Stage) -> None:
     """The account stream is cut with the entry's fill: it is protected all the same, counted once."""
     strike(stage, FaultKind.disconnect, PRIVATE, 2)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "protected within ten seconds", 10_000)
     await wait(stage, lambda: len(targets(stage)) == 2, "targets, too", 45_000)
 
@@ -83,7 +84,7 @@ async def private_mute(stage: Stage) -> None:
     """The account stream stays open and says nothing for a minute: protected within ten seconds by other means."""
     strike(stage, FaultKind.mute, PRIVATE, ms=60_000)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "protected within ten seconds", 10_000)
     ladder_stop = float(stops(stage)[0].price)
     await stage.move(BTC, ladder_stop - 50, 1_000)
@@ -253,7 +254,7 @@ async def rate_limited_stop(stage: Stage) -> None:
         FaultRule(kind=FaultKind.rate_limited, rate=1.0, count=1, path="POST /fapi/v1/algoOrder", retry_after_s=3)
     )
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "protected soon after the silence", 8_000)
     check(stage.faults.counts.get(FaultKind.banned, 0) == 0, "not banned for impatience")
 
