@@ -25,10 +25,10 @@ def all_targets(only: str = "") -> Iterator[list[tuple[Target, float]]]:
     with TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
         makers = (
-            (Market, (), 0.34), (Private, (), 0.28), (RestAnswers, (), 0.12), (AccountReads, (), 0.05),
+            (Market, (), 0.36), (Private, (), 0.28), (RestAnswers, (), 0.12), (AccountReads, (), 0.04),
             (Errors, (), 0.05), (Control, (), 0.03), (Recording, (), 0.06), (ExchangeRequests, (), 0.02),
             (Numbers, (), 0.01), (ConfigFile, (folder,), 0.006), (Emergency, (folder,), 0.005),
-            (Store, (folder,), 0.008), (RecordingFile, (folder,), 0.002), (Trader, (), 0.02),
+            (Store, (folder,), 0.005), (RecordingFile, (folder,), 0.002), (Trader, (), 0.015),
         )  # fmt: skip
         chosen = [(maker, args, share) for maker, args, share in makers if only in ("", maker.name)]
         targets: list[tuple[Target, float]] = [(maker(*args), 1.0 if only else share) for maker, args, share in chosen]
