@@ -41,7 +41,7 @@ def flat(exchange: RunningExchange) -> bool:
 def test_nothing_runs_the_latch_is_set_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = call(tmp_path, "--mode", "live", "kill", "--reason", "going\nto bed", monkeypatch=monkeypatch)
     assert code == 3
-    assert "no session runs, so nothing was closed" in text
+    assert f"no session runs with {tmp_path / 'live'}, so nothing was closed" in text
     assert "comes up killed and flattens" in text
     latched = KillLatch(tmp_path / "live").read()
     assert latched is not None

@@ -201,8 +201,9 @@ async def _kill_one(found: Found, reason: str, follow_s: float) -> Outcome:
         )
     else:
         text = (
-            f"{found.mode}: no session runs, so nothing was closed. The kill switch is latched: the next start comes "
-            f"up killed and flattens what it finds. To do that now: tui-trader --mode {found.mode} run --headless."
+            f"{found.mode}: no session runs with {found.folder}, so nothing was closed. The kill switch is latched: "
+            "the next start comes up killed and flattens what it finds. To do that now: "
+            f"tui-trader --mode {found.mode} run --headless."
             f"{_held_by(known)}"
         )
     flat = False if found.held else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -373,6 +374,37 @@ async def test_a_replaced_store_gives_way_and_is_put_aside_unharmed(path: Path, 
     assert ask(aside, "PRAGMA integrity_check") == [("ok",)]
     assert ask(aside, "SELECT plan_id FROM plans") == [(7,)]
     await store.aclose()
+
+
+async def test_a_process_that_ends_while_it_writes_the_store_anew_loses_nothing(path: Path) -> None:
+    before = await filled(path)
+    path.rename(opening.rescued_path(path))
+    store = await Store.open(path, ignore)
+    assert store.doubt == ""
+    assert store.epoch > before
+    assert [plan["plan_id"] for plan in (await store.recovered()).plans] == [7]
+    await store.aclose()
+
+
+async def test_a_backup_copied_into_the_open_file_is_never_taken_for_whole(path: Path) -> None:
+    """``cp backup store.sqlite3`` beside the running program: SQLite cannot know; the next start does."""
+    await filled(path)
+    backup = path.read_bytes()
+    store = await Store.open(path, ignore)
+    for number in range(200):
+        store.record(record("notices", ts=number, text="y" * 300))
+    await store.intent(place("before"))
+    with path.open("r+b") as file:
+        file.write(backup)
+        file.truncate()
+    with contextlib.suppress(StoreError):
+        await store.intent(place("after"))
+    with contextlib.suppress(StoreError):
+        await store.aclose()
+    again = await Store.open(path, ignore)
+    whole = {row[0] for row in ask(path, "SELECT client_id FROM orders")} >= {"before", "after"}
+    assert whole or again.doubt
+    await again.aclose()
 
 
 async def test_a_folder_that_goes_away_refuses_entries_and_saves_exits(path: Path, tmp_path: Path) -> None:

@@ -76,6 +76,9 @@ def open_store(path: Path) -> Opening:
     mark = EpochMark(path)
     opening = Opening(epoch="")
     try:
+        if not path.exists() and rescued_path(path).exists():
+            # The process ended while it wrote a deleted store anew; should that be incomplete, its epoch tells.
+            rescued_path(path).rename(path)
         _make_private(path)
         try:
             _open_whole(path, mark, opening)
@@ -315,6 +318,11 @@ def _last_epoch(db: sqlite3.Connection) -> str:
 
 
 # --- files ---
+
+
+def rescued_path(path: Path) -> Path:
+    """Where a store whose file was deleted or replaced is written anew before it takes its place."""
+    return path.with_name(f"{path.name}.rescued")
 
 
 def put_aside(path: Path, why: str, stamp_ms: int, *, parts: tuple[str, ...] = PARTS) -> Path:

@@ -23,7 +23,7 @@ from tui_trader.errors import StoreError
 from tui_trader.store.audit import TABLE as AUDIT
 from tui_trader.store.audit import chained
 from tui_trader.store.emergency import FILE_NAME, EmergencyLog
-from tui_trader.store.opening import PARTS, connect, finish, put_aside, words_of
+from tui_trader.store.opening import PARTS, connect, finish, put_aside, rescued_path, words_of
 from tui_trader.store.schema import Table, read_tables, split, statement, to_json
 
 BATCH_ROWS = 5_000
@@ -313,7 +313,7 @@ class Writer(threading.Thread):
 
         What stands there now is put aside. Raises ``OSError``, ``sqlite3.Error``: then nothing is acknowledged.
         """
-        fresh = self._path.with_name(f"{self._path.name}.rescued")
+        fresh = rescued_path(self._path)
         fresh.unlink(missing_ok=True)
         os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with contextlib.closing(sqlite3.connect(fresh)) as copy:
