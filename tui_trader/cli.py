@@ -262,9 +262,15 @@ def drill(
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
     minimise: Annotated[int | None, typer.Option(help="Find the least that makes this seed fail.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write one seed's whole story to a file.")] = None,
+    scenario: Annotated[str, typer.Option(help="Play scripted worlds: a name, or a glob as 'stop-*'.")] = "",
+    sockets: Annotated[bool, typer.Option(help="Scenarios over real sockets, in real time.")] = False,
     as_json: Json = False,
 ) -> None:
     """The executor against every fault, in simulated time. Exit code 1 when an invariant is violated."""
+    if scenario:
+        from tui_trader.cli_scenarios import run_scenarios
+
+        raise typer.Exit(run_scenarios(scenario, seed=first_seed, sockets=sockets, as_json=as_json))
     from tui_trader.cli_drill import DrillOptions, run_drill
 
     options = DrillOptions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 
 
 def test_a_cancel_refused_because_filled_is_a_position() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 
 
 def test_a_skew_above_half_a_second_takes_no_entries() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 
 
 def test_a_partly_filled_entry_has_a_stop_at_once_and_its_remainder_is_cancelled() -> None:

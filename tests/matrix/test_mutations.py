@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.matrix.mutations import MUTATIONS, Mutation
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 from tui_trader.drill.scenarios import SCENARIOS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 
 
 @pytest.mark.parametrize("name", ["crash-between-fill-and-stop", "crash-before-fill-heard"])

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from tui_trader.drill.scenarios import SCENARIOS
-from tui_trader.drill.scenarios.look import ScenarioFailed, describe, fitted, gone
-from tui_trader.drill.sockets import socket_stage
+from tui_trader.drill.sockets import play_over_sockets
 
 AT_ONCE = 6
 """Stages that live side by side: they mostly wait."""
-SETTLE_MS = 20_000
 
 ROWS = (
     "entry-market",
@@ -36,17 +34,8 @@ ROWS = (
 
 
 async def _play(name: str, folder: Path, room: asyncio.Semaphore) -> str:
-    """What went wrong, or nothing."""
-    scenario = SCENARIOS[name]
-    async with room, socket_stage(scenario, folder) as stage:
-        try:
-            await scenario.script(stage)
-            stage.heal()
-            for symbol in ("BTCUSDT", "ETHUSDT"):
-                await stage.until(lambda at=symbol: gone(stage, at) or fitted(stage, at), SETTLE_MS)
-        except (ScenarioFailed, TimeoutError) as error:
-            return f"{type(error).__name__}: {error}; {describe(stage)}; {stage.said[-8:]}"
-    return ""
+    async with room:
+        return await play_over_sockets(SCENARIOS[name], folder)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 
 
 @pytest.mark.parametrize("name", ["stop-would-trigger", "stop-would-trigger-4142", "stop-gap-at-entry"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.matrix.play import act, play
+from tui_trader.drill.play import act, play
 from tui_trader.drill.scenarios.entries import QTY, entered_long
 from tui_trader.drill.scenarios.look import BTC, fitted, position, wait
 from tui_trader.drill.world import Setup, SimWorld

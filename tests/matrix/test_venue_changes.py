@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.matrix.play import play
+from tui_trader.drill.play import play
 
 
 def test_an_unknown_error_on_a_stop_flattens() -> None:

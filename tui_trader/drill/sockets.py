@@ -20,6 +20,7 @@ from tui_trader.core.orders import parse_client_id
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Side
 from tui_trader.drill.scenario import Scenario
+from tui_trader.drill.scenarios.look import ScenarioFailed, describe, fitted, gone
 from tui_trader.drill.venue import bars
 from tui_trader.drill.world import START_MS, drill_settings
 from tui_trader.errors import StoreError, VenueError
@@ -39,6 +40,7 @@ STEP_MS = 100
 _ATR = 0.015
 POLL_S = 0.02
 READY_MS = 500
+SETTLE_MS = 20_000
 PATIENCE = 4.0
 """A busy machine is slower than the exchange's clock: each deadline of a script is so many times as long."""
 
@@ -257,6 +259,19 @@ async def socket_stage(scenario: Scenario, folder: Path, seed: int = 1) -> Async
             yield stage
         finally:
             await stage.crash()
+
+
+async def play_over_sockets(scenario: Scenario, folder: Path, seed: int = 1) -> str:
+    """Play it, let the faults end, and wait until all is protected or flat; what was not as it must be, or ""."""
+    async with socket_stage(scenario, folder, seed) as stage:
+        try:
+            await scenario.script(stage)
+            stage.heal()
+            for symbol in stage.exchange.states:
+                await stage.until(lambda at=symbol: gone(stage, at) or fitted(stage, at), SETTLE_MS)  # type: ignore[misc]
+        except (ScenarioFailed, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}; {describe(stage)}; {stage.said[-8:]}"
+    return ""
 
 
 def _market(symbol: str, price: float, tick: str) -> ScriptedMarket:
