@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from tui_trader.cli_context import Globals, emit
 from tui_trader.core.plain import plain
 from tui_trader.errors import StoreError
-from tui_trader.store.audit import Anchor, Report, anchors_in, verify
+from tui_trader.store.audit import Notes, Report, anchor_of, verify
 from tui_trader.store.queries import open_read_only
 
 LOG_FILE = "session.log"
@@ -31,8 +30,10 @@ def verify_audit(options: Globals, as_json: bool) -> int:
                 "store": str(path),
                 "whole": report.whole,
                 "rows": report.rows,
+                "chain": report.chain,
                 "head": {"seq": report.head.seq, "hash": report.head.hash},
                 "anchors": report.anchors,
+                "others": list(report.others),
                 "faults": [{"row": f.row, "kind": f.kind, "words": f.words} for f in report.faults],
             }
         )
@@ -45,7 +46,7 @@ def check(path: Path) -> Report:
     """The report on the store at ``path``. Raises ``StoreError``."""
     try:
         with closing(open_read_only(path)) as db:
-            return verify(db, _anchors(path.parent))
+            return verify(db, _notes(path))
     except sqlite3.Error as error:
         raise StoreError(
             f"The audit log of {path} cannot be checked ({error}). A store of an older tui-trader gets its chain at "
@@ -53,14 +54,22 @@ def check(path: Path) -> Report:
         ) from None
 
 
-def _anchors(folder: Path) -> Iterator[Anchor]:
-    """The heads in the session logs, oldest file first; a log that cannot be read proves nothing, so it is said."""
-    for path in sorted(folder.glob(f"{LOG_FILE}*"), reverse=True):
+def _notes(path: Path) -> Notes:
+    """What the session logs beside the store say, oldest first; a log that cannot be read proves nothing, so it is
+    said. A store that stands aside in the same folder accounts for its own log.
+    """
+    notes = Notes()
+    for log in sorted(path.parent.glob(f"{LOG_FILE}*"), reverse=True):
         try:
-            with path.open("rb") as file:
-                yield from anchors_in(file)
+            with log.open("rb") as file:
+                notes.read(file)
         except OSError as error:
-            sys.stderr.write(f"note: {path} cannot be read ({error.strerror}); its heads are not compared\n")
+            sys.stderr.write(f"note: {log} cannot be read ({error.strerror}); its heads are not compared\n")
+    for aside in path.parent.glob(f"{path.stem}-*{path.suffix}"):
+        anchor = anchor_of(aside)
+        if anchor is not None:
+            notes.closed.add(anchor.chain)
+    return notes
 
 
 def _say(path: Path, report: Report) -> None:
@@ -72,6 +81,8 @@ def _say(path: Path, report: Report) -> None:
     if report.whole:
         print(f"✓ the audit log of {path} is whole: {report.rows} rows, {compared}")
         print(f"  newest row {report.head}")
+        if report.others:
+            print(f"  Logs of stores that were put aside here: {', '.join(report.others)}.")
         if not report.anchors and report.rows:
             print("  No session log stands beside it, so an older copy of the store would not show.")
     else:

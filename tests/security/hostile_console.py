@@ -149,8 +149,8 @@ class Console:
         app.tick()
         await app._press_keys(keys)
         app.tick()
-        for _ in range(3):
-            await asyncio.sleep(0.06)
+        for _ in range(2):
+            await asyncio.sleep(0.05)
         width, height = app.size
         strips = app.screen._compositor.render_strips()
         return {"rows": [strip.text for strip in strips[:height]], "size": [width, height], "screen": str(app.screen)}

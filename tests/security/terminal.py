@@ -43,17 +43,54 @@ class ForeignBytesError(AssertionError):
     """Something reached the terminal that the console does not say by itself."""
 
 
+class Judge:
+    """Hears the bytes that a console sends to a terminal and draws them on a screen.
+
+    Raises ``ForeignBytesError`` for any byte that is not the console's own.
+    """
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.Stream(self._screen)
+        self._decode = codecs.getincrementaldecoder("utf-8")("strict")
+        self._left = ""
+
+    @property
+    def rows(self) -> list[str]:
+        """What the screen shows, without blanks at the ends of its rows."""
+        return [row.rstrip() for row in self._screen.display]
+
+    def hear(self, data: bytes) -> None:
+        """The next bytes; what is cut at their end waits for the rest."""
+        try:
+            text = self._left + self._decode.decode(data)
+        except UnicodeDecodeError as error:
+            raise ForeignBytesError(f"bytes that are no UTF-8: {error}") from error
+        cut = _CUT.search(text)
+        self._left = text[cut.start() :] if cut else ""
+        self._take(text[: cut.start()] if cut else text)
+
+    def _take(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            token = _TOKEN.match(text, at)
+            if token is None:
+                raise ForeignBytesError(f"{text[max(0, at - 30) : at + 30]!r}")
+            at = token.end()
+            kind, found = token.lastgroup, token.group()
+            own = found.replace(_PALETTE, "")
+            if kind == "text" and plain(own) != own:
+                raise ForeignBytesError(f"signs of doubtful width: {found[:80]!r}")
+            if kind in ("text", "style", "move", "line"):
+                self._stream.feed(found)
+
+
 class Terminal:
     """Runs ``python -m module args IN OUT`` on a pty of ``columns`` by ``rows``, with a pipe of JSON lines each way."""
 
     def __init__(self, module: str, columns: int, rows: int) -> None:
         self.size = (columns, rows)
-        self.bells = 0
-        self.read_bytes = 0
-        self._screen = pyte.Screen(columns, rows)
-        self._stream = pyte.Stream(self._screen)
-        self._decode = codecs.getincrementaldecoder("utf-8")("strict")
-        self._left = ""
+        self._judge = Judge(columns, rows)
         hear, self._commands = os.pipe()
         self._answers, tell = os.pipe()
         self.pid, self._pty = pty.fork()
@@ -92,38 +129,14 @@ class Terminal:
 
     def _settle(self, meant: list[str]) -> None:
         until = clock.monotonic() + 3
-        while (shown := [row.rstrip() for row in self._screen.display]) != meant and clock.monotonic() < until:
+        while (shown := self._judge.rows) != meant and clock.monotonic() < until:
             if select.select([self._pty], [], [], 0.05)[0]:
                 self._read()
         bent = [(number, a, b) for number, (a, b) in enumerate(zip(shown, meant, strict=True)) if a != b]
         assert not bent, f"the terminal shows something else than the console drew: {bent[:3]}"
 
     def _read(self) -> None:
-        data = os.read(self._pty, 1 << 16)
-        self.read_bytes += len(data)
-        try:
-            text = self._left + self._decode.decode(data)
-        except UnicodeDecodeError as error:
-            raise ForeignBytesError(f"bytes that are no UTF-8: {error}") from error
-        cut = _CUT.search(text)
-        self._left = text[cut.start() :] if cut else ""
-        self._take(text[: cut.start()] if cut else text)
-
-    def _take(self, text: str) -> None:
-        at = 0
-        while at < len(text):
-            token = _TOKEN.match(text, at)
-            if token is None:
-                raise ForeignBytesError(f"{text[max(0, at - 30) : at + 30]!r}")
-            at = token.end()
-            kind, found = token.lastgroup, token.group()
-            own = found.replace(_PALETTE, "")
-            if kind == "text" and plain(own) != own:
-                raise ForeignBytesError(f"signs of doubtful width: {found[:80]!r}")
-            if kind == "bell":
-                self.bells += 1
-            if kind in ("text", "style", "move", "line"):
-                self._stream.feed(found)
+        self._judge.hear(os.read(self._pty, 1 << 16))
 
     def close(self) -> None:
         """End the console; raises when it did not end by itself, or said something foreign while it ended."""

@@ -18,16 +18,18 @@ from hypothesis import strategies as st
 from tests.store.build import NOW, record
 from tui_trader.cli import main
 from tui_trader.cli_audit import check
+from tui_trader.runtime.start import _put_aside
 from tui_trader.store.audit import (
-    EMPTY,
-    GENESIS,
     Anchor,
     Head,
-    anchors_in,
+    Notes,
+    anchor_of,
     begin_chain,
     chained,
-    head_of,
+    genesis,
+    parse_anchor,
     parse_head,
+    read_chain,
     read_head,
     row_hash,
     verify,
@@ -47,7 +49,7 @@ def row(number: int) -> dict[str, object]:
     }
 
 
-async def write(path: Path, first: int = 1, last: int = ROWS) -> Head:
+async def write(path: Path, first: int = 1, last: int = ROWS) -> Anchor:
     failures: list[str] = []
     store = await Store.open(path, failures.append)
     for number in range(first, last + 1):
@@ -55,9 +57,9 @@ async def write(path: Path, first: int = 1, last: int = ROWS) -> Head:
         store.record(record("notices", severity="info", text="between"))
     await store.aclose()
     assert not any(failures)
-    head = head_of(path)
-    assert head is not None
-    return head
+    anchor = anchor_of(path)
+    assert anchor is not None
+    return anchor
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ async def store(tmp_path: Path) -> Path:
     path = tmp_path / "demo" / "store.sqlite3"
     path.parent.mkdir(mode=0o700)
     head = await write(path)
-    log = [{"at": "2026-01-01T00:00:00Z", "text": "session starts", "audit_head": str(EMPTY)},
+    log = [{"at": "2026-01-01T00:00:00Z", "text": "session starts", "audit_head": ""},
            {"at": "2026-01-01T01:00:00Z", "text": "stopped", "audit_head": str(head)}]  # fmt: skip
     (path.parent / "session.log").write_text("".join(json.dumps(line) + "\n" for line in log))
     return path
@@ -83,7 +85,7 @@ def kinds(path: Path) -> dict[str, int]:
 
 async def test_what_nobody_touched_is_whole(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = check(store)
-    assert (report.rows, report.head.seq, report.anchors, report.faults) == (ROWS, ROWS, 2, ())
+    assert (report.rows, report.head.seq, report.anchors, report.faults) == (ROWS, ROWS, 1, ())
     data_dir = ["--data-dir", str(store.parents[1])]
     assert main([*data_dir, "audit", "verify"]) == 0
     assert "✓ the audit log" in capsys.readouterr().out
@@ -100,7 +102,7 @@ async def test_the_chain_goes_on_over_restarts(store: Path) -> None:
     with closing(sqlite3.connect(store)) as db:
         stored = db.execute("SELECT seq, prev_hash, hash, detail FROM audit ORDER BY seq").fetchall()
     assert [place for place, *_ in stored] == list(range(1, ROWS + 5))
-    assert stored[0][1] == GENESIS
+    assert stored[0][1] == genesis(check(store).chain)
     assert all(after[1] == before[2] for before, after in pairwise(stored))
 
 
@@ -116,7 +118,7 @@ def rehash(path: Path, seq: int) -> None:
 def write_anew(path: Path, *, head: bool) -> None:
     """What somebody does who knows the rules: every row hashed again, and the head with it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        last = GENESIS
+        last = genesis(read_chain(db))
         found = db.execute("SELECT rowid, ts, actor, action, detail, extra FROM audit ORDER BY seq").fetchall()
         db.execute("UPDATE audit SET seq = -seq")
         for seq, (rowid, *texts) in enumerate(found, start=1):
@@ -182,6 +184,10 @@ TAMPERING: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
         ),
         {"broken": 5},
     ),
+    "remove the name of the log": (
+        lambda path: change(path, "DELETE FROM meta WHERE key = 'audit_chain'"),
+        {"broken": 1, "head": 0, "replaced": 0},
+    ),
     "reorder": (lambda path: change(path, *SWAP), {"broken": 3}),
     "cut the end": (lambda path: change(path, "DELETE FROM audit WHERE seq > 6"), {"truncated": 7}),
     "cut the end and the note of it": (
@@ -236,6 +242,44 @@ async def test_a_backup_put_in_its_place_shows(store: Path) -> None:
     assert kinds(store) == {"rewritten": ROWS + 3}, "going on after it does not hide it"
 
 
+def note(store: Path, **facts: str) -> None:
+    with (store.parent / "session.log").open("a") as log:
+        log.write(json.dumps({"at": "2026-01-03T00:00:00Z", "text": "x", **facts}) + "\n")
+
+
+def set_aside(store: Path, name: str) -> None:
+    for part in ("", "-wal", "-shm"):
+        source = store.with_name(store.name + part)
+        if source.exists():
+            source.rename(store.with_name(name + part))
+
+
+async def test_another_store_in_its_place_shows_unless_the_first_was_put_aside(store: Path) -> None:
+    first = check(store).chain
+    set_aside(store, "elsewhere")
+    note(store, audit_head=str(await write(store, 1, 2)))
+    report = check(store)
+    assert report.chain != first
+    assert [fault.kind for fault in report.faults] == ["replaced"]
+    assert first in report.faults[0].words
+    set_aside(store, "third")
+    set_aside(store.with_name("elsewhere"), f"{store.stem}-damaged-17{store.suffix}")
+    set_aside(store.with_name("third"), store.name)
+    assert (check(store).whole, check(store).others) == (True, (first,)), "it stands aside in the same folder"
+    store.with_name(f"{store.stem}-damaged-17{store.suffix}").unlink()
+    assert not check(store).whole
+    note(store, audit_closed=first)
+    assert (check(store).whole, check(store).others) == (True, (first,)), "the program said that it put it aside"
+
+
+async def test_a_chain_written_anew_under_another_name_shows(store: Path) -> None:
+    change(
+        store, "UPDATE audit SET actor = 'x' WHERE seq = 2", "UPDATE meta SET value = 'zzz' WHERE key = 'audit_chain'"
+    )
+    write_anew(store, head=True)
+    assert kinds(store) == {"replaced": 0}
+
+
 async def test_a_cut_end_stays_visible_when_the_program_goes_on(store: Path) -> None:
     change(store, "DELETE FROM audit WHERE seq > 6")
     await write(store, 20, 22)
@@ -286,9 +330,11 @@ def test_any_single_change_of_any_rows_shows(content: list[tuple[int | None, str
                 db, ["ts", "action"], [ts, (action or "").encode("utf-8", "replace").decode() if action else action]
             )
             db.execute(f"INSERT INTO audit({', '.join(columns)}) VALUES({', '.join('?' * len(values))})", values)
-        assert verify(db, [Anchor("now", read_head(db))]).whole
-        if not content:
+        head = read_head(db)
+        if head is None:
+            assert not content
             return
+        assert verify(db, Notes(anchors=[Anchor("now", read_chain(db), head)])).whole
         rng = random.Random(seed)
         seq = rng.randint(1, len(content))
         column = rng.choice(["ts", "actor", "action", "detail", "extra", "prev_hash", "hash"])
@@ -296,14 +342,20 @@ def test_any_single_change_of_any_rows_shows(content: list[tuple[int | None, str
         assert not verify(db).whole
 
 
-def test_heads_are_read_from_any_lines() -> None:
-    good = f"7:{'a' * 64}"
+def test_notes_are_read_from_any_lines() -> None:
+    good = f"1acar65:7:{'a' * 64}"
     lines = [b"", b"\xff\"audit_head\"", b'{"audit_head": 5}', b'{"audit_head": "x"}', b'{"audit_head": "-1:a"}',
+             b'{"audit_closed": "../x"}', b'{"audit_closed": "1acar64"}', b'{"audit_head": ""}',
              f'{{"at": "t", "text": "x", "audit_head": "{good}", "more": 1}}'.encode()]  # fmt: skip
-    assert list(anchors_in(lines)) == [Anchor("t", Head(7, "a" * 64))]
+    notes = Notes()
+    notes.read(lines)
+    assert notes == Notes(anchors=[Anchor("t", "1acar65", Head(7, "a" * 64))], closed={"1acar64"})
+    assert str(notes.anchors[0]) == good
     for text in ("", ":", "1:", f"1:{'A' * 64}", f"1:{'a' * 63}", f"٣:{'a' * 64}", None, 5):
         assert parse_head(text) is None
-    assert parse_head(good) == Head(7, "a" * 64)
+        assert parse_anchor(f"chain:{text}") is None
+    assert parse_head(good.partition(":")[2]) == Head(7, "a" * 64)
+    assert parse_anchor(f"CHAIN:7:{'a' * 64}") is None
 
 
 async def test_what_cannot_be_checked_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,11 +372,23 @@ async def test_what_cannot_be_checked_is_said(tmp_path: Path, capsys: pytest.Cap
         migrate(db, MIGRATIONS[:1])
     assert main([*data_dir, "audit", "verify"]) == 1
     assert "gets its chain at the next start" in capsys.readouterr().err
-    assert head_of(tmp_path / "none") is None
+    assert anchor_of(tmp_path / "none") is None
 
 
 def test_an_empty_log_is_whole() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         migrate(db)
-        assert read_head(db) == EMPTY
+        assert read_head(db) is None
         assert verify(db).whole
+
+
+async def test_a_new_demo_account_does_not_look_like_tampering(store: Path) -> None:
+    """Each demo account has a store of its own; the one before is put aside, at last deleted."""
+    first = check(store).chain
+    _put_aside(store.parent)
+    assert not store.exists()
+    for aside in store.parent.glob("store-*"):
+        aside.unlink()
+    note(store, audit_head=str(await write(store, 1, 3)))
+    report = check(store)
+    assert (report.whole, report.rows, report.others) == (True, 3, (first,))

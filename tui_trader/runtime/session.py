@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from tui_trader.runtime.supervise import describe, meters
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
 from tui_trader.runtime.wake import Wake
-from tui_trader.store.audit import head_of
+from tui_trader.store.audit import anchor_of
 from tui_trader.store.journal import Store
 from tui_trader.venues.base import Venue
 
@@ -58,7 +58,7 @@ class Session:
     """Owns engine, venue, store, inbox and outbox. Implements ``SessionFace`` and what the control socket needs.
 
     ``checked`` is awaited once the venue is open and before anything may be sent; it raises to refuse the account.
-    ``on_stopped(keep)`` is awaited at the very end; ``keep`` is True while a position is open or a successor waits.
+    ``marks`` are files that know the store's newest epoch (see ``Store.open``). ``on_stopped(keep)`` is awaited at the very end; ``keep`` is True while a position is open or a successor waits.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Session:
         redact: Redactor | None = None,
         checked: Callable[[], Awaitable[None]] | None = None,
         on_stopped: Callable[[bool], Awaitable[None]] | None = None,
+        marks: Sequence[Path] = (),
     ) -> None:
         self._source = settings_source
         self._loaded = settings_source()
@@ -83,6 +84,7 @@ class Session:
         self._armed = armed
         self._checked = checked
         self._on_stopped = on_stopped
+        self._marks = marks
         self._data_dir = store_path.parent
         self.redact = redact or Redactor()
         self.log = SessionLog(self._data_dir / "session.log", self.redact)
@@ -286,7 +288,7 @@ class Session:
         return self._reason
 
     async def _start(self) -> None:
-        self._store = store = await Store.open(self._store_path, self._store_changed, self._store_notice)
+        self._store = store = await Store.open(self._store_path, self._store_changed, self._store_notice, self._marks)
         recovered = self._switch.recovered(store, await store.recovered())
         if store.doubt:
             self._inbox.put(WorkerFailed(ts=self._stamp(), worker="store", reason=store.doubt))
@@ -347,7 +349,7 @@ class Session:
 
     def _audit_head(self) -> str:
         """The newest row of the audit log, written down beside the store so that an older copy of it would show."""
-        return str(head_of(self._store_path) or "")
+        return str(anchor_of(self._store_path) or "")
 
     async def _open_venue(self) -> None:
         """Open the venue; when it asks for silence (many restarts in a minute), wait as long as it says and go on."""

@@ -18,10 +18,11 @@ from tui_trader.private import private_folder, tighten_all
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder, user_paths
-from tui_trader.runtime.log import ProcessLog, Redactor
+from tui_trader.runtime.log import ProcessLog, Redactor, SessionLog
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
 from tui_trader.store.archive import archive_store
+from tui_trader.store.audit import anchor_of
 from tui_trader.venues.base import Venue
 from tui_trader.venues.hosts import addresses
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tui_trader.config import Loaded
 
 STORE_FILE = "store.sqlite3"
+LOG_FILE = "session.log"
 TAKE_OVER_S = 12.0
 
 
@@ -103,6 +105,7 @@ async def build_session(options: StartOptions) -> Session:
             redact=Redactor((access.key, access.secret.reveal())),
             checked=_checks(options, settings, venue, access),
             on_stopped=access.on_stopped,
+            marks=[file.with_suffix(".epoch") for file in _elsewhere(options, settings, key)],
         )
     except BaseException:
         lock.release()
@@ -162,14 +165,16 @@ def _key(options: StartOptions) -> str:
     return credentials(options.mode, options.environ, options.data_dir).key
 
 
+def _elsewhere(options: StartOptions, settings: Settings, key: str) -> tuple[Path, ...]:
+    return user_paths(settings.venue.name, options.mode, key, rest_url=settings.venue.rest_url)
+
+
 async def _acquire(options: StartOptions, settings: Settings, key: str) -> AccountLock:
     folder = _account_dir(options)
     path = lock_path(folder, settings.venue.name, options.mode, key)
     control = str(control_path(path.parent, path.stem).absolute())
     holder = Holder(pid=os.getpid(), started_ms=clock.wall_ms(), control=control, folder=str(folder.absolute()))
-    lock = AccountLock(
-        path, holder, user_paths(settings.venue.name, options.mode, key, rest_url=settings.venue.rest_url)
-    )
+    lock = AccountLock(path, holder, _elsewhere(options, settings, key))
     try:
         return lock.acquire()
     except SessionBusyError:
@@ -199,7 +204,7 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
     demo = await demo_exchange(folder, settings.demo, options.say)
     info = demo.info
     if not demo.adopted:
-        await asyncio.to_thread(archive_store, folder / STORE_FILE, clock.wall_ms())
+        await asyncio.to_thread(_put_aside, folder)
 
     async def on_stopped(keep: bool) -> None:
         if not keep:
@@ -212,6 +217,16 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
         secret=Secret(info.secret),
         on_stopped=on_stopped,
     )
+
+
+def _put_aside(folder: Path) -> None:
+    """Archive the store of the last demo account, and note in the session log that its audit log ends there."""
+    store = folder / STORE_FILE
+    anchor = anchor_of(store)
+    if archive_store(store, clock.wall_ms()) is not None and anchor is not None:
+        log = SessionLog(folder / LOG_FILE, Redactor())
+        log.say("info", "the store of the last demo account was put aside", audit_closed=anchor.chain)
+        log.close()
 
 
 def _venue(settings: Settings, access: _Access) -> Venue:
