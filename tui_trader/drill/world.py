@@ -41,6 +41,8 @@ KEY, SECRET = "k" * 64, "s" * 64
 _FAR_MS = 3_600_000
 _ATR = 0.015
 _QUIET_S = 3.0
+_GRAIN = 0.0001
+"""A walking price moves in steps of a basis point: quotes that stand still cost nothing."""
 _PRINTS_MS = 5_000
 _SYMBOLS = {
     "BTCUSDT": (43_500.0, "0.10", "0.001"),
@@ -356,7 +358,9 @@ class SimWorld:
     def _step(self) -> None:
         now_s, now = self.loop.time(), self.clock.now_ms()
         for symbol, path in self._paths.items():
-            self.markets[symbol].move_to(path.at(now_s))
+            market, price = self.markets[symbol], path.at(now_s)
+            if abs(price - market.mid) > market.mid * _GRAIN or now_s >= path.end_s:
+                market.move_to(price)
         self._perform_due(now)
         self.exchange.next_step_ms = now
         self.exchange.advance_step()
