@@ -30,7 +30,7 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.settings import DataSettings, VenueSettings
 from tui_trader.core.types import MINUTE_MS, Channel, OrderType, Severity, VenueBook
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
-from tui_trader.secret import Secret
+from tui_trader.secret import Secret, everywhere
 from tui_trader.venues.base import Capabilities, KeyPermissions, Sink
 from tui_trader.venues.binance import instruments as rules
 from tui_trader.venues.binance import orders as wire
@@ -215,7 +215,7 @@ class BinanceVenue:
             return
         error = task.exception()
         if error is not None:
-            reason = clean(f"{type(error).__name__}: {error}", 200)
+            reason = clean(everywhere(f"{type(error).__name__}: {error}"), 200)
             self._emit(WorkerFailed(ts=self.clock.now_ms(), worker=task.get_name(), reason=reason))
 
     # --- instruments and history ---
