@@ -26,6 +26,8 @@ from tui_trader.core.engine import Engine
 from tui_trader.core.state import Recovered
 from tui_trader.core.types import Channel, Leg, Side
 from tui_trader.errors import ConfigError, StoreError
+from tui_trader.exchange.fault_spec import FaultSpecError, load_faults
+from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.rest import Request
 from tui_trader.store import recover
 from tui_trader.store.emergency import EmergencyLog
@@ -272,6 +274,47 @@ def signed(fields: dict[str, str]) -> str:
 
     query = urlencode(fields, errors="replace")
     return f"{query}&signature=" + hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
+
+
+class FaultFile(Plain):
+    """The exchange's own fault file, TOML or JSON: rules that can be meant, or words; what is accepted can be used."""
+
+    name = "faults"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        rules_ = [
+            {"kind": "delay", "rate": 0.5, "ms": 250, "path": "POST *"},
+            {"kind": "http", "rate": 1.0, "status": 503, "code": -1007, "text": "Timeout", "count": 3},
+            {"kind": "rate_limited", "rate": 0.1, "retry_after_s": 5, "after_ms": 1000, "for_ms": 60000},
+            {"kind": "trade_elsewhere", "rate": 2.0, "symbol": "BTCUSDT", "side": "SELL", "qty": "0.010"},
+            {"kind": "mangle", "rate": 0.2, "path": "*@depth*"},
+        ]
+        tables = "\n".join(
+            "[[rule]]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in row.items()) for row in rules_
+        )
+        self.seeds = good.seeds(
+            [tables, 'presets = ["mild"]\n' + tables, json.dumps(rules_), json.dumps({"rule": rules_[:2]})]
+        )
+        load_faults(self._written(self.seeds[0].raw))
+
+    def _written(self, raw: bytes) -> str:
+        path = self._folder / ("faults.json" if raw[:1] in (b"[", b"{") and raw[:2] != b"[[" else "faults.toml")
+        path.write_bytes(raw)
+        return str(path)
+
+    def feed(self, raw: bytes) -> None:
+        """One file; what it says strikes a request, a frame and the world."""
+        try:
+            found = load_faults(self._written(raw))
+        except FaultSpecError as error:
+            rules.check_typed(str(error))
+            return
+        faults = Faults(7, found)
+        for now_ms in (0, 500, 5_000):
+            faults.request(Request("POST", "/fapi/v1/order"), now_ms)
+            faults.frame("public", "btcusdt@depth@100ms", "{}", now_ms)
+            faults.acts(now_ms, 0.1)
 
 
 class Numbers(Plain):

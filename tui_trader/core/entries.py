@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from tui_trader.core import executor
 from tui_trader.core.candles import CandleBook
@@ -18,6 +19,9 @@ from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
 from tui_trader.core.views import ConditionView, SignalRow, TicketPreview
 
 STALE_BAR_S = 30.0
+
+LARGEST = 10**15
+"""No quantity, notional or price of a ticket is as large: beyond it a number is a typing mistake."""
 
 
 def gate_context(state: EngineState, symbol: str) -> GateContext:
@@ -72,7 +76,10 @@ def _impossible(ticket: OpenPosition) -> str:
         "limit price": ticket.limit_price,
     }
     for name, value in numbers.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is None:
+            continue
+        finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+        if not (finite and 0 < value < LARGEST):
             return f"the {name} must be a positive number, got {value}"
     return ""
 

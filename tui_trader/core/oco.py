@@ -174,6 +174,10 @@ def proven_stop(plan: Plan, orders: Sequence[OwnOrder], open_qty: Decimal) -> Ow
     return None
 
 
+MOST_STOPS = 10
+"""Stops that a position is split into at most: the venue takes only so many conditional orders of a symbol."""
+
+
 def stop_sizes(qty: Decimal, instrument: Instrument) -> list[Decimal]:
     """The quantities of the stops that together cover ``qty``, each one that the venue takes as a market order.
 
@@ -182,6 +186,8 @@ def stop_sizes(qty: Decimal, instrument: Instrument) -> list[Decimal]:
     most = instrument.floor_qty(instrument.market_max_qty, market=True)
     if qty <= most or most <= 0:
         return [instrument.ceil_market_qty(qty)]
+    if qty >= most * MOST_STOPS:
+        return [most] * MOST_STOPS
     full, rest = divmod(qty, most)
     return [most] * int(full) + ([instrument.ceil_market_qty(rest)] if rest > 0 else [])
 

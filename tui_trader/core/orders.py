@@ -129,8 +129,11 @@ class OwnOrder(msgspec.Struct, kw_only=True):
 
     @property
     def unbooked(self) -> Decimal:
-        """Filled by the venue's word, while the fills themselves (price, fee) have not been heard yet."""
-        return max(ZERO, self.filled_qty - self.booked)
+        """Filled by the venue's word, while the fills themselves (price, fee) have not been heard yet.
+
+        A word counts for no more than was ordered; what is filled beyond that counts when its fills are heard.
+        """
+        return max(ZERO, min(self.filled_qty, self.qty) - self.booked)
 
     @property
     def proven(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from tui_trader.core.plain import plain
 from tui_trader.exchange.fault_presets import PRESETS
 from tui_trader.exchange.fault_rules import ACTS, MIB, Act, FaultKind, FaultRule
 
@@ -45,6 +46,9 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
 
 class FaultSpecError(ValueError):
     """Rules that cannot be meant; the text says where and what would be right."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(plain(text)[:2_000])
 
 
 def _near(word: object, choices: Iterable[str]) -> str:
