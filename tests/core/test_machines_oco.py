@@ -16,7 +16,7 @@ import pytest
 from tests.core.machine_desk import SYMBOL, Held, HoldingDesk, final_state
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
-from tui_trader.core.types import Leg, VenueBook
+from tui_trader.core.types import Leg, OrderStatus, VenueBook
 
 
 def _open(desk: HoldingDesk, *, short: bool = False) -> None:
@@ -197,6 +197,49 @@ def test_every_order_of_words_ends_in_one_state(name: str, gap_ms: int, part: in
         parted = {key: (wanted[key], found[key]) for key in wanted if wanted[key] != found[key]}
         heard = [labels[index] for index in order]
         assert not parted, f"{heard}\n{parted}\n" + "\n".join(desk.log[-25:])
+
+
+def test_a_resized_target_takes_no_more_than_was_planned() -> None:
+    """The old order of the leg had filled while its cancel and a larger one were on their way: both were taken."""
+    desk = prepared(rest_of_the_entry_and_target)
+    desk.release((), gap_ms=30)
+    plan = desk.engine.state.plans[SYMBOL]
+    assert [(t.leg, t.done <= t.qty) for t in plan.targets] == [(Leg.TP1, True), (Leg.TP2, True)]
+
+
+def test_stops_do_not_pile_up_while_an_entry_fills_in_many_parts() -> None:
+    """Each part asked for a larger stop before the last one was proven, and none of the smaller ones was taken back."""
+    desk = HoldingDesk().start()
+    desk.enter("0.020", limit="43500")
+    most = 0
+    for _ in range(60):
+        desk._step(250)
+        desk.process(ev.Timer(ts=desk.now))
+        most = max(most, len([a for a in desk.account.open_algos(SYMBOL) if a.is_open]))
+    assert desk.account.positions[SYMBOL].lots == 20, "it filled one step after another"
+    assert most <= 4
+
+
+def test_a_damaged_cumulative_fill_asks_for_no_impossible_stops() -> None:
+    desk = prepared(_open)
+    entry = next(o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    word = ev.OrderUpdate(
+        ts=desk.now,
+        symbol=SYMBOL,
+        client_id=entry.client_id,
+        venue_id=entry.venue_id,
+        book=VenueBook.REGULAR,
+        status=OrderStatus.FILLED,
+        side=entry.side,
+        type=entry.type,
+        qty=entry.qty,
+        filled_qty=Decimal("1E+24"),
+    )
+    sent = len(desk.sent)
+    desk.process(word)
+    desk.release(())
+    assert sum(isinstance(c, cmd.PlaceOrder) for c in desk.sent[sent:]) == 0
+    assert final_state(desk)["venue"] == final_state(prepared(_open))["venue"]
 
 
 def test_the_comparison_sees_a_difference() -> None:
