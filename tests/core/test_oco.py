@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.oco import (
+    MOST_STOPS,
     Cancel,
     Patience,
     Place,
@@ -21,6 +22,7 @@ from tui_trader.core.oco import (
     desired_targets,
     is_over,
     proven_stop,
+    stop_sizes,
     stuck_stop,
 )
 from tui_trader.core.orders import OwnOrder
@@ -186,6 +188,12 @@ def test_i18_a_stop_above_the_market_maximum_is_split_and_the_remainder_stays_co
     assert proven_stop(plan(), orders[:2], QTY) is None
     assert proven_stop(plan(), orders, QTY) is not None
     assert coarse(plan(targets=[]), orders) == []
+
+
+def test_a_position_beyond_all_reason_makes_no_more_stops_than_the_venue_takes() -> None:
+    assert stop_sizes(Decimal(10) ** 24, COARSE) == [Decimal("0.020")] * MOST_STOPS
+    assert stop_sizes(Decimal("0.800"), COARSE) == [Decimal("0.020")] * 40
+    assert stop_sizes(Decimal("0.0005"), COARSE) == [Decimal("0.010")]
 
 
 def test_i10_a_split_stop_is_moved_as_a_whole_before_the_old_ones_go() -> None:

@@ -26,6 +26,9 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Origin, Sid
 SILENT_PATIENCE = 3
 """How many times as long an unproven stop is waited for while the venue does not answer the question about it."""
 
+MOST_STOPS = 40
+"""A fifth of the conditional orders that the venue lets an account have."""
+
 SILENT_STOPS = 2
 """At most this many stops are sent for one purpose while the venue says nothing about any: each may have arrived."""
 
@@ -174,19 +177,16 @@ def proven_stop(plan: Plan, orders: Sequence[OwnOrder], open_qty: Decimal) -> Ow
     return None
 
 
-MOST_STOPS = 10
-"""Stops that a position is split into at most: the venue takes only so many conditional orders of a symbol."""
-
-
 def stop_sizes(qty: Decimal, instrument: Instrument) -> list[Decimal]:
     """The quantities of the stops that together cover ``qty``, each one that the venue takes as a market order.
 
     The last is rounded up to the market step: a remainder stays covered (I18), and reduce-only caps it at what is open.
+    What more than ``MOST_STOPS`` would have to cover stays bare, which flattens the position.
     """
     most = instrument.floor_qty(instrument.market_max_qty, market=True)
     if qty <= most or most <= 0:
         return [instrument.ceil_market_qty(qty)]
-    if qty >= most * MOST_STOPS:
+    if qty > most * MOST_STOPS:
         return [most] * MOST_STOPS
     full, rest = divmod(qty, most)
     return [most] * int(full) + ([instrument.ceil_market_qty(rest)] if rest > 0 else [])

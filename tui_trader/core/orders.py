@@ -158,8 +158,10 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
         return False
     order.venue_ts = max(order.venue_ts, update.venue_ts)
     changed = _advance(order, update)
-    if update.filled_qty > order.filled_qty:
-        order.filled_qty = update.filled_qty
+    # What is only said to be filled is believed up to what was ordered; more than that shows in fills.
+    filled = min(update.filled_qty, max(order.qty, order.booked))
+    if filled > order.filled_qty:
+        order.filled_qty = filled
         changed = True
         if update.avg_price > 0:
             order.avg_price = update.avg_price
