@@ -41,8 +41,16 @@ def stop_of(desk: Desk) -> object:
 def moved(desk: Desk) -> list[cmd.Command]:
     """The position is tampered with: it moves without a fill, which the next check must find (I7)."""
     desk.engine.state.portfolio.position(SYMBOL).qty += Decimal("0.001")
-    desk.clock.advance(2_000)
-    return carried(desk, ev.Timer(ts=desk.now))
+    return looked(desk)
+
+
+def looked(desk: Desk) -> list[cmd.Command]:
+    """Time enough for the slowest check."""
+    found: list[cmd.Command] = []
+    for _ in range(2):
+        desk.clock.advance(2_000)
+        found += carried(desk, ev.Timer(ts=desk.now))
+    return found
 
 
 def test_a_breach_halts_entries_is_said_stored_and_traced() -> None:
@@ -87,8 +95,7 @@ def test_a_second_breach_of_the_kind_within_a_minute_writes_no_second_trace() ->
     again: list[cmd.Command] = []
     for n in range(3):
         state.portfolio.position(f"X{n}USDT").qty += 1
-        desk.clock.advance(2_000)
-        again += carried(desk, ev.Timer(ts=desk.now))
+        again += looked(desk)
     assert len(traces) == 1
     assert [c for c in again if isinstance(c, cmd.WriteTrace) and c.invariant == "I7"] == []
     assert sum(1 for c in again if isinstance(c, cmd.Announce) and "INVARIANT I7" in c.text) == 3, "each is said"

@@ -21,7 +21,7 @@ from tui_trader.core.types import Severity
 AGAIN_S = 60.0
 """The same breach is told, and a trace of the same invariant is written, at most once in so long."""
 CHECK_S = 2.0
-"""What only time can break is looked at so often: the limits are ten seconds."""
+"""Stops and orphans are looked at so often (their limits are ten seconds), the sums every second time."""
 SAID_KEPT = 500
 
 UNHEARD = QUIET - {ev.Timer}
@@ -40,6 +40,7 @@ class Watch:
         self._told_ms: dict[tuple[str, str], int] = {}
         self._traced_ms: dict[str, int] = {}
         self._checked_ms = 0
+        self._looks = 0
 
     def after(self, event: ev.Event, commands: list[Command]) -> list[Command]:
         """Check one call of the engine. Never raises: a defect in here halts entries like any other violation."""
@@ -70,9 +71,11 @@ class Watch:
         if type(event) is ev.Timer:
             if due:
                 self._checked_ms = self._state.now
+                found += self.cover.check()
+                self._looks += 1
+            if due and self._looks % 2:
                 found += self.orders.event(event)
                 found += self.money.check()
-                found += self.cover.check()
         elif type(event) not in UNHEARD:
             found += self.orders.event(event)
             found += self.money.event(event)

@@ -161,10 +161,12 @@ class MoneyWatch:
         for payment in snapshot.funding:
             self._pay(payment)
         told = {p.symbol: p.qty for p in snapshot.positions}
-        for symbol in sorted(self._local.keys() | self._state.portfolio.positions.keys()):
-            before, after = self._moved(symbol)
-            known = after in (before, told.get(symbol, ZERO))
-            if not known and not self._explained(symbol, after - before, sums.get(symbol, [])):
+        for symbol, position in self._state.portfolio.positions.items():
+            before, after = self._local.get(symbol, ZERO), position.qty
+            if before == after:
+                continue
+            self._local[symbol] = after
+            if after != told.get(symbol, ZERO) and not self._explained(symbol, after - before, sums.get(symbol, [])):
                 words = f"the position of {symbol} went from {before} to {after} without a fill or the venue's word"
                 yield Breach(invariant="I7", symbol=symbol, subject=symbol, words=words)
         if not snapshot.complete or snapshot.hedge_mode:
@@ -217,7 +219,7 @@ class MoneyWatch:
         """What time has made a breach; call it every second or two."""
         for symbol, position in self._state.portfolio.positions.items():
             after, before = position.qty, self._local.get(symbol, ZERO)
-            if before != after:
+            if after is not before and before != after:
                 self._local[symbol] = after
                 words = f"the position of {symbol} went from {before} to {after} without a fill"
                 yield Breach(invariant="I7", symbol=symbol, subject=symbol, words=words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -21,6 +22,9 @@ from tui_trader.core.types import MINUTE_MS, ZERO, Leg, OrderStatus, Side, Venue
 
 SENT_KEPT = 4_000
 PLANS_KEPT = 20_000
+
+parts_of = lru_cache(maxsize=2_000)(parse_client_id)
+"""Ids are looked at again and again; they are taken apart once."""
 
 _S = OrderStatus
 _RANK = {_S.INTENT: 0, _S.SENT: 0, _S.UNKNOWN: 0, _S.WORKING: 1, _S.TRIGGERED: 2, _S.PARTIALLY_FILLED: 3}
@@ -120,7 +124,7 @@ class OrderWatch:
             _bound(self._journalled, PLANS_KEPT)
 
     def _cancel(self, command: CancelOrder) -> Iterator[Breach]:
-        if parse_client_id(command.client_id) is None:
+        if parts_of(command.client_id) is None:
             words = f"a cancel of {command.client_id or command.venue_id}, which is not our order, was decided"
             yield Breach(invariant="I8", symbol=command.symbol, subject=command.client_id, words=words)
 
@@ -138,7 +142,7 @@ class OrderWatch:
             self._remember(order)
 
     def _remember(self, order: PlaceOrder) -> None:
-        number = parse_client_id(order.client_id)
+        number = parts_of(order.client_id)
         key = (order.plan_id, order.leg)
         self._revision[key] = max(self._revision.get(key, 0), number.revision if number else 0)
         while len(self._revision) > PLANS_KEPT:
@@ -181,7 +185,7 @@ class OrderWatch:
             yield "I17", "its quantity is zero"
 
     def _identity(self, order: PlaceOrder) -> Iterator[tuple[str, str]]:
-        parts = parse_client_id(order.client_id)
+        parts = parts_of(order.client_id)
         if parts is None or parts.plan_id != order.plan_id or parts.leg is not order.leg:
             yield "I4", f"its id {order.client_id} does not carry its plan {order.plan_id} and leg {order.leg.name}"
             return
@@ -312,7 +316,7 @@ class OrderWatch:
         if order is not None and name not in self.sent:
             self._take(order)
         touched.add(name)
-        parts = parse_client_id(name)
+        parts = parts_of(name)
         if parts is None or parts.epoch != self._state.epoch or parts.plan_id < self._oldest_plan:
             return
         known = self.sent.get(name)
@@ -345,7 +349,7 @@ class OrderWatch:
 
     def _listed(self, snapshot: ev.AccountSnapshot, touched: set[str]) -> Iterator[Breach]:
         for row in snapshot.orders:
-            if parse_client_id(row.client_id) is None:
+            if parts_of(row.client_id) is None:
                 continue
             yield from self._heard(row.client_id, row.venue_id, row.book, row.symbol, touched)
             known = self.sent.get(row.client_id)
@@ -366,7 +370,7 @@ class OrderWatch:
         plans = {plan.plan_id for plan in self._state.plans.values()}
         for name in names:
             known, order = self.sent.get(name), self._state.ledger.get(name)
-            if known is None:
+            if known is None or (order is not None and order.live and _unchanged(known, order)):
                 continue
             if order is None:
                 self._live.pop(name, None)
@@ -399,6 +403,11 @@ class OrderWatch:
         execution = self._state.settings.execution
         asked_ms = self._state.now - known.first_negative_ms
         return known.negatives >= execution.not_found_needs and asked_ms >= self._state.ms(execution.replica_lag_s)
+
+
+def _unchanged(known: Sent, order: OwnOrder) -> bool:
+    """Whether a live order stands as it was last looked at: the same values are the same objects."""
+    return order.status is known.status and order.filled_qty is known.filled and order.booked is known.traded
 
 
 def _went_back(before: OrderStatus, after: OrderStatus, *, spoken: bool) -> bool:
