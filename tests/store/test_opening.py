@@ -233,6 +233,29 @@ async def test_a_store_restored_from_a_backup_is_noticed_and_reuses_no_id(
     await again.aclose()
 
 
+async def test_a_backup_of_the_whole_folder_is_noticed_by_the_mark_of_the_account(path: Path, tmp_path: Path) -> None:
+    account = tmp_path / "account"
+    account.mkdir()
+    marks = [account / "absent" / "a.epoch", account / "a.epoch"]
+    first = await Store.open(path, ignore, marks=marks)
+    await first.aclose()
+    backup = {file.name: file.read_bytes() for file in path.parent.glob("store*")}
+    later = await Store.open(path, ignore, marks=marks)
+    await later.aclose()
+    for name, content in backup.items():
+        path.with_name(name).write_bytes(content)
+    store = await Store.open(path, ignore, marks=marks)
+    assert "restored backup" in store.doubt
+    assert store.epoch > later.epoch
+    await store.aclose()
+    elsewhere = tmp_path / "other" / "store.sqlite3"
+    elsewhere.parent.mkdir()
+    other = await Store.open(elsewhere, ignore, marks=marks)
+    assert "another data folder" in other.doubt
+    assert other.epoch > store.epoch
+    await other.aclose()
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xff", b"../../etc", b"ABCDEFG", b"x" * 10_000])
 async def test_an_unreadable_mark_is_none(path: Path, content: bytes) -> None:
     await filled(path)

@@ -58,7 +58,8 @@ class Session:
     """Owns engine, venue, store, inbox and outbox. Implements ``SessionFace`` and what the control socket needs.
 
     ``checked`` is awaited once the venue is open and before anything may be sent; it raises to refuse the account.
-    ``marks`` are files that know the store's newest epoch (see ``Store.open``). ``on_stopped(keep)`` is awaited at the very end; ``keep`` is True while a position is open or a successor waits.
+    ``marks`` are files that know the store's newest epoch (see ``Store.open``). ``on_stopped(keep)`` is awaited at the
+    very end; ``keep`` is True while a position is open or a successor waits.
     """
 
     def __init__(

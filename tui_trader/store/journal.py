@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,14 +47,19 @@ class Store:
 
     @classmethod
     async def open(
-        cls, path: Path, on_failure: Callable[[str], None], on_notice: Callable[[str], None] = lambda text: None
+        cls,
+        path: Path,
+        on_failure: Callable[[str], None],
+        on_notice: Callable[[str], None] = lambda text: None,
+        marks: Sequence[Path] = (),
     ) -> Store:
         """Open or make the store at ``path``, migrate it, take in the emergency log, and begin a new epoch.
 
         ``on_failure`` is called in this loop with words when writing fails, and with "" when it works again;
-        ``on_notice`` with what a person should know. A damaged store is put aside and a new one begun; one that cannot
-        be written is read, and written once it can be. Raises ``StoreError`` in words when the folder is missing or a
-        newer version wrote the store.
+        ``on_notice`` with what a person should know. ``marks`` are files beside other things of the account that know
+        the newest epoch, so that a backup of the whole folder is noticed. A damaged store is put aside and a new one
+        begun; one that cannot be written is read, and written once it can be. Raises ``StoreError`` in words when the
+        folder is missing or a newer version wrote the store.
         """
         loop = asyncio.get_running_loop()
         told = _Told(on_failure)
@@ -65,7 +70,7 @@ class Store:
         def notice(text: str) -> None:
             _in_loop(loop, on_notice, text)
 
-        opening = await asyncio.to_thread(open_store, path)
+        opening = await asyncio.to_thread(open_store, path, marks)
         writer = Writer(path, report, notice, epoch=opening.epoch, failure=opening.failure)
         rows, unreserved = await asyncio.to_thread(_emergency_rows, writer, opening)
         writer.take_in(rows)

@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import struct
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
@@ -69,11 +70,12 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def open_store(path: Path) -> Opening:
-    """Bring the store at ``path`` as far as it goes. Blocks. Raises ``StoreError`` in words when there is no way: the
-    folder is missing, or a newer version wrote the store.
+def open_store(path: Path, marks: Sequence[Path] = ()) -> Opening:
+    """Bring the store at ``path`` as far as it goes. ``marks`` are further files that know the newest epoch. Blocks.
+
+    Raises ``StoreError`` in words when there is no way: the folder is missing, or a newer version wrote the store.
     """
-    mark = EpochMark(path)
+    mark = EpochMark(path, marks)
     opening = Opening(epoch="")
     try:
         if not path.exists() and rescued_path(path).exists():
@@ -104,8 +106,7 @@ def finish(db: sqlite3.Connection, path: Path, epoch: str) -> bool:
     if _last_epoch(db) == epoch:
         return True
     begin_epoch(db, epoch, exact=True)
-    with contextlib.suppress(OSError):
-        EpochMark(path).write(epoch)
+    EpochMark(path).write(epoch)
     return False
 
 
@@ -129,13 +130,7 @@ def _open_whole(path: Path, mark: EpochMark, opening: Opening) -> None:
             f"the newest rows of the store {path.name} were damaged on the disk (its write-ahead log is torn): {what} "
             f"may be older than they were, fills come from the venue; {then}"
         )
-    _remember(mark, opening)
-
-
-def _remember(mark: EpochMark, opening: Opening) -> None:
-    # A mark that cannot be written costs the warning after a restored backup, not the start.
-    with contextlib.suppress(OSError):
-        mark.write(opening.epoch)
+    mark.write(opening.epoch)
 
 
 def _commits_in_log(path: Path) -> list[int] | None:
@@ -185,11 +180,11 @@ def _doubt(path: Path, known: str, last: str) -> str:
         return ""
     if not last:
         return (
-            f"the store {path.name} was gone or empty and begun anew, though sessions ran here: {what} of before are "
-            f"not known, positions are adopted from the venue; {then}"
+            f"the store {path.name} was gone or empty and begun anew, though sessions of this account ran before (with "
+            f"another data folder?): {what} of then are not known, positions are adopted from the venue; {then}"
         )
     return (
-        f"the store {path.name} is older than the last session that ran here (a restored backup?): {what} are those "
+        f"the store {path.name} is older than the last session of this account (a restored backup?): {what} are those "
         f"of then, fills since then come from the venue; {then}"
     )
 
@@ -209,7 +204,7 @@ def _begin_anew(path: Path, mark: EpochMark, opening: Opening, damage: str) -> N
         f"the store was damaged ({damage}); it was put aside whole as {aside.name} and a new one begun; {kept}; "
         f"positions are adopted from the venue; {then}"
     )
-    _remember(mark, opening)
+    mark.write(opening.epoch)
 
 
 def _open_unwritable(path: Path, mark: EpochMark, opening: Opening, words: str) -> None:
@@ -226,7 +221,7 @@ def _open_unwritable(path: Path, mark: EpochMark, opening: Opening, words: str) 
         opening.unread = True
     known = mark.read()
     opening.epoch = next_epoch(max(known, last))
-    _remember(mark, opening)
+    mark.write(opening.epoch)
     if opening.unread:
         opening.doubt = unread_words(path, words)
     else:
@@ -262,22 +257,32 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 
 
 class EpochMark:
-    """The newest epoch that began in this folder, in a file of its own: a store restored from a backup is older."""
+    """The newest epoch that began here, in files of its own: a store restored from a backup is older.
 
-    def __init__(self, store: Path) -> None:
+    One stands beside the store; ``others`` stand where a backup of the whole folder does not reach.
+    """
+
+    def __init__(self, store: Path, others: Sequence[Path] = ()) -> None:
         self.path = store.with_name(f"{store.stem}.epoch")
+        self._paths = (self.path, *others)
 
     def read(self) -> str:
-        """The epoch; "" when none is known."""
-        try:
-            text = self.path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
-        return text if len(text) == 7 and all(char in _DIGITS for char in text) else ""
+        """The newest epoch of the files; "" when none is known."""
+        return max(_marked(path) for path in self._paths)
 
     def write(self, epoch: str) -> None:
-        """Remember ``epoch``. Raises ``OSError``."""
-        write_private(self.path, epoch.encode() + b"\n")
+        """Remember ``epoch`` wherever that works: a mark that cannot be written costs a warning, not the start."""
+        for path in self._paths:
+            with contextlib.suppress(OSError):
+                write_private(path, epoch.encode() + b"\n")
+
+
+def _marked(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text if len(text) == 7 and all(char in _DIGITS for char in text) else ""
 
 
 def next_epoch(last: str) -> str:
