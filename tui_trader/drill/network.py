@@ -97,7 +97,7 @@ class Network:
     @property
     def now_ms(self) -> int:
         """Virtual ms since the beginning."""
-        return int(self.loop.time() * 1000)
+        return int(self.loop.monotonic() * 1000)
 
     def delay_s(self) -> float:
         """How long one way takes: mostly the usual latency, rarely several times as long."""
@@ -144,9 +144,9 @@ class Network:
         elif verdict.reset:
             reply = None
         back = self.delay_s() + verdict.answer_delay_ms / 1000
-        late = self.loop.time() + back - call.sent_s > TIMEOUT_S
+        late = self.loop.monotonic() + back - call.sent_s > TIMEOUT_S
         if verdict.lose_answer or late:
-            back, reply = max(0.0, call.sent_s + TIMEOUT_S - self.loop.time()), None
+            back, reply = max(0.0, call.sent_s + TIMEOUT_S - self.loop.monotonic()), None
         self._later(back, self._hear, call, answer, reply)
 
     def _hear(self, call: Call, answer: asyncio.Future[Reply | None], reply: Reply | None) -> None:
@@ -212,7 +212,7 @@ class MemorySocket:
             return
         verdict = network.faults.frame("private", "private", frame, network.now_ms, self._number)
         loop = network.loop
-        arrival = max(self._last, loop.time() + network.delay_s())
+        arrival = max(self._last, loop.monotonic() + network.delay_s())
         if FaultKind.huge_frame in verdict.kinds:
             loop.call_at(arrival, self.cut, "a frame is larger than allowed")
             return
@@ -306,7 +306,7 @@ class MemoryTransport:
         if signed:
             query += "&signature=" + hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
         headers = {"x-mbx-apikey": self._key} if private else {}
-        call = Call(method, f"{_API[api]}{path}", params, self._network.loop.time(), signed)
+        call = Call(method, f"{_API[api]}{path}", params, self._network.loop.monotonic(), signed)
         return call, Request(method, call.path, query=query, headers=headers)
 
     def _meaning(self, reply: Reply) -> object:

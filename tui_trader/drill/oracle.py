@@ -107,7 +107,7 @@ class Oracle:
     @property
     def now(self) -> float:
         """Virtual seconds."""
-        return self.world.loop.time()
+        return self.world.loop.monotonic()
 
     def accuse(self, invariant: str, words: str) -> None:
         """Note a violation."""

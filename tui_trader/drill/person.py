@@ -45,7 +45,7 @@ class Person:
         if self._wish is None:
             return
         ticket, until = self._wish
-        if self._world.loop.time() > until:
+        if self._world.loop.monotonic() > until:
             self._wish = None
         elif self._world.may_enter():
             self._wish = None
@@ -92,7 +92,7 @@ class Person:
         if self._rng.random() < 0.3:
             limit = self._price(symbol, -side.sign * self._rng.uniform(-0.001, 0.003))
         ticket = ev.OpenPosition(ts=self._ts, symbol=symbol, side=side, qty=qty, limit_price=limit, override_soft=True)
-        self._wish = ticket, self._world.loop.time() + _PATIENCE_S
+        self._wish = ticket, self._world.loop.monotonic() + _PATIENCE_S
         self.insist()
 
     def _close(self) -> None:

@@ -105,8 +105,8 @@ class Swarm:
             if not self._busy:
                 continue
             person.insist()
-            if self.world.loop.time() >= next_s:
-                next_s = self.world.loop.time() + rng.expovariate(1.0) * pause
+            if self.world.loop.monotonic() >= next_s:
+                next_s = self.world.loop.monotonic() + rng.expovariate(1.0) * pause
                 person.act()
 
     async def _market(self) -> None:
@@ -185,7 +185,7 @@ def live(drawn: Draw, steps: int, *, keep_trace: bool = False) -> Result:
     return Result(
         seed=drawn.seed,
         steps=world.steps,
-        virtual_hours=world.loop.time() / 3600,
+        virtual_hours=world.loop.monotonic() / 3600,
         violations=tuple(oracle.violations),
         counts=dict(oracle.counts),
         unprotected=tuple(round(value, 3) for value in oracle.unprotected),

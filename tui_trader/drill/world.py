@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
@@ -138,9 +138,9 @@ class SimWorld:
         self.exchange = ExchangeEngine(dict(self.markets), START_MS)
         self.account: Account = self.exchange.add_account(KEY, SECRET, Decimal(setup.wallet))
         self.exchange.faults = self.faults
-        self.clock = ExchangeClock(START_MS, 1.0, loop.time)
-        self.keys = keys = ListenKeys(loop.time, "drill")
-        self.limits = RateLimits(loop.time)
+        self.clock = ExchangeClock(START_MS, 1.0, loop.monotonic)
+        self.keys = keys = ListenKeys(loop.monotonic, "drill")
+        self.limits = RateLimits(loop.monotonic)
         api = RestApi(self.exchange, self.clock, keys, self.limits, wall_ms=self.clock.now_ms)
         self.hub = StreamHub(self.exchange, keys)
         self.network = Network(loop, api, self.hub, self.faults, self.rng, setup.latency_ms)
@@ -167,7 +167,7 @@ class SimWorld:
         deliver = self.exchange.on_user_event
 
         def on_event(account: Account, event: dict[str, object]) -> None:
-            self.trace.add(self.loop.time(), "event", str(msgspec.json.encode(event), "utf-8"))
+            self.trace.add(self.loop.monotonic(), "event", str(msgspec.json.encode(event), "utf-8"))
             self.busy()
             deliver(account, event)
 
@@ -255,7 +255,7 @@ class SimWorld:
         return process
 
     def _note(self, what: str, body: str) -> None:
-        self.trace.add(self.loop.time(), what, body)
+        self.trace.add(self.loop.monotonic(), what, body)
         if self._kill_in:
             self._kill_in -= 1
             if not self._kill_in:
@@ -267,14 +267,14 @@ class SimWorld:
 
     def _say(self, severity: str, text: str) -> None:
         self.said.append(text)
-        self.trace.add(self.loop.time(), severity, text)
+        self.trace.add(self.loop.monotonic(), severity, text)
 
     def kill_process(self) -> None:
         """kill -9, effective at once; may be called from anywhere, also from inside the process's own calls."""
         process = self.process
         if process is None or not process.alive:
             return
-        self.trace.add(self.loop.time(), "crash", "")
+        self.trace.add(self.loop.monotonic(), "crash", "")
         self._kill_in = 0
         process.kill()
 
@@ -313,16 +313,16 @@ class SimWorld:
 
     def busy(self) -> None:
         """Something happens: go on in fine steps for a while."""
-        self._busy_until = self.loop.time() + _QUIET_S
+        self._busy_until = self.loop.monotonic() + _QUIET_S
         nap, wake = self._nap, self._wake_at
-        if nap is None or nap.done() or wake is None or wake.when() <= self.loop.time() + self.setup.fine_s:
+        if nap is None or nap.done() or wake is None or wake.when() <= self.loop.monotonic() + self.setup.fine_s:
             return
         wake.cancel()
         self._wake_at = self.loop.call_later(self.setup.fine_s, _awake, nap)
 
     async def _run_market(self) -> None:
         while True:
-            fine = self.loop.time() < self._busy_until or self.unsettled()
+            fine = self.loop.monotonic() < self._busy_until or self.unsettled()
             self._nap = self.loop.create_future()
             self._wake_at = self.loop.call_later(self.setup.fine_s if fine else self.setup.coarse_s, _awake, self._nap)
             await self._nap
@@ -356,7 +356,7 @@ class SimWorld:
         return found
 
     def _step(self) -> None:
-        now_s, now = self.loop.time(), self.clock.now_ms()
+        now_s, now = self.loop.monotonic(), self.clock.now_ms()
         for symbol, path in self._paths.items():
             market, price = self.markets[symbol], path.at(now_s)
             if abs(price - market.mid) > market.mid * _GRAIN or now_s >= path.end_s:
@@ -393,11 +393,11 @@ class SimWorld:
 
     def lead(self, symbol: str, price: float, ms: int) -> None:
         """As ``move``, without waiting for it."""
-        self._paths[symbol].lead(self.loop.time(), price, ms / 1000)
+        self._paths[symbol].lead(self.loop.monotonic(), price, ms / 1000)
 
     async def gap(self, symbol: str, price: float) -> None:
         """See ``Stage``."""
-        self._paths[symbol].lead(self.loop.time(), price, 0.0)
+        self._paths[symbol].lead(self.loop.monotonic(), price, 0.0)
         self.busy()
         await asyncio.sleep(self.setup.fine_s * 1.5)
 
@@ -408,7 +408,7 @@ class SimWorld:
         self.busy()
         process = self.process
         if process is not None and process.alive and process.ready:
-            self.trace.add(self.loop.time(), "user", str(msgspec.json.encode(command), "utf-8"))
+            self.trace.add(self.loop.monotonic(), "user", str(msgspec.json.encode(command), "utf-8"))
             self.on_command(command)
             process.send(command)
 
@@ -442,15 +442,15 @@ class SimWorld:
     def act(self, act: Act) -> str:
         """See ``Stage``."""
         words = perform(self.exchange, act, self._acts_rng)
-        self.trace.add(self.loop.time(), "act", words)
+        self.trace.add(self.loop.monotonic(), "act", words)
         self.busy()
         return words
 
     async def until(self, condition: Callable[[], bool], ms: int = 30_000, poll_s: float = 0.02) -> None:
         """See ``Stage``."""
-        end = self.loop.time() + ms / 1000
+        end = self.loop.monotonic() + ms / 1000
         while not condition():
-            if self.loop.time() >= end:
+            if self.loop.monotonic() >= end:
                 raise TimeoutError(f"not so after {ms} ms; last said: {self.said[-5:]}")
             await asyncio.sleep(poll_s)
 
@@ -482,6 +482,3 @@ def run_world(
         return world
 
     return run_virtual(START_MS, main)
-
-
-Script = Callable[[SimWorld], Awaitable[None]]
