@@ -26,14 +26,15 @@ from tui_trader.core.events import (
 )
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg, Severity
-from tui_trader.core.views import PositionRow, Snapshot, TicketPreview
+from tui_trader.core.views import Snapshot, TicketPreview
 from tui_trader.errors import ConfigError, RateLimited, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.killswitch import KillRecords, KillSwitch
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
-from tui_trader.runtime.supervise import describe, meters
+from tui_trader.runtime.status import account_facts, trader_facts
+from tui_trader.runtime.supervise import describe
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
 from tui_trader.runtime.wake import Wake
@@ -206,29 +207,10 @@ class Session:
             "stopping": self._reason,
         }
         if self._trader is not None:
-            facts["meters"] = meters(self._trader.lag, self._inbox)
-            facts["under_way"] = self._under_way(self._trader)
+            facts |= trader_facts(self._trader)
         if frame is not None:
-            header = frame.header
-            facts |= {
-                "equity": header.equity,
-                "positions": header.positions,
-                "naked": header.naked,
-                "naked_s": header.naked_s,
-                "longest_naked_s": header.longest_naked_s,
-                "protected_age_s": header.protected_age_s,
-                "protection": msgspec.to_builtins(frame.protection),
-                "armed": header.armed,
-                "killed": header.killed,
-                "kill_reason": header.kill_reason,
-                "blocks": list(header.blocks),
-                "open": [_facts_of(row) for row in frame.positions],
-            }
+            facts |= account_facts(frame)
         return facts
-
-    def _under_way(self, trader: Trader) -> int:
-        """Orders of ours that may still rest at the venue, and commands that have not ended."""
-        return trader.outbox.pending + sum(1 for order in trader.engine.state.ledger if order.live)
 
     def kill(self, reason: str) -> None:
         """Latch the kill switch."""
@@ -477,23 +459,6 @@ class Session:
                 await work
         except Exception as error:  # noqa: BLE001 - every other part must still be closed
             self.log.say("warning", f"closing {name}: {describe(error)}")
-
-
-def _facts_of(row: PositionRow) -> dict[str, object]:
-    """One open position for ``status``; ages in real seconds."""
-    return {
-        "symbol": row.symbol,
-        "side": row.side.value,
-        "qty": row.qty,
-        "entry": row.entry,
-        "mark": row.mark,
-        "pnl": row.pnl,
-        "stop": row.stop,
-        "stop_proven": row.stop_proven,
-        "proven_age_s": row.proven_age_s,
-        "naked_s": row.naked_s,
-        "longest_naked_s": row.longest_naked_s,
-    }
 
 
 def _oco_note(venue: Venue) -> str:
