@@ -22,6 +22,7 @@ from tui_trader.venues.binance import instruments as contracts
 from tui_trader.venues.binance import orders as wire
 from tui_trader.venues.binance.account import _PAGE, Account
 from tui_trader.venues.binance.answers import candle
+from tui_trader.venues.binance.failures import failure
 from tui_trader.venues.binance.feeds import Feeds
 from tui_trader.venues.text import clean
 
@@ -224,6 +225,14 @@ def test_rules_of_a_contract_that_contradict_themselves_leave_it_out(
 
 def _filter(info: dict[str, object], kind: str, **values: str) -> None:
     next(row for row in info["filters"] if row["filterType"] == kind).update(values)  # type: ignore[attr-defined]
+
+
+def test_an_error_code_of_hundreds_of_digits_is_no_code() -> None:
+    """It filled the sentence, and fits no column of the store."""
+    error = failure(400, '{"code":' + "9" * 400 + ',"msg":"' + "A" * 900 + '"}', {})
+    assert error is not None
+    assert error.code == -400
+    rules.check_text(str(error), 400)
 
 
 class _Repeating:

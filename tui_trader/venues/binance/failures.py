@@ -18,6 +18,7 @@ from tui_trader.venues.text import clean
 
 _UNKNOWN_CODES = frozenset({-1006, -1007, -4116})
 _GONE_CODES = frozenset({-2011, -2013})
+_LARGEST_CODE = 1_000_000
 _SILENCING = frozenset({429, 418, 403})
 _DEFAULT_SILENCE_MS = {429: 60_000, 418: 120_000, 403: 300_000}
 
