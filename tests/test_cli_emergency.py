@@ -112,6 +112,14 @@ async def test_a_running_session_is_shown_killed_and_followed_until_flat(
         assert last_known(tmp_path / "live" / STORE_FILE) == []
 
 
+async def test_a_session_with_another_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with simulated() as exchange, trading(options(exchange, tmp_path / "one")):
+        for command, expected in (("status", 1), ("kill", 3)):
+            code, text = await called(tmp_path / "two", command, monkeypatch=monkeypatch)
+            assert code == expected
+            assert f"trades with the data folder {tmp_path / 'one'}" in text
+
+
 async def test_what_the_store_last_knew_is_said_when_nothing_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,18 @@ def _user_folders() -> list[Path]:
     return [home / ".local" / "state" / "tui-trader" / "locks", temporary]
 
 
+def held_by_user(environ: Mapping[str, str] | None = None) -> list[Holder]:
+    """Whoever holds an account with a real key on this machine as this user, whatever the data folder; once each."""
+    given = (os.environ if environ is None else environ).get(LOCK_DIR, "")
+    found: dict[tuple[int, str], Holder] = {}
+    for folder in [Path(given)] if given else _user_folders():
+        for path in sorted(folder.glob("*.lock")):
+            holder = read_holder(path) if is_held(path) else None
+            if holder is not None:
+                found[(holder.pid, holder.folder)] = holder
+    return list(found.values())
+
+
 def read_holder(path: Path) -> Holder | None:
     """What the file says about its holder; None when there is nothing readable. The lock itself is the truth."""
     try:
