@@ -102,8 +102,8 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
     plan.stops_lost += 1
     if plan.stops_lost > 1:
         state.halted = f"stops of {plan.symbol} are cancelled from outside"
-        text = f"{plan.symbol}: entries halt: somebody cancels its stops; find out who, then resume with p"
-        state.say(Severity.ALARM, text, plan.symbol)
+        why = "entries halt: somebody cancels its stops; find out who, then resume with p"
+        state.say(Severity.ALARM, f"{plan.symbol}: {why}", plan.symbol)
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
         text = f"{plan.symbol}: the stop was cancelled from outside; bare until the next is proven"
@@ -303,10 +303,9 @@ def _exit_fill(state: EngineState, plan: Plan, fill: Fill, own: Leg | None, befo
     at = (fill.venue_ts, len(fill.trade_id), fill.trade_id)
     if at >= plan.last_exit_at:
         plan.last_exit, plan.last_exit_at = own, at
-    left = state.open_qty(plan)
-    rest = f"{left} stays open" if left > 0 else "nothing stays open"
-    words = leg.words.removeprefix("the ")
-    state.say(Severity.GOOD, f"{plan.symbol}: {words} filled: {fill.qty} at {fill.price}; {rest}", plan.symbol)
+    rest = f"{state.open_qty(plan) or 'nothing'} stays open"
+    what = f"{leg.words.removeprefix('the ')} filled: {fill.qty} at {fill.price}"
+    state.say(Severity.GOOD, f"{plan.symbol}: {what}; {rest}", plan.symbol)
     state.ladder_event(plan, "exit_fill", leg, fill.price, fill.qty, plan.close_reason)
     if instrument is not None:
         for text in on_exit_fill(plan, leg, fill.qty, state.open_qty(plan), instrument):
