@@ -2,7 +2,7 @@
 
 ``python -m tests.security.hostile_console IN OUT``: file descriptors of a pipe of JSON lines each way. A line
 ``{"scene", "texts", "keys"}`` shows that scene with ``texts`` in the place of every text, presses ``keys``, and is
-answered with what the console believes to have drawn, row by row.
+answered with what the console believes to have drawn, row by row. Without a scene nothing is changed.
 """
 
 from __future__ import annotations
@@ -141,6 +141,13 @@ class Console:
         app = self.app
         if app is None:
             return {"rows": []}
+        if scene:
+            await self._change(app, scene, texts, keys)
+        width, height = app.size
+        strips = app.screen._compositor.render_strips()
+        return {"rows": [strip.text for strip in strips[:height]], "size": [width, height], "screen": str(app.screen)}
+
+    async def _change(self, app: ConsoleApp, scene: str, texts: list[str], keys: list[str]) -> None:
         while len(app.screen_stack) > 1:
             app.pop_screen()
             await asyncio.sleep(0)
@@ -149,11 +156,7 @@ class Console:
         app.tick()
         await app._press_keys(keys)
         app.tick()
-        for _ in range(2):
-            await asyncio.sleep(0.05)
-        width, height = app.size
-        strips = app.screen._compositor.render_strips()
-        return {"rows": [strip.text for strip in strips[:height]], "size": [width, height], "screen": str(app.screen)}
+        await asyncio.sleep(0.08)
 
     def _scene(self, scene: str, texts: list[str]) -> Snapshot:
         if scene == "engine":

@@ -110,12 +110,28 @@ class Terminal:
 
         Raises ``ForeignBytesError`` for any byte that is not the console's own, ``AssertionError`` for a bent layout.
         """
-        command = json.dumps({"scene": scene, "texts": texts, "keys": keys}) + "\n"
-        os.write(self._commands, command.encode())
+        meant = self._ask({"scene": scene, "texts": texts, "keys": keys})
+        until = clock.monotonic() + 5
+        while not self._shows(meant) and clock.monotonic() < until:
+            # A picture may still have been on its way when it was described.
+            meant = self._ask({"scene": "", "texts": [], "keys": []})
+        shown = self._judge.rows
+        bent = [(number, a, b) for number, (a, b) in enumerate(zip(shown, meant, strict=True)) if a != b]
+        assert not bent, f"the terminal shows something else than the console drew: {bent[:3]}"
+
+    def _shows(self, meant: list[str]) -> bool:
+        """Whether the terminal shows ``meant`` when nothing more comes."""
+        while select.select([self._pty], [], [], 0.1)[0]:
+            self._read()
+        return self._judge.rows == meant
+
+    def _ask(self, command: dict[str, object]) -> list[str]:
+        """Have a command done; returns the rows as the console believes to have drawn them."""
+        os.write(self._commands, json.dumps(command).encode() + b"\n")
         answer = b""
         until = clock.monotonic() + 30
         while not answer.endswith(b"\n"):
-            ready, _, _ = select.select([self._answers, self._pty], [], [], until - clock.monotonic())
+            ready, _, _ = select.select([self._answers, self._pty], [], [], max(0.0, until - clock.monotonic()))
             if self._pty in ready:
                 self._read()
             if self._answers in ready:
@@ -123,17 +139,9 @@ class Terminal:
                 assert chunk, "the console has died"
                 answer += chunk
             assert ready, "the console does not answer"
-        meant = [row.rstrip() for row in json.loads(answer)["rows"]]
-        assert len(meant) == self.size[1], answer[:300]
-        self._settle(meant)
-
-    def _settle(self, meant: list[str]) -> None:
-        until = clock.monotonic() + 3
-        while (shown := self._judge.rows) != meant and clock.monotonic() < until:
-            if select.select([self._pty], [], [], 0.05)[0]:
-                self._read()
-        bent = [(number, a, b) for number, (a, b) in enumerate(zip(shown, meant, strict=True)) if a != b]
-        assert not bent, f"the terminal shows something else than the console drew: {bent[:3]}"
+        rows = [row.rstrip() for row in json.loads(answer)["rows"]]
+        assert len(rows) == self.size[1], answer[:300]
+        return rows
 
     def _read(self) -> None:
         self._judge.hear(os.read(self._pty, 1 << 16))
