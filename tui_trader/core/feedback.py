@@ -106,8 +106,7 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
         state.say(Severity.ALARM, f"{plan.symbol}: {why}", plan.symbol)
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
-        text = f"{plan.symbol}: the stop was cancelled from outside; bare until the next is proven"
-        state.say(Severity.ALARM, text, plan.symbol)
+        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; bare until the next", plan.symbol)
 
 
 def _as_triggered(update: OrderUpdate) -> OrderUpdate:
@@ -284,8 +283,8 @@ def _entry_fill(state: EngineState, plan: Plan, fill: Fill) -> None:
         return
     if not plan.naked_since_ms:
         plan.naked_since_ms = min(fill.venue_ts or state.now, state.now)
-    text = f"{plan.symbol}: entry filled: {plan.side.value} {fill.qty} at {fill.price}; its stop is placed now"
-    state.say(Severity.GOOD, text, plan.symbol)
+    what = f"entry filled: {plan.side.value} {fill.qty} at {fill.price}; its stop is placed now"
+    state.say(Severity.GOOD, f"{plan.symbol}: {what}", plan.symbol)
     set_levels(state, plan)
     state.ladder_event(plan, "entry_fill", Leg.ENTRY, fill.price, fill.qty, plan.strategy)
 
