@@ -38,9 +38,10 @@ _BODY = msgspec.json.Decoder(ErrorBody, strict=False)
 def error_body(body: str) -> ErrorBody:
     """Code and text of an error answer; no code when the body is not the venue's (a proxy's page, garbage)."""
     try:
-        return _BODY.decode(body)
+        found = _BODY.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return ErrorBody(msg=body[:_PAGE])
+    return found if abs(found.code) <= _LARGEST_CODE else ErrorBody(msg=found.msg)
 
 
 def _retry_after_ms(status: int, headers: Mapping[str, str]) -> int:
