@@ -106,7 +106,7 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
         state.say(Severity.ALARM, f"{plan.symbol}: {why}", plan.symbol)
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
-        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; bare until the next", plan.symbol)
+        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; bare meanwhile", plan.symbol)
 
 
 def _as_triggered(update: OrderUpdate) -> OrderUpdate:
