@@ -400,6 +400,50 @@ def test_a_stop_cancelled_while_the_stream_is_silent_is_missed_within_seconds() 
     assert desk.position == QTY
 
 
+def test_a_stop_that_the_venue_has_forgotten_is_joined_by_another_at_once() -> None:
+    """It is not concluded gone before several negatives; what protects does not wait for that."""
+    desk = opened()
+    desk.run(1_000)
+    algo = desk.account.open_algos("BTCUSDT")[0]
+    desk.stream_faults = lambda event: True
+    desk.exchange.algos.cancel(algo)
+    desk.stream_faults = None
+    stop = next(o for o in desk.engine.state.ledger if o.leg is Leg.STOP)
+    outcome = ev.SendOutcome(
+        ts=desk.now,
+        action=ev.SendAction.QUERY,
+        result=ev.SendResult.NOT_FOUND,
+        symbol="BTCUSDT",
+        client_id=stop.client_id,
+    )
+    desk.process(outcome)
+    assert not stop.doubted, "a replica may lag behind what was seen a moment ago"
+    stop.proven_ms -= 3_000
+    desk.process(outcome)
+    assert (stop.doubted, stop.status) == (True, OrderStatus.WORKING)
+    desk.run(300)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.engine.state.plans["BTCUSDT"].longest_naked_ms < 500
+
+
+def test_a_stop_doubted_wrongly_stands_again_and_its_double_goes() -> None:
+    desk = opened()
+    stop = next(o for o in desk.engine.state.ledger if o.leg is Leg.STOP)
+    stop.proven_ms -= 5_000
+    desk.process(
+        ev.SendOutcome(
+            ts=desk.now,
+            action=ev.SendAction.QUERY,
+            result=ev.SendResult.NOT_FOUND,
+            symbol="BTCUSDT",
+            client_id=stop.client_id,
+        )
+    )
+    desk.run(5_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.position == QTY
+
+
 def test_a_limit_entry_whose_fill_is_not_heard_is_protected_within_seconds() -> None:
     desk = Desk().start()
     low = Decimal(43_400)

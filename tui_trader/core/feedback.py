@@ -482,6 +482,7 @@ def _on_negative(state: EngineState, order: OwnOrder) -> None:
     order.negatives += 1
     order.first_negative_ms = order.first_negative_ms or state.now
     execution = state.settings.execution
+    order.doubted = order.proven_ms > 0 and state.now - order.proven_ms >= state.ms(execution.replica_lag_s)
     # Until the receive window of the request has passed, one that is late on its way may still be acted on.
     window_s = state.settings.venue.recv_window_ms / 1000
     long_enough = state.now - order.first_negative_ms >= state.ms(

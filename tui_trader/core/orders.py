@@ -77,7 +77,8 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet".
 
     ``unanswered`` counts questions and cancels since the venue last answered one. ``undelivered`` says that the venue
-    never acted on it and never will, so that it may be sent again as it is (I4).
+    never acted on it and never will, so that it may be sent again as it is (I4); ``doubted``, that the venue did not
+    know it when it was asked, although no lag of its replicas explains that.
     """
 
     client_id: str
@@ -111,6 +112,7 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     code: int = 0
     reason: str = ""
     undelivered: bool = False
+    doubted: bool = False
 
     @property
     def book(self) -> VenueBook:
@@ -137,8 +139,12 @@ class OwnOrder(msgspec.Struct, kw_only=True):
 
     @property
     def proven(self) -> bool:
-        """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough."""
-        return self.proven_ms > 0 and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
+        """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough.
+
+        While it is doubted it proves nothing, although nothing is concluded about it either (I5).
+        """
+        seen = self.proven_ms > 0 and not self.doubted
+        return seen and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
 
     @property
     def unresolved(self) -> bool:
@@ -171,6 +177,7 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
         order.reason = update.reason
     if update.from_venue_evidence and not stale:
         order.unanswered = 0
+        order.doubted = False
         order.negatives = order.first_negative_ms = 0
         if order.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED):
             order.proven_ms = max(order.proven_ms, update.ts)
