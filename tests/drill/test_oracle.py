@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from tui_trader.core.events import KillSwitch, Rearm
-from tui_trader.drill.ending import at_the_end
+from tui_trader.core.events import FlattenAll, KillSwitch, Rearm
+from tui_trader.drill.ending import at_the_end, when_flat
 from tui_trader.drill.network import Call
 from tui_trader.drill.oracle import Oracle
 from tui_trader.drill.world import Setup, SimWorld, run_world
@@ -215,5 +215,33 @@ def test_the_end_compares_venue_local_account_and_store() -> None:
         assert found == {"I5", "I6", "I7", "I17"}
         await it.crash()
         assert "I14" in {invariant for invariant, _ in at_the_end(it)}
+
+    judged(script)
+
+
+def test_after_flattening_nothing_may_be_left_and_the_money_must_be_told() -> None:
+    async def script(it: SimWorld, oracle: Oracle) -> None:
+        await it.enter()
+        await it.sleep(2_000)
+        oracle.flattened()
+        assert oracle.counts["I15"] == 1
+        assert oracle.counts["I8"] == 3
+        it.user(FlattenAll(ts=0))
+        await it.sleep(10_000)
+        assert list(when_flat(it)) == []
+        it.disk.db.execute("UPDATE trades SET pnl = '1.00'")
+        it.disk.db.execute("UPDATE plans SET closed_ms = NULL")
+        assert [invariant for invariant, _ in when_flat(it)] == ["I7", "I17"]
+
+    judged(script)
+
+
+def test_a_kill_that_does_not_flatten_is_found() -> None:
+    async def script(it: SimWorld, oracle: Oracle) -> None:
+        await it.enter()
+        it.faults.add(FaultRule(FaultKind.http, rate=1.0, path="POST /fapi/v1/order", status=400, code=-1111))
+        it.user(KillSwitch(ts=0, reason="test"))
+        await it.sleep(40_000)
+        assert oracle.counts["I15"] == 1
 
     judged(script)

@@ -12,6 +12,8 @@ from tui_trader.core.types import ZERO, Leg
 from tui_trader.drill.world import SimWorld
 
 Finding = tuple[str, str]
+_MADE = frozenset({"REALIZED_PNL", "COMMISSION", "FUNDING_FEE"})
+_CENT = Decimal("0.01")
 _ENDED = ("filled", "canceled", "rejected", "expired")
 
 
@@ -116,6 +118,29 @@ def _money_adds_up(world: SimWorld) -> Iterator[Finding]:
     trader = world.process.trader if world.process is not None else None
     if trader is not None and trader.engine.state.portfolio.wallet != account.wallet:
         yield "I17", f"the wallet is {account.wallet}, here it is {trader.engine.state.portfolio.wallet}"
+
+
+def when_flat(world: SimWorld) -> Iterator[Finding]:
+    """What must be true besides when everything was flattened in calm."""
+    for text, symbol in _resting(world).items():
+        yield "I8", f"{symbol}: {text} rests although everything was flattened"
+    rows = world.disk.rows("SELECT plan_id, symbol FROM plans WHERE closed_ms IS NULL")
+    for plan_id, name in rows:
+        if not _lots(world, str(name)):
+            yield "I7", f"{name}: plan {plan_id} is open in the store although nothing is"
+    yield from _trades_add_up(world)
+
+
+def _trades_add_up(world: SimWorld) -> Iterator[Finding]:
+    """I17: the stored trades sum to what the wallet made, when nobody else traded on the account."""
+    account = world.account
+    foreign = any(parse_client_id(trade.client_id) is None for trade in account.trades)
+    if foreign or any(_lots(world, symbol) for symbol in world.markets):
+        return
+    made = sum((row.amount for row in account.income if row.kind in _MADE), ZERO)
+    told = sum((Decimal(str(pnl)) for (pnl,) in world.disk.rows("SELECT pnl FROM trades")), ZERO)
+    if abs(made - told) > _CENT:
+        yield "I17", f"the trades in the store sum to {told}, the wallet made {made}"
 
 
 def _nothing_broke(world: SimWorld) -> Iterator[Finding]:

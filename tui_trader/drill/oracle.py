@@ -15,7 +15,7 @@ import msgspec
 from tui_trader.core.events import KillSwitch, Rearm, UserCommand
 from tui_trader.core.orders import ClientId, parse_client_id
 from tui_trader.core.types import Leg
-from tui_trader.drill.ending import at_the_end
+from tui_trader.drill.ending import at_the_end, when_flat
 from tui_trader.drill.network import Call
 from tui_trader.drill.world import SimWorld
 from tui_trader.exchange.accounts import Account
@@ -23,6 +23,8 @@ from tui_trader.exchange.fault_rules import FaultKind
 
 LIMIT_S = 10.0
 """How long a reachable position may lack a stop without being flattened (I1)."""
+FLAT_S = 30.0
+"""How long a flattening may take while the venue answers."""
 FLATTENING_S = 3.0
 """A close was tried so recently that the position counts as being flattened."""
 HOPELESS_S = 60.0
@@ -65,6 +67,7 @@ class Cover(msgspec.Struct):
     foreign: int = 0
     foreign_cancel: float = -inf
     told: bool = False
+    killed_since: float = inf
 
 
 class Oracle:
@@ -325,6 +328,7 @@ class Oracle:
             self._flat(symbol, cover)
             return
         cover.held = True
+        self._judge_kill(symbol, cover)
         stopped = lots if now - cover.triggered <= TRIGGERING_S else self.world.coverage(symbol)
         if stopped >= lots or not self.reachable(symbol):
             self._ends_lacking(symbol, cover)
@@ -336,6 +340,16 @@ class Oracle:
         if not cover.told and (lacking > HOPELESS_S or (lacking > LIMIT_S and not flattening)):
             cover.told = True
             self.accuse("I1", f"{symbol}: {lots} lots without a stop for {lacking:.1f} s while the venue answered")
+
+    def _judge_kill(self, symbol: str, cover: Cover) -> None:
+        """I15: after a kill a position goes, as soon as the venue answers."""
+        if self.now < self._killed_at or not self.reachable(symbol):
+            cover.killed_since = inf
+        elif cover.killed_since == inf:
+            cover.killed_since = self.now
+        elif self.now - cover.killed_since > FLAT_S:
+            cover.killed_since = inf
+            self.accuse("I15", f"{symbol}: still open {FLAT_S:.0f} s after a kill while the venue answered")
 
     def _ends_lacking(self, symbol: str, cover: Cover) -> None:
         if cover.lacks:
@@ -376,6 +390,14 @@ class Oracle:
             if not self.world.covered(symbol):
                 self.accuse("I1", f"{symbol}: without a stop a minute after the last fault")
         for invariant, words in at_the_end(self.world):
+            self.accuse(invariant, words)
+
+    def flattened(self) -> None:
+        """After "flatten all" in calm: nothing is open, nothing of ours rests, the trades tell where the money went."""
+        for symbol in self._covers:
+            if self._lots(symbol):
+                self.accuse("I15", f"{symbol}: still open {FLAT_S:.0f} s after flattening all")
+        for invariant, words in when_flat(self.world):
             self.accuse(invariant, words)
 
 

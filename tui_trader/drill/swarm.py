@@ -9,8 +9,9 @@ from random import Random
 
 import msgspec
 
+from tui_trader.core.events import FlattenAll
 from tui_trader.drill.draw import Draw, Regime
-from tui_trader.drill.oracle import Oracle, Violation
+from tui_trader.drill.oracle import FLAT_S, Oracle, Violation
 from tui_trader.drill.person import Person
 from tui_trader.drill.world import SimWorld, run_world
 
@@ -55,7 +56,7 @@ class Swarm:
         self._busy = True
 
     async def run(self) -> None:
-        """The faulty part, the calm minute, and the judgement."""
+        """The faulty part, the calm minute, the judgement, and the way out."""
         world, drawn = self.world, self.drawn
         world.begin()
         workers = [
@@ -79,6 +80,9 @@ class Swarm:
         tasks[-1].cancel()
         await asyncio.gather(tasks[-1], return_exceptions=True)
         self.oracle.finish()
+        world.user(FlattenAll(ts=world.clock.now_ms()))
+        await asyncio.sleep(FLAT_S)
+        self.oracle.flattened()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error

@@ -43,6 +43,7 @@ _ATR = 0.015
 _QUIET_S = 3.0
 _GRAIN = 0.0001
 """A walking price moves in steps of a basis point: quotes that stand still cost nothing."""
+_FARTHEST = 0.6
 _PRINTS_MS = 5_000
 _SYMBOLS = {
     "BTCUSDT": (43_500.0, "0.10", "0.001"),
@@ -343,7 +344,7 @@ class SimWorld:
         return position is None or not position.lots or self.coverage(symbol) >= abs(position.lots)
 
     def coverage(self, symbol: str) -> int:
-        """Lots for which reduce-only stops wait at the exchange on the losing side of what is open."""
+        """Lots for which reduce-only stops wait at the exchange, not absurdly far from the price."""
         position = self.account.positions.get(symbol)
         if position is None or not position.lots:
             return 0
@@ -351,7 +352,8 @@ class SimWorld:
         for algo in self.account.algos.values():
             if algo.symbol != symbol or not algo.is_open or not algo.reduce_only or algo.is_take_profit:
                 continue
-            if algo.is_buy == (position.lots < 0):
+            mark = self.exchange.states[symbol].mark / self.exchange.states[symbol].prices.unit_float
+            if algo.is_buy == (position.lots < 0) and abs(algo.trigger - mark) <= mark * _FARTHEST:
                 found += abs(position.lots) if algo.close_position else algo.lots
         return found
 

@@ -349,6 +349,19 @@ async def unknown_refusal_halts(stage: Stage) -> None:
     check(len(ever(stage, Leg.ENTRY, ETH)) == count, "no entry after a stop was refused for no known reason")
 
 
+@scenario("canary-refused", "a canary probes each order type at start")
+async def canary_refused(stage: Stage) -> None:
+    """At a start the venue does not know an order type any more: nothing is entered, and it is said."""
+    await stage.crash()
+    answer(stage, "POST /fapi/v1/order/test", 400, -1116, "Invalid orderType.", 0)
+    await stage.restart()
+    await stage.sleep(20_000)
+    await stage.enter(wait=False)
+    await stage.sleep(3_000)
+    check(not ever(stage, Leg.ENTRY), "no entry into a venue that refuses what exits are made of")
+    check(heard(stage, "canary"), "it is said why")
+
+
 # --- cancels ---
 
 
