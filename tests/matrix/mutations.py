@@ -31,6 +31,7 @@ from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import Leg, OrderStatus, OrderType, VenueBook
 from tui_trader.runtime.outbox import Outbox
+from tui_trader.runtime.trader import Trader
 from tui_trader.venues.binance import orders as wire
 from tui_trader.venues.binance.reach import Reach
 from tui_trader.venues.ratelimit import Budget
@@ -344,6 +345,14 @@ def dust_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(oco, "stop_sizes", lambda qty, instrument: [qty // step * step] if qty >= step else [])
 
 
+@mutation("canary-refused")
+def the_canary_is_not_sent(patch: pytest.MonkeyPatch) -> None:
+    async def silent(trader: Trader) -> None:
+        return
+
+    patch.setattr(Trader, "_run_canary", silent)
+
+
 # --- targets, entries, exits ---
 
 
@@ -558,8 +567,8 @@ def the_stop_never_moves_to_break_even(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(exits, "move_to_break_even", lambda plan, instrument: [])
 
 
-@mutation("private-mute", "garbage-frames", "events-before-answer")
-def only_the_answer_tells_of_a_market_order(patch: pytest.MonkeyPatch) -> None:
+@mutation("stop-answer-lost", "stop-timeout")
+def an_order_is_asked_about_only_once(patch: pytest.MonkeyPatch) -> None:
     def told(state: EngineState) -> None:
         for plan in list(state.plans.values()):
             executor.drive(state, plan)

@@ -310,6 +310,11 @@ MATRIX: tuple[Clause, ...] = (
     *_section(
         "venue changes",
         "test_venue_changes",
+        (
+            "a canary probes each order type at the start",
+            "what the venue refuses is said, nothing is entered",
+            "a_canary_that_finds_the_venue_changed_takes_no_entries",
+        ),
         ("an unknown error on a stop", "flatten", "an_unknown_error_on_a_stop_flattens"),
         (
             "after it",

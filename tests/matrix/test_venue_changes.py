@@ -13,3 +13,8 @@ def test_an_unknown_error_on_a_stop_flattens() -> None:
 def test_after_an_unknown_error_on_a_stop_nothing_is_entered() -> None:
     """I11."""
     play("stop-unknown-error-no-entries")
+
+
+def test_a_canary_that_finds_the_venue_changed_takes_no_entries() -> None:
+    """I11."""
+    play("canary-refused")
