@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"core", "store"},
     "runtime": {"core", "strategies", "venues", "exchange", "store", "runtime"},
     "research": {"core", "strategies", "venues", "exchange", "store", "research"},
+    "drill": {"core", "strategies", "venues", "exchange", "store", "runtime", "drill"},
     "ui": {"core", "ui", "runtime.face"},
 }
 """What each part may import of the others; besides, all but the core may use clock and errors."""

@@ -41,7 +41,7 @@ def flat(exchange: RunningExchange) -> bool:
 def test_nothing_runs_the_latch_is_set_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = call(tmp_path, "--mode", "live", "kill", "--reason", "going\nto bed", monkeypatch=monkeypatch)
     assert code == 3
-    assert "no session runs, so nothing was closed" in text
+    assert f"no session runs with {tmp_path / 'live'}, so nothing was closed" in text
     assert "comes up killed and flattens" in text
     latched = KillLatch(tmp_path / "live").read()
     assert latched is not None
@@ -110,6 +110,14 @@ async def test_a_running_session_is_shown_killed_and_followed_until_flat(
             assert "KILLED (from afar)" in text
             assert code == 0
         assert last_known(tmp_path / "live" / STORE_FILE) == []
+
+
+async def test_a_session_with_another_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with simulated() as exchange, trading(options(exchange, tmp_path / "one")):
+        for command, expected in (("status", 1), ("kill", 3)):
+            code, text = await called(tmp_path / "two", command, monkeypatch=monkeypatch)
+            assert code == expected
+            assert f"trades with the data folder {tmp_path / 'one'}" in text
 
 
 async def test_what_the_store_last_knew_is_said_when_nothing_runs(

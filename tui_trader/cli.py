@@ -229,6 +229,18 @@ def export(
     raise typer.Exit(export_table(_g(context), table, "json" if as_json else fmt, out))
 
 
+audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The record of what was commanded, and by whom.")
+app.add_typer(audit, name="audit")
+
+
+@audit.command("verify")
+def audit_verify(context: typer.Context, as_json: Json = False) -> None:
+    """Whether the audit log is the one that was written. Exit code 1 when rows were changed, added or removed."""
+    from tui_trader.cli_audit import verify_audit
+
+    raise typer.Exit(verify_audit(_g(context), as_json))
+
+
 @app.command("replay-book")
 def replay_book(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gzipped recording of frames.")],
@@ -286,6 +298,40 @@ def backtest(
     raise typer.Exit(run_backtest(_g(context), question))
 
 
+@app.command()
+def drill(
+    context: typer.Context,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Engine events for each seed.")] = 20_000,
+    first_seed: Annotated[int, typer.Option(help="The first seed; the others follow.")] = 1,
+    preset: Annotated[str, typer.Option(help="Faults of this preset instead of drawn ones.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 2,
+    minimise: Annotated[int | None, typer.Option(help="Find the least that makes this seed fail.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write one seed's whole story to a file.")] = None,
+    scenario: Annotated[str, typer.Option(help="Play scripted worlds: a name, or a glob as 'stop-*'.")] = "",
+    sockets: Annotated[bool, typer.Option(help="Scenarios over real sockets, in real time.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The executor against every fault, in simulated time. Exit code 1 when an invariant is violated."""
+    if scenario:
+        from tui_trader.cli_scenarios import run_scenarios
+
+        raise typer.Exit(run_scenarios(scenario, seed=first_seed, sockets=sockets, as_json=as_json))
+    from tui_trader.cli_drill import DrillOptions, run_drill
+
+    options = DrillOptions(
+        seeds=seeds,
+        steps=steps,
+        first_seed=first_seed,
+        preset=preset,
+        jobs=jobs,
+        as_json=as_json,
+        minimise=minimise,
+        trace=trace,
+    )
+    raise typer.Exit(run_drill(_g(context), options))
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     help="The simulated exchange alone, for any Binance client; `exchange --help` lists its options.",
@@ -329,5 +375,8 @@ def _modes(context: typer.Context) -> tuple[str, ...]:
 
 
 def _fail(text: str, code: int) -> int:
+    from tui_trader.secret import everywhere
+
+    text = everywhere(text)
     sys.stderr.write("".join(char if char.isprintable() or char == "\n" else "�" for char in text) + "\n")
     return code

@@ -103,15 +103,17 @@ def crash_report(error: Exception, words: list[str]) -> str:
 
     from tui_trader import __version__, clock
     from tui_trader.config import data_dir
+    from tui_trader.private import open_private
+    from tui_trader.secret import everywhere
 
-    text = "".join(traceback.format_exception(error))
+    text = everywhere("".join(traceback.format_exception(error)))
     what = f"tui-trader met a bug ({type(error).__name__}). Positions keep the stops that rest at the venue."
     explicit = os.environ.get("TP_DATA_DIR")
     if "--data-dir" in words[:-1]:
         explicit = words[words.index("--data-dir") + 1]
     try:
         path = data_dir(Path(explicit) if explicit else None) / f"crash-{clock.wall_ms()}.txt"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(f"tui-trader {__version__}, Python {sys.version}\n\n{text}")
     except (TuiTraderError, OSError):

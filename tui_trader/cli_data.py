@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from tui_trader.cli_context import Globals, emit
+from tui_trader.core.plain import plain
 from tui_trader.errors import UsageError
+from tui_trader.private import FILE_MODE
 
 
 def show_settings(options: Globals, as_json: bool) -> int:
@@ -55,7 +58,8 @@ def export_table(options: Globals, table: str, fmt: str, out: Path | None) -> in
 
     pieces = export(options.store_path(), table, fmt)
     if out is None:
-        for piece in pieces:
+        shown = _harmless(pieces) if sys.stdout.isatty() else pieces
+        for piece in shown:
             sys.stdout.write(piece)
         sys.stdout.flush()
         return 0
@@ -63,9 +67,17 @@ def export_table(options: Globals, table: str, fmt: str, out: Path | None) -> in
     return 0
 
 
+def _harmless(pieces: Iterator[str]) -> Iterator[str]:
+    """Lines for a terminal: a stored text may hold what no program of ours wrote (a torn line, an edited store)."""
+    for piece in pieces:
+        yield "\n".join(plain(line) for line in piece.split("\n"))
+
+
 def _write(out: Path, pieces: Iterator[str]) -> None:
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, FILE_MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.writelines(pieces)
     except OSError as error:

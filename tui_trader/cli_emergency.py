@@ -17,7 +17,7 @@ from tui_trader.cli_context import STORE_FILE, Globals, emit
 from tui_trader.errors import SessionBusyError, StoreError, TuiTraderError
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.latch import KillLatch
-from tui_trader.runtime.lock import is_held, read_holder
+from tui_trader.runtime.lock import held_by_user, is_held, read_holder
 
 FLAT, FAILED, LATCHED_ONLY = 0, 1, 3
 MODES = ("demo", "paper", "testnet", "live")
@@ -92,7 +92,7 @@ def show_status(options: Globals, modes: tuple[str, ...], as_json: bool) -> int:
         for row in rows:
             sys.stdout.write(_status_text(row) + "\n")
         if not running:
-            sys.stdout.write(f"No session runs with the data folder {data_dir}.\n")
+            sys.stdout.write(f"No session runs with the data folder {data_dir}.{_elsewhere(data_dir)}\n")
     return 0 if running and all(row["answered"] for row in running) else 1
 
 
@@ -172,7 +172,20 @@ def kill(options: Globals, modes: tuple[str, ...], reason: str, follow_s: float,
     else:
         for outcome in outcomes:
             sys.stdout.write(outcome.text + "\n")
+        others = "" if any(outcome.answered for outcome in outcomes) else _elsewhere(data_dir).strip()
+        sys.stdout.write(f"{others}\n" if others else "")
     return _verdict(outcomes)
+
+
+def _elsewhere(data_dir: Path) -> str:
+    """Sessions of this user with other data folders, in words: a person in a hurry may name the wrong one."""
+    here = data_dir.absolute()
+    others = [h for h in held_by_user() if h.folder and Path(h.folder).parent != here]
+    return "".join(
+        f" But process {h.pid} trades with the data folder {Path(h.folder).parent}: to reach it, add "
+        f"--data-dir {Path(h.folder).parent} before the command."
+        for h in others
+    )
 
 
 def _verdict(outcomes: list[Outcome]) -> int:
@@ -201,8 +214,9 @@ async def _kill_one(found: Found, reason: str, follow_s: float) -> Outcome:
         )
     else:
         text = (
-            f"{found.mode}: no session runs, so nothing was closed. The kill switch is latched: the next start comes "
-            f"up killed and flattens what it finds. To do that now: tui-trader --mode {found.mode} run --headless."
+            f"{found.mode}: no session runs with {found.folder}, so nothing was closed. The kill switch is latched: "
+            "the next start comes up killed and flattens what it finds. To do that now: "
+            f"tui-trader --mode {found.mode} run --headless."
             f"{_held_by(known)}"
         )
     flat = False if found.held else None

@@ -90,10 +90,13 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
 
     handlers = signals.install_handlers(loop, None, leave)
 
+    heard = contextlib.ExitStack()
+
     async def start() -> Session:
         progress.append("loading the engine")
         module = await _module("tui_trader.runtime.start")
         session: Session = await module.build_session(_start_options(options, typed, take_over, progress.append))
+        heard.enter_context(module.process_log(session))
         handlers.attach(session)
         started.append(session)
         await session.start()
@@ -118,12 +121,13 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
             await started[0].run_until_stopped()
         return reason
     finally:
+        heard.close()
         handlers.remove()
 
 
 async def _headless(options: Globals, typed: str, take_over: bool) -> str:
     from tui_trader.runtime.signals import run_headless as serve
-    from tui_trader.runtime.start import build_session
+    from tui_trader.runtime.start import build_session, process_log
 
     def say(line: str) -> None:
         # Nobody may be reading any more, and a session must not stop over that.
@@ -132,7 +136,8 @@ async def _headless(options: Globals, typed: str, take_over: bool) -> str:
 
     session = await build_session(_start_options(options, typed, take_over, say))
     say(f"trading headless: {options.mode}, process {os.getpid()}; SIGTERM stops it, positions stay protected")
-    return await serve(session)
+    with process_log(session):
+        return await serve(session)
 
 
 def _start_options(options: Globals, typed: str, take_over: bool, say: Callable[[str], None]) -> StartOptions:

@@ -34,6 +34,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.types import Tier
 from tui_trader.credentials import Credentials, Secret, credentials
 from tui_trader.errors import ConfigError
+from tui_trader.private import private_folder
 
 __all__ = [
     "KNOWN_STRATEGIES",
@@ -158,9 +159,7 @@ def data_dir(explicit: Path | None) -> Path:
     """The folder for store, logs and keys, created readable by its owner only (0700). Raises ``ConfigError``."""
     path = explicit if explicit is not None else platformdirs.user_data_path(APP)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o700)
+        private_folder(path)
         writable = os.access(path, os.W_OK | os.X_OK)
     except OSError as error:
         raise ConfigError(

@@ -61,7 +61,7 @@ NAMED_IN_SPEC: Mapping[str, str] = {
 }
 """The environment names that SPEC.md fixes; every other key is ``TP_<SECTION>_<KEY>``."""
 
-NOT_SETTINGS = frozenset({"TP_API_KEY", "TP_API_SECRET", "TP_CONFIG", "TP_DATA_DIR"})
+NOT_SETTINGS = frozenset({"TP_API_KEY", "TP_API_SECRET", "TP_CONFIG", "TP_DATA_DIR", "TP_LOCK_DIR"})
 """Names with the prefix that the product reads elsewhere."""
 
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*)?(\.\d[\d_]*)?([eE][+-]?\d{1,3})?", re.ASCII)

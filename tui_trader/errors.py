@@ -58,5 +58,9 @@ class RateLimited(VenueError):  # noqa: N818 - named by what to do: wait until r
     """The request was not executed: be silent until ``retry_after_ms`` from now."""
 
 
+class OverBudget(RateLimited):
+    """This program's own budget refused the request: nothing was sent, and the venue did not say a word."""
+
+
 class VenueUnreachable(VenueError):  # noqa: N818 - named by what it is
     """Nothing was sent, or a read got no answer: back off and try again."""

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -20,7 +20,7 @@ _NAMED = re.compile(
     r"(?i)(signature|listen[-_]?key|api[-_]?key|api[-_]?secret|secret(?:[-_]?key)?|passphrase|authorization)"
     r"""(\\*["']?\s*[=:]\s*(?:bearer\s+)?\\*b?\\*["']?)[^\s"'\\&,;})\]]+"""
 )
-_HEADER = re.compile(r"""(?i)(x-mbx-apikey)(\W{1,12}?b?["']?)[^\s"'\\&,;})\]]+""")
+_HEADER = re.compile(r"""(?i)(x-mbx-apikey)(\\*["']?\s*[:=,]\s*b?\\*["']?)[^\s"'\\&,;})\]]+""")
 _STREAM = re.compile(r"(?i)(/(?:ws|stream)/)[0-9a-z_-]{40,}")
 
 
@@ -120,6 +120,11 @@ class Redactor:
 
 everywhere = Redactor()
 """Knows every secret that this process has read, for what is written where no session is at hand (a crash file)."""
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` for a child process: the variables that hold keys are left out."""
+    return {name: value for name, value in environ.items() if name not in ENVIRONMENT_NAMES}
 
 
 def no_core_dumps() -> None:

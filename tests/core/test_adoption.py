@@ -6,12 +6,16 @@ from decimal import Decimal
 
 import pytest
 
+from tests.core.build import NOW
 from tests.core.test_executor import prices
+from tests.core.test_housekeeping import engine, market, of, snapshot, timer
 from tests.core.test_reconcile import by_hand
 from tests.desk import Desk, candles, instrument
+from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
+from tui_trader.core.instruments import Instrument
 from tui_trader.core.state import Recovered
-from tui_trader.core.types import Channel, Origin, Side
+from tui_trader.core.types import Channel, Leg, Origin, Side
 
 SYMBOL = "BTCUSDT"
 
@@ -113,3 +117,27 @@ def test_an_unreadable_stored_plan_is_adopted_instead() -> None:
     desk.run(3_000)
     assert desk.engine.state.plans[SYMBOL].origin is Origin.ADOPTED
     assert any("cannot be read" in row.text for row in desk.engine.state.log)
+
+
+def test_without_any_price_a_position_gets_no_stop_that_protects_nothing() -> None:
+    made = engine()
+    btc = Instrument(symbol="BTCUSDT", base_asset="BTC", tick_size=Decimal("0.10"))
+    made.process(ev.InstrumentsLoaded(ts=NOW, instruments=(btc,)))
+    held = ev.VenuePosition(symbol="BTCUSDT", qty=Decimal("0.040"), entry_price=Decimal(0))
+    found = snapshot(made, NOW, "10000", held)
+    assert of(cmd.PlaceOrder, found) == []
+    assert made.state.equity() == 10_000, "an unknown entry is no profit"
+    market(made, "BTCUSDT", NOW + 1_000, price=43_500.0)
+    (stop,) = of(cmd.PlaceOrder, timer(made, NOW + 1_100))
+    assert (stop.leg, stop.qty, stop.trigger_price) == (Leg.STOP, Decimal("0.040"), Decimal(42_630))
+    assert made.state.plans["BTCUSDT"].avg_entry == 43_500
+
+
+def test_without_any_price_for_too_long_a_position_is_closed() -> None:
+    made = engine()
+    btc = Instrument(symbol="BTCUSDT", base_asset="BTC", tick_size=Decimal("0.10"))
+    made.process(ev.InstrumentsLoaded(ts=NOW, instruments=(btc,)))
+    held = ev.VenuePosition(symbol="BTCUSDT", qty=Decimal("0.040"), entry_price=Decimal(0))
+    snapshot(made, NOW, "10000", held)
+    sent = [c for ms in range(0, 12_000, 500) for c in of(cmd.PlaceOrder, timer(made, NOW + ms))]
+    assert [(c.leg, c.qty) for c in sent] == [(Leg.CLOSE, Decimal("0.040"))]

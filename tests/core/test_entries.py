@@ -164,6 +164,14 @@ def wide(**changes: object) -> Desk:
     return Desk(settings=settings(universe={"min_volume_24h": 2e9}), **changes).start()
 
 
+def test_an_impossible_ticket_is_in_the_audit_log_too() -> None:
+    desk = Desk().start()
+    by_hand(desk, qty=Decimal("-1"))
+    (audit,) = [r for r in desk.records if r.kind == "audit"]
+    assert audit.durable
+    assert audit.data["detail"]["reasons"] == ["the quantity must be a positive number, got -1"]
+
+
 def test_a_soft_reason_may_be_overridden_and_that_is_kept() -> None:
     desk = wide()
     desk.engine.state.leverage_set[SYMBOL] = 30
@@ -175,6 +183,8 @@ def test_a_soft_reason_may_be_overridden_and_that_is_kept() -> None:
     assert [(r["codes"], r["overridden"]) for r in rows] == [(["volume"], False), (["volume"], True)]
     audits = [r.data["detail"] for r in desk.records if r.kind == "audit"]
     assert [(a["allowed"], a["overridden"]) for a in audits] == [(False, []), (True, ["volume"])]
+    assert [audit["qty"] for audit in audits] == [str(QTY)] * 2
+    assert all(any(text.startswith("volume ") for text in audit["reasons"]) for audit in audits)
     (entry,) = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.ENTRY]
     assert entry.approval.overridden == ("volume",)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
-from tui_trader.core.types import Leg, OrderStatus, OrderType, Side
+from tui_trader.core.types import Channel, Leg, OrderStatus, OrderType, Side
 from tui_trader.exchange.rest import Reply, Request
 
 QTY = Decimal("0.040")
@@ -308,6 +309,27 @@ def test_flatten_goes_in_the_order_of_safety_and_ends_with_a_look_at_both_books(
     assert (desk.position, desk.resting()) == (0, [])
 
 
+def test_i8_a_flat_position_whose_word_is_lost_keeps_its_stop_for_seconds_only() -> None:
+    desk = opened()
+    desk.stream_faults = lambda event: event.get("e") == "ACCOUNT_UPDATE"
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
+    desk.run(600)
+    assert desk.position == 0
+    assert len(prices(desk, "STOP_MARKET")) == 1, "the venue has not said zero"
+    desk.run(2_000)
+    assert desk.resting() == [], "asked after a second"
+    assert desk.engine.state.plans == {}
+
+
+def test_i8_a_flat_position_that_nobody_confirms_is_cleared_all_the_same() -> None:
+    desk = opened()
+    desk.stream_faults = lambda event: event.get("e") == "ACCOUNT_UPDATE"
+    desk.snapshot = lambda: None
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
+    desk.run(8_500)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+
+
 def test_flatten_repeats_until_the_venue_says_zero() -> None:
     """A fill of the entry is never heard: locally the position is smaller than at the venue."""
     desk = opened()
@@ -318,6 +340,209 @@ def test_flatten_repeats_until_the_venue_says_zero() -> None:
     assert (desk.position, desk.resting(), state.plans) == (0, [], {})
     closes = [c.qty for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.CLOSE]
     assert closes == [Decimal("0.030"), Decimal("0.010")]
+
+
+def test_a_symbol_that_the_venue_closes_is_left_early() -> None:
+    desk = opened()
+    state = desk.engine.state
+    closing = msgspec.structs.replace(state.instruments["BTCUSDT"], status="SETTLING")
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=(closing,)))
+    desk.run(5_000)
+    assert (desk.position, desk.resting(), state.plans) == (0, [], {})
+    assert state.trades[0].reason == "the venue closes the symbol (SETTLING)"
+
+
+def test_a_break_in_trading_leaves_the_position_and_its_stop() -> None:
+    desk = opened()
+    before = desk.resting()
+    paused = msgspec.structs.replace(desk.engine.state.instruments["BTCUSDT"], status="BREAK")
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=(paused,)))
+    desk.run(3_000)
+    assert (desk.position, desk.resting()) == (QTY, before)
+
+
+def test_a_market_order_whose_end_is_not_heard_is_asked_about() -> None:
+    desk = Desk().start()
+    desk.stream_faults = lambda event: event.get("e") == "TRADE_LITE" or event.get("o", {}).get("x") == "TRADE"
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(3_000)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert plan.longest_naked_ms < 3_000
+
+
+def test_an_entry_that_is_said_to_be_filled_is_protected_before_its_fills_are_heard() -> None:
+    desk = Desk().start()
+    desk.stream_faults = lambda event: True
+    desk.snapshot = lambda: None
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert plan.entered == 0, "no fill was heard"
+    assert prices(desk, "STOP_MARKET") == [("0.040", "42850.1")]
+    del desk.snapshot
+    desk.stream_faults = None
+    desk.run(8_000)
+    assert (plan.entered, plan.avg_entry, plan.stop_price) == (QTY, Decimal("43500.1"), Decimal("42850.1"))
+    assert prices(desk, "STOP_MARKET") == [("0.040", "42850.1")]
+    assert len(prices(desk, "LIMIT")) == 2
+
+
+def test_a_stop_cancelled_while_the_stream_is_silent_is_missed_within_seconds() -> None:
+    desk = opened()
+    desk.stream_faults = lambda event: True
+    cancelled = desk.now
+    for algo in list(desk.account.open_algos("BTCUSDT")):
+        desk.exchange.algos.cancel(algo)
+    while not prices(desk, "STOP_MARKET"):
+        desk.run(100)
+    assert desk.now - cancelled <= 2_600
+    assert desk.position == QTY
+
+
+def test_a_stop_that_the_venue_has_forgotten_is_joined_by_another_at_once() -> None:
+    """It is not concluded gone before several negatives; what protects does not wait for that."""
+    desk = opened()
+    desk.run(1_000)
+    algo = desk.account.open_algos("BTCUSDT")[0]
+    desk.stream_faults = lambda event: True
+    desk.exchange.algos.cancel(algo)
+    desk.stream_faults = None
+    stop = next(o for o in desk.engine.state.ledger if o.leg is Leg.STOP)
+    outcome = ev.SendOutcome(
+        ts=desk.now,
+        action=ev.SendAction.QUERY,
+        result=ev.SendResult.NOT_FOUND,
+        symbol="BTCUSDT",
+        client_id=stop.client_id,
+    )
+    desk.process(outcome)
+    assert not stop.doubted, "a replica may lag behind what was seen a moment ago"
+    stop.proven_ms -= 3_000
+    desk.process(outcome)
+    assert (stop.doubted, stop.status) == (True, OrderStatus.WORKING)
+    desk.run(300)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.engine.state.plans["BTCUSDT"].longest_naked_ms < 500
+
+
+def test_a_stop_doubted_wrongly_stands_again_and_its_double_goes() -> None:
+    desk = opened()
+    stop = next(o for o in desk.engine.state.ledger if o.leg is Leg.STOP)
+    stop.proven_ms -= 5_000
+    desk.process(
+        ev.SendOutcome(
+            ts=desk.now,
+            action=ev.SendAction.QUERY,
+            result=ev.SendResult.NOT_FOUND,
+            symbol="BTCUSDT",
+            client_id=stop.client_id,
+        )
+    )
+    desk.run(5_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.position == QTY
+
+
+def test_a_limit_entry_whose_fill_is_not_heard_is_protected_within_seconds() -> None:
+    desk = Desk().start()
+    low = Decimal(43_400)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=low))
+    desk.run(1_000)
+    desk.stream_faults = lambda event: True
+    desk.market.move_to(43_390.0)
+    while not desk.position:
+        desk.run(100)
+    filled = desk.now
+    while not prices(desk, "STOP_MARKET"):
+        desk.run(100)
+    assert desk.now - filled <= 2_800
+
+
+def test_an_outage_is_met_with_rarer_cancels_too() -> None:
+    desk = Desk().start()
+    low = Decimal(43_400)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=low))
+    desk.run(1_000)
+    handle, asked = desk.api.handle, []
+
+    def down(request: Request) -> Reply:
+        asked.append(f"{request.method} {request.path}")
+        return Reply(503, '{"code":0,"msg":"Service Unavailable."}')
+
+    desk.api.handle = down
+    desk.snapshot = lambda: None
+    desk.process(ev.CancelEntry(ts=desk.now, symbol="BTCUSDT"))
+    desk.run(300_000)
+    assert asked.count("DELETE /fapi/v1/order") <= 30
+    assert asked.count("GET /fapi/v1/order") <= 30
+    desk.api.handle = handle
+    desk.process(ev.LinkDown(ts=desk.now, channel=Channel.REST, reason="503"))
+    desk.process(ev.LinkUp(ts=desk.now, channel=Channel.REST))
+    desk.run(2_000)
+    assert (desk.resting(), desk.engine.state.plans) == ([], {})
+
+
+def test_a_resting_stop_is_asked_about_every_two_seconds_and_nothing_else_is() -> None:
+    desk = opened()
+    asked: list[str] = []
+    real = desk.engine.process
+
+    def watched(event: ev.Event) -> list[cmd.Command]:
+        found = real(event)
+        asked.extend(c.client_id for c in found if isinstance(c, cmd.QueryOrder))
+        return found
+
+    desk.engine.process = watched
+    desk.run(10_000)
+    assert 4 <= len(asked) <= 5
+    assert {i.split("-")[3] for i in asked} == {"sl"}
+    age = desk.engine.view(desk.now, "BTCUSDT", "1m").positions[0].proven_age_s
+    assert age <= 2.2
+
+
+def test_an_outage_is_met_with_ever_rarer_questions_and_ends_with_all_at_once() -> None:
+    desk = opened()
+    handle, asked = desk.api.handle, []
+
+    def down(request: Request) -> Reply:
+        asked.append(desk.now)
+        return Reply(502, "")
+
+    desk.api.handle = down
+    plan = desk.engine.state.plans["BTCUSDT"]
+    desk.process(ev.MoveStop(ts=desk.now, symbol="BTCUSDT", price=plan.avg_entry - 100))
+    desk.process(ev.LinkDown(ts=desk.now, channel=Channel.REST, reason="502"))
+    desk.snapshot = lambda: None
+    desk.run(300_000)
+    assert len(asked) <= 120, "two orders in doubt, a question each fifteen seconds at last"
+    del desk.snapshot
+    desk.api.handle = handle
+    desk.process(ev.LinkUp(ts=desk.now, channel=Channel.REST))
+    desk.run(1_500)
+    assert [Decimal(price) for _, price in prices(desk, "STOP_MARKET")] == [plan.avg_entry - 100]
+
+
+def test_an_acknowledged_order_that_vanishes_is_replaced_under_a_new_id() -> None:
+    desk = opened()
+    target = next(o for o in desk.engine.state.ledger if o.leg is Leg.TP1)
+    order = next(o for o in desk.account.open_orders("BTCUSDT") if o.client_id == target.client_id)
+    desk.stream_faults = lambda event: True
+    desk.exchange.cancel_order(order)
+    desk.account.history.pop(order.id)
+    desk.stream_faults = None
+    desk.snapshot()
+    desk.run(15_000)
+    placed = [c for c in desk.sent if isinstance(c, cmd.PlaceOrder) and c.leg is Leg.TP1]
+    assert [c.resend for c in placed] == [False, False]
+    assert len({c.client_id for c in placed}) == 2
+    assert len(prices(desk, "LIMIT")) == 2
+
+
+def test_a_doubt_about_the_account_is_a_reason_to_look() -> None:
+    desk = Desk().start()
+    found = desk.engine.process(ev.AccountDoubt(ts=desk.now + 10_000, reason="a frame could not be read"))
+    assert [c.reason for c in found if isinstance(c, cmd.RequestSnapshot)] == ["a frame could not be read"]
 
 
 def test_market_close_type() -> None:

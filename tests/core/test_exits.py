@@ -180,3 +180,13 @@ def test_tighter_and_emergency() -> None:
     assert tighter(Side.SHORT, Decimal(5), Decimal(0)), "no stop yet"
     assert emergency_distance(ENTRY, 650.0, LADDER) == 650
     assert emergency_distance(ENTRY, 0.0, LADDER) == 870
+
+
+def test_r_is_measured_on_the_whole_entry_whatever_was_heard_first() -> None:
+    own, adopted = plan(), plan(origin=Origin.ADOPTED)
+    for found in (own, adopted):
+        found.exited = found.entered / 2
+        found.initial_stop = Decimal(1)
+        plan_levels(found, BTC, LADDER)
+    assert own.initial_stop == own.ladder.stop == 42_850
+    assert adopted.initial_stop == 1

@@ -111,6 +111,29 @@ def test_an_unknown_refusal_of_a_first_stop_flattens_at_once_and_halts_entries()
     assert "unknown reason" in desk.engine.state.halted
 
 
+def test_i13_stop_and_close_refused_for_good_are_tried_a_few_times_in_ten_seconds() -> None:
+    desk = opened()
+    plan = desk.engine.state.plans[SYMBOL]
+    real, tried = desk.api.handle, []
+
+    def handle(request: Request) -> Reply:
+        if request.method == "POST" and "rder" in request.path:
+            tried.append(request.path)
+            return Reply(400, '{"code":-4140,"msg":"Invalid symbol status for opening position."}')
+        return real(request)
+
+    desk.api.handle = handle
+    for algo in list(desk.account.open_algos(SYMBOL)):
+        desk.exchange.algos.cancel(algo)
+    desk.run(20_000)
+    assert plan.stage == "closing"
+    assert 4 <= tried.count("/fapi/v1/algoOrder") <= 8
+    assert 4 <= tried.count("/fapi/v1/order") <= 8
+    desk.api.handle = real
+    desk.run(6_000)
+    assert (desk.position, desk.resting()) == (0, [])
+
+
 def test_hedge_mode_refuses_entries_with_words() -> None:
     desk = Desk().start()
     real = desk.api.handle
@@ -166,6 +189,19 @@ def test_i4_an_exit_that_never_reached_the_venue_goes_out_again_under_its_own_id
     assert len({c.approval.sequence for c in stops}) == 4
     assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
     assert desk.position == QTY, "what never arrived is no refusal"
+
+
+def test_i2_what_the_venue_fills_beyond_the_order_is_closed_again() -> None:
+    desk = opened()
+    entry = next(o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    fields = {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+    desk.request("POST", "/fapi/v1/order", fields | {"newClientOrderId": entry.client_id})
+    desk.run(4_000)
+    assert any("filled 0.010 more than was ordered" in text for text in desk.log)
+    assert desk.position == QTY
+    assert [c.qty for c in placed(desk, Leg.CLOSE)] == [Decimal("0.010")]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert len(prices(desk, "LIMIT")) == 2
 
 
 def test_i5_an_order_late_on_its_way_is_not_concluded_lost_before_its_window_has_passed() -> None:

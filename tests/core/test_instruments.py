@@ -65,3 +65,14 @@ def test_minimums_exempt_reduce_only_from_the_notional(qty: str, price: str, red
 def test_only_a_trading_contract_takes_positions() -> None:
     assert instrument().trading
     assert not instrument(status="SETTLING").trading
+
+
+@pytest.mark.parametrize(
+    ("status", "trading", "closing"),
+    [("TRADING", True, False), ("BREAK", False, False), ("SETTLING", False, True), ("PRE_DELIVERING", False, True)],
+)
+def test_a_status_says_whether_one_may_enter_and_whether_one_must_leave(
+    status: str, trading: bool, closing: bool
+) -> None:
+    found = Instrument(symbol="A", base_asset="A", status=status)
+    assert (found.trading, found.closing) == (trading, closing)

@@ -290,6 +290,11 @@ def test_settings_are_reloaded_and_limits_only_tighten_with_a_position() -> None
     assert set(applied.held_back) == {"limits.max_positions", "limits.daily_loss"}
     assert desk.engine.settings.limits == desk.settings.limits
     assert desk.engine.settings.strategies.cooldown_min == 1
+    told = [c for c in replies if isinstance(c, cmd.Record) and c.kind == "audit" and c.durable][-1].data
+    assert told["action"] == "SettingsApplied"
+    before = desk.settings.strategies.cooldown_min
+    assert told["detail"]["changed"] == {"strategies.cooldown_min": [before, 1]}
+    assert set(told["detail"]["held_back"]) == set(applied.held_back)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"limits": {"max_positions": 0}}', b'{"unknown": 1}'])

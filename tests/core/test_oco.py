@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.oco import (
+    MOST_STOPS,
     Cancel,
     Patience,
     Place,
@@ -21,6 +22,7 @@ from tui_trader.core.oco import (
     desired_targets,
     is_over,
     proven_stop,
+    stop_sizes,
     stuck_stop,
 )
 from tui_trader.core.orders import OwnOrder
@@ -96,6 +98,8 @@ def test_an_unproven_stop_is_doubled_after_its_patience() -> None:
     silent = resting(STOP, proven=False, sent_ms=1_000)
     assert steps(plan(), [silent], now=3_999) == [], "the venue was not heard about it"
     assert steps(plan(), [silent], now=4_000) == [STOP]
+    second = resting(STOP, 2, proven=False, sent_ms=4_000)
+    assert steps(plan(), [silent, second], now=60_000) == [], "each of the two may have arrived"
     silent.negatives = 1
     assert steps(plan(), [silent], now=1_999) == []
     assert steps(plan(), [silent], now=2_000) == [STOP], "the venue does not know it"
@@ -186,6 +190,12 @@ def test_i18_a_stop_above_the_market_maximum_is_split_and_the_remainder_stays_co
     assert coarse(plan(targets=[]), orders) == []
 
 
+def test_a_position_beyond_all_reason_makes_no_more_stops_than_the_venue_takes() -> None:
+    assert stop_sizes(Decimal(10) ** 24, COARSE) == [Decimal("0.020")] * MOST_STOPS
+    assert stop_sizes(Decimal("0.800"), COARSE) == [Decimal("0.020")] * 40
+    assert stop_sizes(Decimal("0.0005"), COARSE) == [Decimal("0.010")]
+
+
 def test_i10_a_split_stop_is_moved_as_a_whole_before_the_old_ones_go() -> None:
     moved = plan(stop_price=Decimal(43_522), targets=[])
     sizes = ("0.020", "0.020", "0.010")
@@ -193,9 +203,10 @@ def test_i10_a_split_stop_is_moved_as_a_whole_before_the_old_ones_go() -> None:
     new = [resting(stop_for(q, "43522"), 10 + i) for i, q in enumerate(sizes)]
     assert coarse(moved, old) == [stop_for(q, "43522") for q in sizes]
     on_the_way = [*new[:2], resting(stop_for("0.010", "43522"), 12, proven=False, sent_ms=4_900)]
-    assert coarse(moved, [*old, *on_the_way]) == []
-    loosest = proven_stop(moved, [*old, *on_the_way], QTY)
-    assert loosest is old[0], "the cover is only as tight as its loosest needed part"
+    spare = [Cancel(client_id=old[i].client_id) for i in (2, 0)]
+    assert coarse(moved, [*old, *on_the_way]) == spare, "two new and one old part cover all of it"
+    loosest = proven_stop(moved, [old[1], *on_the_way], QTY)
+    assert loosest is old[1], "the cover is only as tight as its loosest needed part"
     assert coarse(moved, [*old, *new]) == [Cancel(client_id=o.client_id) for o in old]
 
 
@@ -278,6 +289,35 @@ def test_i13_one_stop_is_in_flight_at_a_time_while_an_entry_fills_in_parts() -> 
     assert steps(plan(), [first], now=5_900) == [STOP], "but never longer than its patience"
     proven = resting(STOP, qty=Decimal("0.010"))
     assert steps(plan(), [proven]) == [STOP]
+
+
+def test_a_target_is_not_laid_again_while_the_old_one_may_still_fill() -> None:
+    p = plan()
+    p.targets[0].qty = Decimal("0.025")
+    old = resting(TP1)
+    assert steps(p, [resting(STOP), old, resting(TP2)]) == [Cancel(client_id=old.client_id)]
+    old.cancel_ms = 4_900
+    assert steps(p, [resting(STOP), old, resting(TP2)]) == []
+    old.status = OrderStatus.CANCELED
+    bigger = Place(leg=Leg.TP1, type=OrderType.LIMIT, qty=Decimal("0.025"), price=TP1.price)
+    assert steps(p, [resting(STOP), old, resting(TP2)]) == [bigger]
+
+
+def test_stops_do_not_pile_up_while_an_entry_fills_in_small_parts() -> None:
+    small = [resting(stop_for(f"0.00{n}"), n) for n in range(1, 7)]
+    new = resting(stop_for("0.008"), 8, proven=False, sent_ms=4_990)
+    found = steps(plan(targets=[]), [*small, new], open_qty=Decimal("0.008"))
+    assert found == [Cancel(client_id=f"tt-e-1-sl-{n}") for n in (1, 2, 3, 4)], "0.005 and 0.006 cover what is open"
+    bare = steps(plan(), [*small[:2], new], open_qty=Decimal("0.008"))
+    assert bare == [], "each part that protects something stays"
+
+
+def test_i10_a_stop_that_is_replaced_by_a_tighter_one_stays_until_that_is_proven() -> None:
+    moved = plan(stop_price=Decimal(43_522), targets=[])
+    old, doubled = resting(STOP, 1), resting(STOP, 2)
+    new = resting(stop_for("0.046", "43522"), 3, proven=False, sent_ms=4_990)
+    assert steps(moved, [old, doubled, new]) == [Cancel(client_id=old.client_id)], "one of the two older ones is enough"
+    assert steps(moved, [old, new]) == []
 
 
 def test_what_is_filled_but_unheard_is_not_sent_again() -> None:

@@ -57,6 +57,15 @@ def test_i6_an_older_word_changes_nothing_and_proves_nothing() -> None:
     assert apply_update(stop, update(OrderStatus.CANCELED, ts=930, venue_ts=150)), "an end is an end, however late"
 
 
+def test_a_fill_that_is_only_told_counts_up_to_what_was_ordered() -> None:
+    entry = order(status=OrderStatus.WORKING)
+    apply_update(entry, update(OrderStatus.PARTIALLY_FILLED, filled="1E+24"))
+    assert entry.filled_qty == entry.unbooked == entry.qty
+    entry.booked = Decimal("0.06")
+    apply_update(entry, update(OrderStatus.FILLED, filled="0.06"))
+    assert entry.filled_qty == Decimal("0.06"), "what was traded beyond it counts"
+
+
 def test_i6_a_cumulative_fill_never_goes_back() -> None:
     entry = order(status=OrderStatus.WORKING)
     apply_update(entry, update(OrderStatus.PARTIALLY_FILLED, filled="0.03", avg_price=Decimal(100)))

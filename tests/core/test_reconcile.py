@@ -7,10 +7,10 @@ from decimal import Decimal
 import msgspec
 
 from tests.core.test_executor import QTY, opened, prices
-from tests.desk import Desk
+from tests.desk import Desk, instrument
 from tui_trader.core import events as ev
 from tui_trader.core.state import Recovered
-from tui_trader.core.types import Origin, Side
+from tui_trader.core.types import Channel, Leg, Origin, Side
 
 
 def by_hand(desk: Desk, side: str, qty: str, **fields: str) -> None:
@@ -188,3 +188,77 @@ def test_a_plan_accounts_for_what_the_agreed_position_holds() -> None:
     desk.run(1_000)
     plan = desk.engine.state.plans["BTCUSDT"]
     assert plan.entered - plan.exited == desk.position == QTY
+
+
+def test_a_stop_that_filled_while_no_process_ran_is_booked_as_the_stop() -> None:
+    desk = opened()
+    recovered = remembered(desk)
+    desk.stream_faults = lambda event: True
+    handle = desk.engine.process
+    desk.engine.process = lambda event: []
+    desk.move(42_500.0)
+    desk.engine.process = handle
+    desk.stream_faults = None
+    assert desk.position == 0
+    desk.records.clear()
+    revive(desk, recovered)
+    state = desk.engine.state
+    assert (state.plans, desk.resting()) == ({}, [])
+    fills = [r.data for r in desk.records if r.kind == "fills"]
+    assert [(f["leg"], f["side"], f["qty"]) for f in fills] == [("sl", "SELL", QTY)]
+    assert state.trades[0].reason == "stop"
+    (trade,) = (r.data for r in desk.records if r.kind == "trades")
+    assert trade["exit"] == fills[0]["price"]
+    assert trade["pnl"] == (fills[0]["price"] - trade["entry"]) * QTY - trade["fees"]
+
+
+def test_i7_a_fill_newer_than_the_first_snapshot_is_not_overwritten_by_it() -> None:
+    desk = Desk()
+    by_hand(desk, "SELL", "0.020")
+    asked = desk.now
+    real = desk._later
+    held = []
+    desk._later = lambda action, delay=None: held.append(action) if not held else real(action, delay)
+    desk.snapshot()
+    desk._later = real
+    desk.run(200)
+    by_hand(desk, "SELL", "0.010")
+    desk.run(100)
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    row = {"symbol": "BTCUSDT"}
+    info = desk._get("/fapi/v1/exchangeInfo", row, signed=False)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=tuple(instrument(s) for s in info["symbols"])))
+    held[0]()
+    state = desk.engine.state
+    assert asked < state.portfolio.position("BTCUSDT").last_fill_ms
+    assert [r.code for r in state.blocks("BTCUSDT") if r.code == "reconciling"] == ["reconciling"]
+    desk.run(1_000)
+    assert state.portfolio.position("BTCUSDT").qty == Decimal("-0.030") == desk.position
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.030"]
+    assert not state.reconciling
+
+
+def test_what_was_traded_elsewhere_before_the_first_start_is_kept_as_external_and_not_counted_twice() -> None:
+    desk = Desk()
+    by_hand(desk, "BUY", "0.030")
+    desk.start()
+    assert [(r.data["leg"], r.data["plan_id"]) for r in desk.records if r.kind == "fills"] == [("external", None)]
+    assert desk.engine.state.portfolio.position("BTCUSDT").qty == Decimal("0.030") == desk.position
+
+
+def test_an_order_that_rests_again_under_an_ended_id_is_taken_off() -> None:
+    """A request that was late on its way: the venue allows an id again once its order has ended."""
+    desk = opened()
+    target = next(o for o in desk.engine.state.ledger if o.leg is Leg.TP1)
+    desk.process(ev.RemoveTarget(ts=desk.now, symbol="BTCUSDT", leg=Leg.TP1))
+    desk.run(2_000)
+    fields = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.020"}
+    late = fields | {"price": f"{target.price:f}", "newClientOrderId": target.client_id, "reduceOnly": "true"}
+    desk.stream_faults = lambda event: True
+    desk.request("POST", "/fapi/v1/order", late)
+    desk.stream_faults = None
+    before = len(prices(desk, "LIMIT"))
+    desk.snapshot()
+    desk.run(2_000)
+    assert len(prices(desk, "LIMIT")) == before - 1

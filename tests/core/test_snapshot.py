@@ -43,6 +43,36 @@ def test_an_empty_engine_has_a_frame_that_says_why_it_is_empty() -> None:
     assert finite(msgspec.to_builtins(seen))
 
 
+def test_the_header_shows_the_worst_protection_of_all_positions_and_why_entries_halt() -> None:
+    desk = opened()
+    seen = frame(desk)
+    (row,) = seen.positions
+    assert (seen.header.naked, seen.header.naked_s) == (0, 0.0)
+    assert seen.header.protected_age_s == row.proven_age_s
+    assert seen.header.longest_naked_s == row.longest_naked_s > 0
+    assert seen.protection.count == 1
+    assert seen.protection.max_s == pytest.approx(row.longest_naked_s, abs=0.3)
+    plan = desk.engine.state.plans[SYMBOL]
+    plan.naked_since_ms = desk.now - 4_000
+    desk.engine.state.halted = "I7 is broken"
+    seen = frame(desk)
+    assert (seen.header.naked, seen.header.naked_s, seen.header.longest_naked_s) == (1, 4.0, 4.0)
+    assert seen.header.halted == "I7 is broken"
+    assert seen.positions[0].naked_s == 4.0
+
+
+def test_the_story_of_a_symbol_is_in_order_and_outlives_the_log() -> None:
+    desk = opened()
+    for n in range(600):
+        desk.engine.state.say(Severity.INFO, f"joined the universe: {n}")
+    seen = frame(desk, SYMBOL)
+    assert not any(row.symbol == SYMBOL for row in seen.log)
+    told = [row.text.removeprefix(f"{SYMBOL}: ").split(" ")[0] for row in seen.story]
+    assert told[:3] == ["long", "entry", "levels:"]
+    assert [row.ts for row in seen.story] == sorted(row.ts for row in seen.story)
+    assert frame(desk, "ETHUSDT").story == ()
+
+
 @pytest.mark.parametrize("side", list(Side))
 def test_a_frame_with_a_position(side: Side) -> None:
     desk = opened(side)

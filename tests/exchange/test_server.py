@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -114,3 +115,39 @@ def test_impossible_options_are_refused(argv: list[str], capsys: pytest.CaptureF
 def test_unknown_symbols_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--symbols", "NOPEUSDT"]) == 2
     assert "NOPEUSDT" in capsys.readouterr().err
+
+
+def test_faults_about_unknown_symbols_start_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "f.json").write_text('[{"kind": "adl", "count": 1, "symbol": "ADAUSD"}]')
+    assert main(["--symbols", "ADAUSDT", "--faults", str(tmp_path / "f.json")]) == 2
+    assert "there is no symbol ADAUSD here; did you mean 'ADAUSDT'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ("rogh", "'rogh' is neither a preset nor a file; did you mean 'rough'?"),
+        ("missing.toml", "cannot read missing.toml: No such file or directory."),
+    ],
+)
+def test_faults_that_cannot_be_meant_start_nothing(faults: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--faults", faults]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "rules"), [(("--faults", "book_gap,adl", "--fault-seed", "9"), ["1", "2"]), (("--admin",), [])]
+)
+async def test_alone_with_faults_it_answers_the_admin_routes(options: tuple[str, ...], rules: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tui_trader.exchange", "--json", "--symbols", "ADAUSDT", *options),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert process.stdout is not None
+    facts: dict[str, Any] = json.loads(await process.stdout.readline())
+    async with aiohttp.ClientSession() as session, session.get(facts["admin_url"] + "/faults") as reply:
+        assert list((await reply.json())["rules"]) == rules
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0

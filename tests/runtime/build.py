@@ -133,6 +133,9 @@ class ScriptedVenue:
     async def open(self, sink: Sink) -> None:
         await self._answer("open", "", None)
 
+    async def renew(self, reason: str) -> None:
+        await self._answer("renew", reason, None)
+
     async def aclose(self) -> None:
         await self._answer("aclose", "", None)
 
@@ -148,6 +151,9 @@ class ScriptedVenue:
     async def permissions(self) -> KeyPermissions:
         usual = KeyPermissions(can_trade=True, can_withdraw=False, can_transfer=False, hedge_mode=False)
         return await self._answer("permissions", "", usual)  # type: ignore[return-value]
+
+    async def probe(self) -> tuple[str, ...]:
+        return await self._answer("probe", "", ())  # type: ignore[return-value]
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         await self._answer("set_leverage", symbol, None)

@@ -1,16 +1,21 @@
 """A session in a process of its own, for the tests that kill it: ``python -m tests.runtime.headless_main DIR [flags]``.
 
 Prints what a test waits for: STARTED, PROTECTED, and at the end ENDED with the reason or REFUSED with the words.
-``--open`` enters BTCUSDT by hand, ``--take-over`` takes the account over, ``--console`` runs the real console.
+``--open`` enters BTCUSDT by hand, ``--take-over`` takes the account over, ``--console`` runs the real console,
+``--live FILE`` trades live mode at the exchange that the JSON file names (rest_url, ws_url, key, secret).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import sys
 from decimal import Decimal
 from pathlib import Path
+
+import msgspec
 
 from tui_trader.config import load
 from tui_trader.core.events import OpenPosition
@@ -24,8 +29,9 @@ OVERRIDES = {"demo.speed": 20.0, "strategies.threshold": 1.0}
 
 
 def say(line: str) -> None:
-    """One line for the test."""
-    os.write(1, line.encode() + b"\n")
+    """One line for the test; it may have gone."""
+    with contextlib.suppress(OSError):
+        os.write(1, line.encode() + b"\n")
 
 
 async def watch(session: Session, enter: bool) -> None:
@@ -81,6 +87,19 @@ async def console(options: StartOptions) -> str:
     return await continue_headless(sessions[0], reason.words)
 
 
+def live(options: StartOptions, at: dict[str, str]) -> StartOptions:
+    """Armed live mode at another exchange."""
+    overrides = {"strategies.threshold": 1.0, "venue.rest_url": at["rest_url"], "venue.ws_url": at["ws_url"]}
+    return msgspec.structs.replace(
+        options,
+        settings_source=lambda: load(None, environ={}, overrides=overrides),
+        mode="live",
+        environ={"TP_API_KEY": at["key"], "TP_API_SECRET": at["secret"]},
+        arm=True,
+        typed_venue="binance",
+    )
+
+
 def main(argv: list[str]) -> int:
     """Run one session to its end."""
     options = StartOptions(
@@ -89,6 +108,8 @@ def main(argv: list[str]) -> int:
         data_dir=Path(argv[0]),
         take_over="--take-over" in argv,
     )
+    if "--live" in argv:
+        options = live(options, json.loads(Path(argv[argv.index("--live") + 1]).read_text()))
     try:
         work = console(options) if "--console" in argv else headless(options, "--open" in argv)
         say(f"ENDED {asyncio.run(work)}")

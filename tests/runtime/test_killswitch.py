@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import stat
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +20,8 @@ from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.latch import KillLatch
 from tui_trader.runtime.lock import lock_path
 from tui_trader.runtime.session import Session
-from tui_trader.runtime.start import STORE_FILE
+from tui_trader.runtime.signals import run_headless
+from tui_trader.runtime.start import STORE_FILE, build_session
 
 NOW = 1_790_000_000_000
 
@@ -53,6 +56,15 @@ def test_a_folder_in_the_place_of_the_file_latches_and_cannot_be_cleared(tmp_pat
     latch.latch("more", NOW)
     with pytest.raises(OSError, match="KILL"):
         latch.clear()
+
+
+def test_a_link_that_leads_nowhere_latches(tmp_path: Path) -> None:
+    latch = KillLatch(tmp_path)
+    latch.path.symlink_to(tmp_path / "absent")
+    latch.latch("more", NOW)
+    assert latch.read() is not None
+    latch.clear()
+    assert latch.read() is None
 
 
 async def killed(session: Session) -> None:
@@ -127,3 +139,37 @@ async def test_a_file_that_cannot_be_removed_latches_again(tmp_path: Path) -> No
         session.send(Rearm(ts=session.now_ms()))
         await until(lambda: "latches it again" in session.log.path.read_text())
         await killed(session)
+
+
+async def test_a_kill_while_it_starts_flattens_what_the_start_finds(tmp_path: Path) -> None:
+    """The socket answers before the venue does: latched at once, carried out when the positions are known."""
+    async with simulated() as exchange:
+        async with trading(options(exchange, tmp_path)) as session:
+            await enter(session)
+        again = await build_session(options(exchange, tmp_path))
+        starting = asyncio.ensure_future(again.start())
+        again.kill("before anything is known")
+        assert await again.latch_kill("before anything is known")
+        assert KillLatch(tmp_path / "live").read() is not None
+        await starting
+        try:
+            await killed(again)
+            await until(lambda: flat(exchange))
+        finally:
+            await again.stop("end of the test")
+
+
+async def test_a_signal_while_it_starts_is_not_lost(tmp_path: Path) -> None:
+    async with simulated() as exchange:
+        async with trading(options(exchange, tmp_path)) as session:
+            await enter(session)
+        again = await build_session(options(exchange, tmp_path))
+        running = asyncio.ensure_future(run_headless(again))
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        try:
+            await until(lambda: again.status().get("killed"))
+            await until(lambda: flat(exchange))
+        finally:
+            await again.stop("end of the test")
+            await running

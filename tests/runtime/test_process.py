@@ -132,6 +132,45 @@ def test_the_terminal_closes_and_the_session_trades_on(data_dir: Path) -> None:
         raise
 
 
+def test_the_terminal_goes_while_a_dialog_is_open(data_dir: Path) -> None:
+    """A ticket is open when the line drops: nothing is sent, the session trades on."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.runtime.headless_main", str(data_dir), "--console"])
+    try:
+        wait_for(lambda: _drain(terminal) and (data_dir / "demo" / "session.log").exists())
+        wait_for(lambda: _drain(terminal) and said(data_dir, "reconciled"))
+        wait_for(lambda: "Kill switch" in _painted(terminal, b"K"))
+        os.close(terminal)
+        wait_for(lambda: said(data_dir, "terminal closed; trading on headless"))
+        holder = read_holder(lock_path(data_dir / "demo", "binance", "demo", ""))
+        assert holder is not None
+        answer = asyncio.run(ask(Path(holder.control), Request(do="status")))
+        assert (answer.status["headless"], answer.status["killed"]) == (True, False)
+        os.kill(pid, signal.SIGTERM)
+        assert os.waitpid(pid, 0)[1] == 0
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
+def _painted(terminal: int, key: bytes) -> str:
+    """Press a key once more and return what the console painted since."""
+    os.write(terminal, key)
+    signal.sigtimedwait([], 0.5)
+    os.set_blocking(terminal, False)
+    seen = b""
+    try:
+        while chunk := os.read(terminal, 65_536):
+            seen += chunk
+    except BlockingIOError:
+        pass
+    return seen.decode("utf-8", "replace")
+
+
 def _drain(terminal: int) -> bool:
     """Read what the console painted, so that it never blocks."""
     os.set_blocking(terminal, False)

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.runtime.build import Heard, ScriptedVenue, snapshot
 from tui_trader.core.events import AccountSnapshot, CandleHistory, LinkDown, LinkUp, Notice
-from tui_trader.errors import RateLimited, VenueRefused, VenueUnreachable
+from tui_trader.errors import OverBudget, RateLimited, VenueRefused, VenueUnreachable
 from tui_trader.runtime import reconcile
 from tui_trader.runtime.reconcile import Backoff, Reconciler
 
@@ -74,6 +74,36 @@ async def test_a_link_that_fails_is_told_once_and_then_up_again(desk: Desk, monk
     await desk.heard.count(2, LinkUp)
     kinds = [type(e) for e in desk.heard.events[:5]]
     assert kinds == [LinkUp, AccountSnapshot, LinkDown, LinkUp, AccountSnapshot]
+
+
+async def test_a_hurry_ends_the_pause_after_a_failure_but_no_silence(desk: Desk) -> None:
+    desk.reconciler._snapshot_backoff = Backoff(first=3_600.0, longest=3_600.0)
+    desk.venue.answers["snapshot"] = [VenueUnreachable("down"), snapshot(1)]
+    desk.run(desk.reconciler.run_snapshots)
+    await desk.heard.count(1, LinkDown)
+    desk.reconciler.request_snapshot()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(desk.venue.calls) == 1
+    desk.reconciler.request_snapshot(hurry=True)
+    await desk.heard.count(1, AccountSnapshot)
+    desk.venue.answers["snapshot"] = [RateLimited("429", -1003, retry_after_ms=3_600_000)]
+    desk.reconciler.request_snapshot()
+    await desk.heard.count(2, LinkDown)
+    calls = len(desk.venue.calls)
+    desk.reconciler.request_snapshot(hurry=True)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(desk.venue.calls) == calls
+
+
+async def test_an_own_budget_that_is_used_up_is_no_broken_link(desk: Desk) -> None:
+    desk.venue.answers["snapshot"] = [snapshot(1), OverBudget("not sent", retry_after_ms=1), snapshot(2)]
+    desk.interval = 0.0
+    desk.reconciler._snapshot_backoff = Backoff(first=0.0)
+    desk.run(desk.reconciler.run_snapshots)
+    await desk.heard.count(2, AccountSnapshot)
+    assert [type(e) for e in desk.heard.events[:3]] == [LinkUp, AccountSnapshot, AccountSnapshot]
 
 
 async def test_an_unknown_failure_is_a_down_link_and_raised_for_the_supervisor(desk: Desk) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from tests.runtime.build import ScriptedVenue
 from tui_trader import clock
+from tui_trader.cli_audit import check
 from tui_trader.config import Loaded, load
 from tui_trader.core.events import Event, MarkPrice, OpenPosition, Timer
 from tui_trader.core.types import Channel, Side
 from tui_trader.errors import ArmingError, ConfigError, RateLimited, SessionBusyError, VenueUnreachable
+from tui_trader.exchange.orders import AlgoOrder
 from tui_trader.exchange.server import RunningExchange, running_exchange
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.latch import FILE_NAME as KILL_FILE
@@ -96,40 +98,12 @@ async def enter(session: Session) -> None:
 
 def held(exchange: RunningExchange) -> dict[str, Decimal]:
     """Open positions at the exchange, by its own books."""
-    return {
-        row["symbol"]: Decimal(row["positionAmt"])
-        for row in _ask(exchange, "/fapi/v2/positionRisk")
-        if Decimal(row["positionAmt"])
-    }
+    return {symbol: p.quantity for symbol, p in exchange.account.positions.items() if p.lots}
 
 
-def resting_stops(exchange: RunningExchange) -> list[dict[str, str]]:
-    """Conditional orders resting at the exchange."""
-    return [row for row in _ask(exchange, "/fapi/v1/openAlgoOrders") if row["orderType"] == "STOP_MARKET"]
-
-
-def _ask(exchange: RunningExchange, path: str) -> list[dict[str, str]]:
-    import hashlib
-    import hmac
-    import json
-
-    from tui_trader.exchange.rest import Request as RestRequest
-
-    query = f"timestamp={clock.wall_ms()}&recvWindow=60000"
-    signature = hmac.new(exchange.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-    reply = exchange.server.rest.handle(
-        RestRequest(
-            method="GET",
-            path=path,
-            query=f"{query}&signature={signature}",
-            body="",
-            headers={"x-mbx-apikey": exchange.api_key},
-            address="127.0.0.1",
-        )
-    )
-    rows: list[dict[str, str]] = json.loads(reply.body)
-    assert isinstance(rows, list), reply.body
-    return rows
+def resting_stops(exchange: RunningExchange) -> list[AlgoOrder]:
+    """Stops resting at the exchange, by its own books."""
+    return [algo for algo in exchange.account.open_algos() if algo.kind == "STOP_MARKET"]
 
 
 async def test_live_through_url_settings_enters_protects_and_stops_with_the_stop_left(tmp_path: Path) -> None:
@@ -150,14 +124,17 @@ async def test_live_through_url_settings_enters_protects_and_stops_with_the_stop
         assert not is_held(path)
         assert running_session(options(exchange, tmp_path)) is None
         stops = resting_stops(exchange)
-        assert [(s["symbol"], Decimal(s["quantity"]), s["side"]) for s in stops] == [
-            ("BTCUSDT", Decimal("0.01"), "SELL")
-        ]
+        lots = exchange.account.positions["BTCUSDT"].lots
+        assert [(s.symbol, s.lots, s.is_buy) for s in stops] == [("BTCUSDT", lots, False)]
         assert held(exchange) == {"BTCUSDT": Decimal("0.010")}
         text = (tmp_path / "live" / "session.log").read_text()
         assert "stop proven) left at the venue" in text
         assert exchange.secret not in text
         assert exchange.api_key not in text
+        report = check(tmp_path / "live" / "store.sqlite3")
+        assert (report.whole, report.anchors) == (True, 1), "the head stands in the log at the stop"
+        assert report.rows >= 3
+        assert str(report.head) in text
 
 
 async def test_an_unarmed_restart_only_protects(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.core.build import settings
-from tests.venues.faults import World, world
+from tests.venues.faults import World, error, world
 from tui_trader.core.commands import PlaceOrder, Record
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import Event, KillSwitch, Notice
 from tui_trader.core.types import Severity
 from tui_trader.errors import StoreError
+from tui_trader.runtime import trader as trader_module
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.trader import ENGINE_FAILURES_MAX, Trader
 
@@ -70,8 +71,35 @@ async def test_the_workers_reconcile_and_beat() -> None:
         try:
             await here.until(lambda: desk.engine.state.reconciled_ms and desk.beats > 2)
             names = [row.name for row in desk.trader.worker_rows()]
-            assert names == ["engine", "reconcile", "history", "watch", "timer", "loop lag", "outbox"]
+            assert names == ["engine", "reconcile", "history", "watch", "timer", "loop lag", "canary", "outbox"]
             assert desk.trader.processed > 2
+        finally:
+            await desk.trader.aclose()
+
+
+async def test_a_canary_that_falls_silent_halts_entries_and_leaves_protection() -> None:
+    async with world() as here:
+        changed = error(400, -1116, "Invalid orderType.")
+        here.bend = lambda request: changed if request.path == "/fapi/v1/order/test" else None
+        desk = Desk(here)
+        desk.trader.start()
+        try:
+            await here.until(lambda: desk.engine.state.halted)
+            assert desk.engine.state.halted.startswith("worker canary failed: the venue has changed")
+            assert not desk.engine.state.killed
+        finally:
+            await desk.trader.aclose()
+
+
+async def test_a_canary_without_an_answer_is_asked_again_and_then_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trader_module, "CANARY_PAUSES_S", (0.0, 0.0))
+    async with world() as here:
+        here.bend = lambda request: error(503, 0) if request.path == "/fapi/v1/order/test" else None
+        desk = Desk(here)
+        desk.trader.start()
+        try:
+            await here.until(lambda: any("could not be asked" in line for line in desk.said))
+            assert desk.engine.state.halted == ""
         finally:
             await desk.trader.aclose()
 

@@ -188,47 +188,6 @@ async def test_a_full_disk_is_told(path: Path) -> None:
     assert "the disk is full" in told[0]
 
 
-# --- opening ---
-
-
-async def test_what_cannot_be_opened_is_refused_in_words(path: Path, tmp_path: Path) -> None:
-    path.write_bytes(b"this is not a database, but it is long enough to be looked at" * 100)
-    with pytest.raises(StoreError, match="not a database"):
-        await Store.open(path, ignore)
-    assert path.read_bytes().startswith(b"this is not")
-    with pytest.raises(StoreError, match="cannot be opened"):
-        await Store.open(tmp_path / "absent" / "store.sqlite3", ignore)
-
-
-async def test_a_store_of_a_newer_version_is_left_alone(path: Path) -> None:
-    await (await Store.open(path, ignore)).aclose()
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 999")
-        db.commit()
-    with pytest.raises(StoreError, match="newer tui-trader"):
-        await Store.open(path, ignore)
-
-
-async def test_a_damaged_store_is_refused(path: Path) -> None:
-    store = await Store.open(path, ignore)
-    for number in range(500):
-        store.record(record("notices", ts=number, text="x" * 100))
-    await store.aclose()
-    content = bytearray(path.read_bytes())
-    content[8192:40960] = b"\xa5" * (40960 - 8192)
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match="corrupt"):
-        await Store.open(path, ignore)
-
-
-async def test_a_locked_store_is_refused_at_the_start(path: Path) -> None:
-    await (await Store.open(path, ignore)).aclose()
-    with closing(sqlite3.connect(path, isolation_level=None)) as blocker:
-        blocker.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="locked by another program"):
-            await Store.open(path, ignore)
-
-
 # --- restart ---
 
 VICTIM = """

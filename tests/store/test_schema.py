@@ -143,6 +143,7 @@ def test_rows_come_back_as_they_were_given(name: str) -> None:
             columns, values = split(table, row)
             if not columns:
                 return
+            db.execute(f"DELETE FROM {name}")
             db.execute(statement(table, tuple(columns)), values)
             stored = dict(zip(table.columns, db.execute(f"SELECT * FROM {name}").fetchone(), strict=True))
         for key, value in row.items():

@@ -27,6 +27,7 @@ from tui_trader.core.views import (
     PositionRow,
     PreviewLeg,
     PreviewLimit,
+    ProtectionView,
     RiskView,
     SignalRow,
     Snapshot,
@@ -411,6 +412,35 @@ def _log() -> tuple[LogRow, ...]:
     )
 
 
+def _told(seconds_ago: float, severity: Severity, text: str) -> LogRow:
+    return LogRow(ts=NOW - int(seconds_ago * 1000), severity=severity, text=f"BTCUSDT: {text}", symbol="BTCUSDT")
+
+
+STORY = (
+    _told(
+        734.2, Severity.INFO, "long 0.046 decided by volume_breakout, conviction 0.86: the entry order is on its way"
+    ),
+    _told(734.0, Severity.GOOD, "entry filled: 0.046 at 43500.0"),
+    _told(734.0, Severity.INFO, "levels set: stop 42850.0, TP1 44475.0, TP2 45125.0"),
+    _told(733.7, Severity.GOOD, "the stop at 42850.0 is proven, 0.31 s after the fill"),
+    _told(300.0, Severity.ALARM, "the stop was cancelled from outside; replacing it"),
+    _told(299.4, Severity.GOOD, "the stop at 42850.0 is proven, 0.60 s after it was lost"),
+)
+
+
+def bare_snapshot() -> Snapshot:
+    """A fill of a second ago: its stop is on the way, within what is promised."""
+    full = snapshot()
+    first = msgspec.structs.replace(full.positions[0], stop_proven=False, naked_s=1.2, longest_naked_s=1.2)
+    header = msgspec.structs.replace(full.header, naked=1, naked_s=1.2, longest_naked_s=1.2)
+    return msgspec.structs.replace(full, header=header, positions=(first, full.positions[1]), ladder=_unproven(full))
+
+
+def _unproven(full: Snapshot) -> LadderView:
+    rows = tuple(msgspec.structs.replace(r, state="sent") if r.leg == "SL" else r for r in full.ladder.rows)
+    return msgspec.structs.replace(full.ladder, rows=rows)
+
+
 def snapshot(step: int = 0) -> Snapshot:
     """The sample; ``step`` moves prices, sizes, ages and the clock as a live session would."""
     wave = math.sin(step / 7) if step else 0.0
@@ -448,6 +478,7 @@ def snapshot(step: int = 0) -> Snapshot:
             kill_reason="",
             strategies_running=2,
             strategies_total=4,
+            longest_naked_s=0.44,
         ),
         universe=_universe(now, round(wave / 10, 3)),
         chart=ChartView(
@@ -525,6 +556,8 @@ def snapshot(step: int = 0) -> Snapshot:
         ),
         equity=curve,
         log=_log(),
+        story=STORY,
+        protection=ProtectionView(count=41, p50_s=0.21, p99_s=0.87, max_s=1.12),
         workers=(
             WorkerRow(name="feeds", state="running", detail="20 symbols, 412 messages/s"),
             WorkerRow(name="engine", state="running", detail="lag p99 3 ms"),
@@ -573,6 +606,8 @@ def alarm_snapshot(*, killed: bool = False, mode: str = "live") -> Snapshot:
         venue="binance",
         detail="",
         naked=0 if killed else 1,
+        naked_s=0.0 if killed else 4.2,
+        longest_naked_s=4.2,
         channels=channels,
         blocks=("public stream silent 8.4 s", "daily loss 512.40 ≥ 500.00"),
         killed=killed,
@@ -580,12 +615,14 @@ def alarm_snapshot(*, killed: bool = False, mode: str = "live") -> Snapshot:
         day_pnl=-512.4,
         day_pnl_pct=-5.12,
     )
-    first = msgspec.structs.replace(full.positions[0], stop_proven=False, naked_s=4.2)
+    first = msgspec.structs.replace(full.positions[0], stop_proven=False, naked_s=4.2, longest_naked_s=4.2)
     meters = (msgspec.structs.replace(full.risk.meters[0], value=512.4, level=1.02), *full.risk.meters[1:])
     return msgspec.structs.replace(
         full,
         header=header,
         positions=() if killed else (first, full.positions[1]),
+        ladder=full.ladder if killed else _unproven(full),
+        protection=ProtectionView(count=42, p50_s=0.21, p99_s=4.2, max_s=4.2, violations=1),
         risk=msgspec.structs.replace(full.risk, meters=meters),
         alarm="" if killed else "BTCUSDT has had no proven stop for 4.2 s: placing it again, flattening at 10 s",
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.ui.sample import FakeSession, alarm_snapshot, empty_snapshot, snapshot
+from tests.ui.sample import FakeSession, alarm_snapshot, bare_snapshot, empty_snapshot, snapshot
 from tui_trader.ui.app import ConsoleApp
 
 SIZES = ((80, 24), (120, 40), (160, 50), (200, 60))
@@ -29,6 +29,12 @@ SCENES: dict[str, tuple[Callable[[], FakeSession], tuple[str, ...]]] = {
     "ladder": (FakeSession, ("5",)),
     "chart": (FakeSession, ("2",)),
     "book": (FakeSession, ("3",)),
+    "bare": (lambda: FakeSession(shown=bare_snapshot()), ("4",)),
+    "alarm_positions": (lambda: FakeSession(shown=alarm_snapshot(), mode="live", venue="binance"), ("4",)),
+    "bare_mono": (lambda: FakeSession(shown=bare_snapshot()), ("4", "T", "T", "T", "T")),
+    "story": (FakeSession, ("h",)),
+    "risk": (FakeSession, ("6",)),
+    "positions": (FakeSession, ("4",)),
 }
 
 

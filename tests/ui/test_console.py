@@ -67,6 +67,35 @@ def typed(text: str) -> list[str]:
 CLEAR = ["ctrl+u", "end", "ctrl+u"]
 
 
+async def test_a_halt_is_shown_and_resumed_by_its_own_key() -> None:
+    shown = snapshot()
+    reason = "I2 is broken: two orders under one id"
+    header = msgspec.structs.replace(shown.header, halted=reason, blocks=(f"entries halted: {reason}",))
+    session = FakeSession(shown=msgspec.structs.replace(shown, header=header))
+    app = ConsoleApp(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        assert "No new entries: entries halted: I2 is broken" in text_of(app)
+        assert "p resumes them." in text_of(app)
+        await pilot.press("p")
+        await pilot.pause()
+        assert "two orders under one id" in text_of(app)
+        await pilot.press("r")
+        await pilot.pause()
+    assert session.sent == [PauseEntries(ts=NOW, paused=False)]
+
+
+async def test_h_tells_the_story_of_the_selected_symbol() -> None:
+    app = ConsoleApp(FakeSession())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press("h")
+        await pilot.pause()
+        told = text_of(app)
+    assert "BTCUSDT: what happened" in told
+    assert told.index("Entry filled: 0.046") < told.index("The stop was cancelled from outside")
+
+
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [

@@ -33,7 +33,7 @@ def lines_of(pane: str, shown: Snapshot, selected: str = "BTCUSDT") -> list[str]
 def test_at_160_columns_nothing_that_matters_is_dropped() -> None:
     titles = {pane: " ".join(lines_of(pane, snapshot())[0].split()) for pane in ("positions", "orders", "signals")}
     assert titles == {
-        "positions": "symbol side qty entry mark P&L R stop",
+        "positions": "sym qty entry mark P&L R stop seen",
         "orders": "time symbol leg side qty price status proven",
         "signals": "time symbol side strategy conv action",
     }

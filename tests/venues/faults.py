@@ -99,9 +99,10 @@ def markets(*symbols: str) -> dict[str, ScriptedMarket]:
 
 @asynccontextmanager
 async def world(*symbols: str, started: bool = True, **options: Any) -> AsyncIterator[World]:
-    """A venue that is open at an honest exchange; ``proxied`` puts a ``Proxy`` between the two."""
-    proxied = options.pop("proxied", False)
-    async with running_exchange(markets=markets(*(symbols or (BTC,)))) as exchange:
+    """A venue that is open at an exchange, honest unless ``faults`` are given; ``proxied`` puts a ``Proxy`` between the
+    two."""
+    proxied, faults = options.pop("proxied", False), options.pop("faults", None)
+    async with running_exchange(markets=markets(*(symbols or (BTC,))), faults=faults) as exchange:
         proxy = Proxy(exchange.server.port) if proxied else None
         port = await proxy.start() if proxy else exchange.server.port
         here = World(exchange, f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", **options)

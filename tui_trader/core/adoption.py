@@ -19,9 +19,15 @@ def _atr(state: EngineState, symbol: str) -> AtrReading | None:
 
 
 def adopted_plan(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, why: str) -> Plan:
-    """A plan for a position that no plan owns: protected first, targets when ATR is known."""
+    """A plan for a position that no plan owns: protected first, targets when ATR is known.
+
+    While neither the venue's entry price nor a market price is known there is no stop price; the executor sets it with
+    the first price, or flattens when none comes.
+    """
     side = Side.LONG if qty > 0 else Side.SHORT
     instrument = state.instruments[symbol]
+    reference = state.trigger_price(symbol) or entry
+    entry = entry or reference
     reading = _atr(state, symbol)
     plan = Plan(
         plan_id=state.next_plan_id,
@@ -42,11 +48,11 @@ def adopted_plan(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, 
     )
     state.next_plan_id += 1
     state.plans[symbol] = plan
-    reference = state.trigger_price(symbol) or entry
-    distance = emergency_distance(reference, plan.atr, state.settings.ladder)
-    plan.stop_price = protective_stop(side, reference, distance, instrument)
-    plan.initial_stop = plan.stop_price
-    state.say(Severity.WARNING, f"{symbol}: adopted {side.value} {abs(qty)} at {entry}: {why}", symbol)
+    if reference > 0:
+        distance = emergency_distance(reference, plan.atr, state.settings.ladder)
+        plan.stop_price = protective_stop(side, reference, distance, instrument)
+        plan.initial_stop = plan.stop_price
+    state.say(Severity.WARNING, f"{symbol}: adopted {side.value} {abs(qty)} at {entry}: {why}; it gets a stop", symbol)
     return plan
 
 

@@ -58,7 +58,6 @@ class CancelOrder(Order, frozen=True, tag=True, kw_only=True):
     symbol: str
     book: VenueBook
     venue_id: str = ""
-    urgent: bool = False
 
 
 class QueryOrder(Order, frozen=True, tag=True, kw_only=True):
@@ -78,9 +77,13 @@ class SetLeverage(Order, frozen=True, tag=True, kw_only=True):
 
 
 class RequestSnapshot(Order, frozen=True, tag=True, kw_only=True):
-    """Fetch an ``AccountSnapshot`` now; several requests while one runs are served by one."""
+    """Fetch an ``AccountSnapshot`` now; several requests while one runs are served by one.
+
+    With ``hurry`` it does not wait out the pause after a failure, but any silence that the venue asked for.
+    """
 
     reason: str
+    hurry: bool = False
 
 
 class WatchSymbols(Order, frozen=True, tag=True, kw_only=True):

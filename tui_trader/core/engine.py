@@ -75,6 +75,7 @@ class Engine:
             ev.Timer: self._on_timer,
             ev.Notice: self._on_notice,
             ev.TrainedLoaded: self._on_trained,
+            ev.AccountDoubt: self._on_doubt,
             ev.OrderUpdate: lambda e: feedback.on_order_update(self._state, e),
             ev.Fill: lambda e: feedback.on_fill(self._state, e),
             ev.PositionUpdate: self._on_position,
@@ -99,6 +100,11 @@ class Engine:
     def state(self) -> EngineState:
         """The state, for tests and runtime checks; write to it only through ``process``."""
         return self._state
+
+    @property
+    def watch(self) -> Watch:
+        """What watches the invariants, for tests and reports; it only reads the state."""
+        return self._watch
 
     def process(self, event: ev.Event) -> list[Command]:
         """Apply one event, check the invariants, and return what is to be done about it, in order."""
@@ -140,6 +146,7 @@ class Engine:
                 state.metrics[instrument.symbol] = found
             found.tier, found.tier_reason, found.status = tier, reason, instrument.status
             found.funding_interval_hours = instrument.funding_interval_hours
+            executor.on_instrument(state, instrument)
             if instrument.symbol not in state.plans and state.portfolio.position(instrument.symbol).qty != 0:
                 state.ask_snapshot(f"{instrument.symbol}: a position waited for the venue's filters to be adopted")
 
@@ -239,6 +246,8 @@ class Engine:
         )
         if not before.up:
             state.say(Severity.INFO, f"{event.channel.value} is up")
+            if event.channel is Channel.REST:
+                executor.on_reached(state)
             if event.channel is Channel.PRIVATE:
                 # What happened meanwhile was not heard: no entries until a snapshot from after this moment.
                 state.resync_ms = state.now
@@ -264,6 +273,9 @@ class Engine:
         state = self._state
         state.halted = f"worker {event.worker} failed: {event.reason}"
         state.say(Severity.ALARM, f"{state.halted}; entries halt, protection stays; resume with p when understood")
+
+    def _on_doubt(self, event: ev.AccountDoubt) -> None:
+        self._state.ask_snapshot(event.reason)
 
     def _on_notice(self, event: ev.Notice) -> None:
         self._state.say(event.severity, event.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from tui_trader.core import executor
 from tui_trader.core.candles import CandleBook
@@ -10,6 +11,7 @@ from tui_trader.core.commands import SetLeverage
 from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, propose_entry
 from tui_trader.core.events import Candle, OpenPosition
 from tui_trader.core.gate import GateContext
+from tui_trader.core.oco import Plan
 from tui_trader.core.regime import regime_at
 from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.state import EngineState
@@ -17,6 +19,9 @@ from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
 from tui_trader.core.views import ConditionView, SignalRow, TicketPreview
 
 STALE_BAR_S = 30.0
+
+LARGEST = 10**15
+"""No quantity, notional or price of a ticket is as large: beyond it a number is a typing mistake."""
 
 
 def gate_context(state: EngineState, symbol: str) -> GateContext:
@@ -71,7 +76,10 @@ def _impossible(ticket: OpenPosition) -> str:
         "limit price": ticket.limit_price,
     }
     for name, value in numbers.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is None:
+            continue
+        finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+        if not (finite and 0 < value < LARGEST):
             return f"the {name} must be a positive number, got {value}"
     return ""
 
@@ -89,26 +97,35 @@ def enter_by_hand(state: EngineState, ticket: OpenPosition) -> None:
     impossible = _impossible(ticket)
     if impossible:
         state.say(Severity.WARNING, f"{ticket.symbol}: entry refused: {impossible}", ticket.symbol)
+        _audit_entry(state, ticket, allowed=False, reasons=[impossible])
         return
     _set_leverage_if_missing(state, ticket.symbol)
     request = _request(ticket)
     proposal = propose_entry(gate_context(state, ticket.symbol), request, state.depth.get(ticket.symbol))
-    state.store(
-        "audit",
-        {
-            "ts": state.now,
-            "actor": "person",
-            "action": "OpenPosition",
-            "detail": {
-                "symbol": ticket.symbol,
-                "side": ticket.side.value,
-                "allowed": proposal.verdict.allowed,
-                "overridden": list(proposal.verdict.overridden),
-            },
-        },
-        durable=True,
-    )
+    verdict = proposal.verdict
+    reasons = [refusal.text for refusal in verdict.refusals]
+    _audit_entry(state, ticket, allowed=verdict.allowed, reasons=reasons, overridden=verdict.overridden)
     _decide(state, request, proposal, (), "manual")
+
+
+def _audit_entry(
+    state: EngineState, ticket: OpenPosition, *, allowed: bool, reasons: list[str], overridden: tuple[str, ...] = ()
+) -> None:
+    wanted = {
+        name: str(value)
+        for name in ("qty", "notional", "risk_fraction", "limit_price")
+        if (value := getattr(ticket, name)) is not None
+    }
+    detail = {
+        "symbol": ticket.symbol,
+        "side": ticket.side.value,
+        **wanted,
+        "allowed": allowed,
+        "reasons": reasons,
+        "overridden": list(overridden),
+    }
+    row: dict[str, object] = {"ts": state.now, "actor": "person", "action": "OpenPosition", "detail": detail}
+    state.store("audit", row, durable=True)
 
 
 def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:
@@ -214,9 +231,15 @@ def _decide(
     if plan is not None:
         state.say(
             Severity.INFO,
-            f"{plan.symbol}: {plan.side.value} {plan.entry_qty} by {plan.strategy}, conviction {plan.conviction:.2f}",
+            f"{plan.symbol}: {plan.side.value} {plan.entry_qty} decided {_who(plan)}; the entry order goes out",
             plan.symbol,
         )
+
+
+def _who(plan: Plan) -> str:
+    if plan.origin is Origin.MANUAL:
+        return "by hand"
+    return f"by {plan.strategy}, conviction {plan.conviction:.2f}"
 
 
 def _store_rejection(state: EngineState, request: EntryRequest, proposal: EntryProposal) -> None:

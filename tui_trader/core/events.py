@@ -186,6 +186,12 @@ class Notice(Fact, frozen=True, tag=True, kw_only=True):
 # --- account ---
 
 
+class AccountDoubt(Fact, frozen=True, tag=True, kw_only=True):
+    """A word about the account was heard that cannot be used: only a snapshot can tell what it said."""
+
+    reason: str
+
+
 class OrderUpdate(Fact, frozen=True, tag=True, kw_only=True):
     """The venue's word on one order, from a stream, an answer or a query.
 
@@ -481,7 +487,9 @@ MarketEvent = (
     | FeedLive
 )
 
-AccountEvent = OrderUpdate | Fill | PositionUpdate | BalanceUpdate | FundingPayment | AccountSnapshot | SendOutcome
+AccountEvent = (
+    AccountDoubt | OrderUpdate | Fill | PositionUpdate | BalanceUpdate | FundingPayment | AccountSnapshot | SendOutcome
+)
 
 SystemEvent = LinkUp | LinkDown | ClockSkew | WorkerFailed | Timer | Notice | TrainedLoaded
 

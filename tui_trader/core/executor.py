@@ -12,6 +12,7 @@ from tui_trader.core import oco
 from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
+from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import LadderError
 from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
 from tui_trader.core.orders import ClientId, OwnOrder
@@ -20,6 +21,14 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, T
 
 CLOSE_WAIT_S = 1.0
 """How long a market close waits for targets and entries to go and for the venue's word on what is open."""
+
+PROVE_AGAIN_S = 2.0
+"""A stop or a working entry that was not seen for this long is asked about."""
+
+QUESTION_PAUSE_MAX_S = 15.0
+
+FLAT_WORD_S = 6.0
+"""How long the stop of a position that is closed by its fills waits for the venue's word on the position."""
 
 STUCK_TRIGGER_S = 2.0
 """A stop that triggered this long ago and has not ended protects nothing (INVARIANTS, proven stop)."""
@@ -155,9 +164,7 @@ def drive(state: EngineState, plan: Plan) -> None:
         # Before the first comparison with the venue a stop that rests there would only be doubled.
         return
     orders = state.ledger.of_plan(plan.plan_id)
-    unheard = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
-    counted = state.open_qty(plan)
-    open_qty = max(ZERO, counted - unheard)
+    counted, open_qty = _open(state, plan, orders)
     if any(o.unbooked > 0 for o in orders):
         state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
     if open_qty > 0 and plan.stop_price <= 0:
@@ -186,15 +193,34 @@ def drive(state: EngineState, plan: Plan) -> None:
             _send_step(state, plan, step, orders)
 
 
+def _open(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> tuple[Decimal, Decimal]:
+    """What a stop must cover and what may be closed, base units ≥ 0.
+
+    By the fills heard, and by the venue's word on orders whose fills were not heard yet: an entry that is said to be
+    filled is protected at once, an exit that is said to be filled still needs its cover.
+    """
+    held = state.portfolio.position(plan.symbol).qty * plan.side.sign
+    held += sum((o.unbooked for o in orders if o.leg is Leg.ENTRY), ZERO)
+    closed = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
+    return max(ZERO, held), max(ZERO, held - closed)
+
+
 def _venue_agrees_flat(state: EngineState, plan: Plan) -> bool:
-    """Whether the venue itself said, after the last fill, that nothing is open in the plan's direction."""
+    """Whether the venue itself said, after the last fill, that nothing is open in the plan's direction.
+
+    Its word is waited for at most ``FLAT_WORD_S``: an order of ours must not rest on and on over nothing (I8).
+    """
     position = state.portfolio.position(plan.symbol)
-    return position.venue_qty * plan.side.sign <= 0 and position.venue_ts >= position.last_fill_ms
+    if position.venue_qty * plan.side.sign <= 0 and position.venue_ts >= position.last_fill_ms:
+        return True
+    return state.now - position.last_fill_ms >= state.ms(FLAT_WORD_S)
 
 
 def _ask_whether_flat(state: EngineState, plan: Plan) -> None:
-    if state.now - state.portfolio.position(plan.symbol).last_fill_ms >= state.ms(1.0):
-        state.ask_snapshot(f"{plan.symbol}: the venue has not said that it is flat", repeated=True)
+    last_fill = state.portfolio.position(plan.symbol).last_fill_ms
+    if state.now - last_fill >= state.ms(1.0) and plan.flat_asked_ms <= last_fill:
+        plan.flat_asked_ms = state.now
+        state.require_snapshot(f"{plan.symbol}: the venue has not said that it is flat")
 
 
 def _look_before_closing(state: EngineState, plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> None:
@@ -214,16 +240,14 @@ def _settle_stage(state: EngineState, plan: Plan, open_qty: Decimal, orders: lis
     entering = any(o.live for o in orders if o.leg is Leg.ENTRY)
     if plan.stage is Stage.OPEN and open_qty == 0 and not entering:
         plan.stage = Stage.CLOSING
-        plan.close_reason = plan.close_reason or _why_flat(orders)
         state.save_plan(plan)
 
 
-def _why_flat(orders: list[OwnOrder]) -> str:
-    filled = [o for o in orders if o.leg is not Leg.ENTRY and o.filled_qty > 0]
-    if not filled:
-        return "closed elsewhere"
-    last = max(filled, key=lambda o: o.updated_ms)
-    return {Leg.STOP: "stop", Leg.CLOSE: "closed by hand"}.get(last.leg, last.leg.name)
+def _why_closed(plan: Plan) -> str:
+    """What ended the position: the leg that filled last at the venue; its reason when it was closed on purpose."""
+    if plan.last_exit is Leg.STOP or (plan.last_exit is not None and plan.last_exit.target):
+        return "stop" if plan.last_exit is Leg.STOP else plan.last_exit.name
+    return plan.close_reason or ("closed elsewhere" if plan.last_exit is None else "closed by hand")
 
 
 def _may_send(state: EngineState, plan: Plan, step: Place, open_qty: Decimal, orders: list[OwnOrder]) -> bool:
@@ -256,7 +280,6 @@ def cancel(state: EngineState, step: Cancel) -> None:
             symbol=order.symbol,
             book=order.book,
             venue_id=order.venue_id,
-            urgent=step.urgent,
         )
     )
 
@@ -265,7 +288,7 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
     if open_qty > 0 and oco.stuck_stop(orders, state.now, state.ms(STUCK_TRIGGER_S)):
         begin_close(state, plan, "the stop triggered and is stuck")
     if open_qty <= 0 or oco.proven_stop(plan, orders, open_qty) is not None:
-        _covered(plan, state.now)
+        _covered(state, plan, open_qty)
         return
     if not plan.naked_since_ms:
         plan.naked_since_ms = state.now
@@ -274,11 +297,16 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
         begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
 
 
-def _covered(plan: Plan, now: int) -> None:
-    if plan.naked_since_ms:
-        plan.longest_naked_ms = max(plan.longest_naked_ms, now - plan.naked_since_ms)
-        plan.naked_since_ms = 0
-        plan.stop_failures = 0
+def _covered(state: EngineState, plan: Plan, open_qty: Decimal) -> None:
+    if not plan.naked_since_ms:
+        return
+    bare_ms = state.now - plan.naked_since_ms
+    plan.longest_naked_ms = max(plan.longest_naked_ms, bare_ms)
+    plan.naked_since_ms = 0
+    plan.stop_failures = 0
+    if open_qty > 0:
+        bare = f"after {bare_ms / 1000 / state.rate:.1f} s without one"
+        state.say(Severity.GOOD, f"{plan.symbol}: a stop over {open_qty} is proven at the venue, {bare}", plan.symbol)
 
 
 def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = True) -> None:
@@ -290,7 +318,7 @@ def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = Tr
     plan.closing_ms = state.now
     plan.cancel_entry = True
     severity = Severity.ALARM if alarm else Severity.WARNING
-    state.say(severity, f"{plan.symbol}: closing the position: {reason}", plan.symbol)
+    state.say(severity, f"{plan.symbol}: closing the position at market: {reason}", plan.symbol)
     state.save_plan(plan)
 
 
@@ -298,6 +326,7 @@ def finish(state: EngineState, plan: Plan) -> None:
     """The plan is over: book the trade, free the symbol."""
     plan.stage = Stage.CLOSED
     plan.closed_ms = state.now
+    plan.close_reason = _why_closed(plan)
     state.plans.pop(plan.symbol, None)
     state.ledger.release_plan(plan.plan_id)
     for leg in Leg:
@@ -309,7 +338,7 @@ def finish(state: EngineState, plan: Plan) -> None:
     elif plan.entered > 0:
         state.ask_snapshot(f"{plan.symbol}: flat; looking whether anything of ours rests in either book")
     if plan.entered <= 0:
-        state.say(Severity.INFO, f"{plan.symbol}: entry ended without a fill", plan.symbol)
+        state.say(Severity.INFO, f"{plan.symbol}: the entry ended without a fill; nothing is open", plan.symbol)
         return
     state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
     state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)
@@ -319,8 +348,16 @@ def finish(state: EngineState, plan: Plan) -> None:
 def set_levels(state: EngineState, plan: Plan) -> None:
     """Ladder on the real average fill; when it cannot be computed, at least a stop."""
     instrument = state.instruments[plan.symbol]
+    if plan.entered <= 0 and state.open_qty(plan) <= 0:
+        _provisional_stop(state, plan, instrument)
+        return
     if plan.entered <= 0:
         _take_over(state, plan)
+    if plan.avg_entry <= 0:
+        price = state.trigger_price(plan.symbol)
+        if price <= 0:
+            return
+        plan.entry_value = plan.entered * price
     try:
         for text in plan_levels(plan, instrument, state.settings.ladder):
             state.say(Severity.INFO, text, plan.symbol)
@@ -329,6 +366,20 @@ def set_levels(state: EngineState, plan: Plan) -> None:
         plan.stop_price = plan.stop_price or protective_stop(plan.side, plan.avg_entry, distance, instrument)
         plan.initial_stop = plan.initial_stop or plan.stop_price
         state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
+
+
+def _provisional_stop(state: EngineState, plan: Plan, instrument: Instrument) -> None:
+    """A stop for what the venue says is filled, at the price it says, until the fills themselves are heard."""
+    told = (o.avg_price for o in state.ledger.of_plan(plan.plan_id) if o.leg is Leg.ENTRY and o.avg_price > 0)
+    price = next(told, plan.expected_entry) or state.trigger_price(plan.symbol)
+    if price <= 0:
+        return
+    distance = emergency_distance(price, plan.atr, state.settings.ladder)
+    if plan.stop_hint is not None and (price - plan.stop_hint) * plan.side.sign > 0:
+        distance = abs(price - plan.stop_hint)
+    plan.stop_price = protective_stop(plan.side, price, distance, instrument)
+    text = f"{plan.symbol}: the venue says that the entry filled; stop at {plan.stop_price} until its fills are heard"
+    state.say(Severity.INFO, text, plan.symbol)
 
 
 def _take_over(state: EngineState, plan: Plan) -> None:
@@ -351,16 +402,57 @@ def query(state: EngineState, order: OwnOrder) -> None:
 
 
 def tick(state: EngineState) -> None:
-    """Ask about unresolved orders and drive every plan."""
-    wait = state.ms(state.settings.execution.unknown_query_s)
+    """Ask about orders in doubt and stops not seen for a while, and drive every plan."""
     for order in state.ledger.live():
-        doubtful = order.unresolved or order.negatives or order.cancel_tries > 2
-        stuck = order.status is OrderStatus.TRIGGERED
-        pause = wait * (1 + min(order.negatives, 6))
-        if (doubtful or stuck) and state.now - max(order.sent_ms, order.query_ms) >= pause:
+        pause_s = _question_due_s(state, order)
+        if pause_s and state.now - _last_word_ms(order) >= state.ms(pause_s):
             query(state, order)
     for plan in list(state.plans.values()):
         drive(state, plan)
+
+
+def _last_word_ms(order: OwnOrder) -> int:
+    seen = 0 if order.status is OrderStatus.TRIGGERED or order.negatives else order.proven_ms
+    return max(order.sent_ms, order.query_ms, seen)
+
+
+def _question_due_s(state: EngineState, order: OwnOrder) -> float:
+    """How long after the last word or question the venue is asked about an order, s; 0 for never.
+
+    While it does not answer the pause doubles, so that an outage is not met with thousands of requests.
+    """
+    doubling = 2.0 ** min(order.unanswered, 10)
+    wait = state.settings.execution.unknown_query_s
+    if order.unresolved or order.negatives or order.cancel_tries > 2:
+        return min(QUESTION_PAUSE_MAX_S, wait * (1 + min(order.negatives, 6)) * doubling)
+    # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
+    if order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET:
+        return min(QUESTION_PAUSE_MAX_S, wait * doubling)
+    # A stop is proven by being seen, and an entry may fill at any time: while the stream is silent that must show soon.
+    watched = order.leg in (Leg.STOP, Leg.ENTRY)
+    return min(QUESTION_PAUSE_MAX_S, PROVE_AGAIN_S * doubling) if watched else 0.0
+
+
+def on_reached(state: EngineState) -> None:
+    """The venue answers again: what waited for that is asked and sent now."""
+    state.leg_failures.clear()
+    state.leg_retry.clear()
+    for order in state.ledger.live():
+        order.unanswered = 0
+        if order.unresolved:
+            query(state, order)
+    if state.reconciled_ms:
+        state.require_snapshot("the venue answers again")
+    tick(state)
+
+
+def on_instrument(state: EngineState, instrument: Instrument) -> None:
+    """The venue's rules of a symbol are known anew: one that it closes is left before the venue settles it."""
+    plan = state.plans.get(instrument.symbol)
+    if plan is None or not instrument.closing:
+        return
+    begin_close(state, plan, f"the venue closes the symbol ({instrument.status})")
+    drive(state, plan)
 
 
 def on_market(state: EngineState, symbol: str) -> None:

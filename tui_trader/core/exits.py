@@ -12,7 +12,7 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import build_ladder, trail_stop
 from tui_trader.core.oco import Plan, PlanTarget, Stage
 from tui_trader.core.settings import LadderSettings
-from tui_trader.core.types import ZERO, Leg, Side, dec
+from tui_trader.core.types import ZERO, Leg, Origin, Side, dec
 
 
 def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) -> list[str]:
@@ -31,7 +31,7 @@ def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) ->
         stop=plan.stop_hint,
         target=plan.target_hint,
     )
-    if not plan.initial_stop or plan.exited == 0:
+    if not plan.initial_stop or plan.exited == 0 or plan.origin is not Origin.ADOPTED:
         plan.initial_stop = plan.ladder.stop
     if not (plan.stop_by_hand or plan.at_break_even or plan.trailing):
         plan.stop_price = plan.ladder.stop
@@ -40,7 +40,8 @@ def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) ->
         plan.targets = [
             PlanTarget(leg=t.leg, price=t.price, qty=t.qty, done=done.get(t.leg, ZERO)) for t in plan.ladder.targets
         ]
-    return [f"{plan.symbol}: stop {plan.stop_price}, " + ", ".join(f"{t.leg.name} {t.price}" for t in plan.targets)]
+    targets = ", ".join(f"{t.leg.name} {t.price}" for t in plan.targets)
+    return [f"{plan.symbol}: levels: stop {plan.stop_price}, {targets}"]
 
 
 def protective_stop(side: Side, reference: Decimal, distance: Decimal, instrument: Instrument) -> Decimal:

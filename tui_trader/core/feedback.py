@@ -40,6 +40,9 @@ HTTP_REFUSALS = range(-599, -399)
 """An HTTP status as a code: something before the venue answered, not the venue."""
 
 STOP_TRIES = 3
+STOP_CLOSING_S = 5.0
+"""How long a stop that was refused for good rests before it is tried again beside the market close."""
+
 NOT_SEEN_S = 1.5
 NOT_SEEN_PAUSE_S = 0.25
 """A stop for a position that the venue's conditional orders do not see yet is tried again this soon, until the position
@@ -48,8 +51,14 @@ has been bare for ``NOT_SEEN_S``; then it is closed."""
 STOP_PATIENCE_S = 30.0
 """The longest pause before a stop that price has passed is tried again while an older one stands."""
 
+SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
+CLOSED_SYMBOL_S = 5.0
+"""The longest pause between two market closes of a symbol that takes no orders."""
+
 TARGETS_OFF_S = 2.0
 UNDELIVERED_S = 0.5
+UNDELIVERED_MAX_S = 8.0
+"""The first and the longest pause before what did not reach the venue is sent again; forgotten when it is reached."""
 
 TARGET_PATIENCE_S = 60.0
 """The longest pause before a refused target is tried again."""
@@ -93,9 +102,11 @@ def _on_stop_lost(state: EngineState, plan: Plan) -> None:
     plan.stops_lost += 1
     if plan.stops_lost > 1:
         state.halted = f"stops of {plan.symbol} are cancelled from outside"
+        why = "entries halt: somebody cancels its stops; find out who, then resume with p"
+        state.say(Severity.ALARM, f"{plan.symbol}: {why}", plan.symbol)
         begin_close(state, plan, "its stop was cancelled from outside again")
     else:
-        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; replacing it", plan.symbol)
+        state.say(Severity.ALARM, f"{plan.symbol}: the stop was cancelled from outside; bare meanwhile", plan.symbol)
 
 
 def _as_triggered(update: OrderUpdate) -> OrderUpdate:
@@ -143,6 +154,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         return
     realized = state.portfolio.book_fill(fill)
     if order is not None:
+        _if_more_than_ordered(state, order, fill)
         order.booked += fill.qty
         order.filled_qty = max(order.filled_qty, order.booked)
         if order.live and order.filled_qty >= order.qty:
@@ -158,9 +170,30 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if fill.side is plan.side.entry:
         _entry_fill(state, plan, fill)
     else:
-        _exit_fill(state, plan, fill, leg or Leg.CLOSE, before)
+        _exit_fill(state, plan, fill, leg, before)
     state.save_plan(plan)
     drive(state, plan)
+
+
+def _if_more_than_ordered(state: EngineState, order: OwnOrder, fill: Fill) -> None:
+    """The venue wins, and what it gave beyond the entry's quantity is closed again (I2)."""
+    excess = fill.qty - max(ZERO, order.qty - order.booked)
+    plan = state.plan_of(order.plan_id)
+    if excess <= 0 or order.leg is not Leg.ENTRY or plan is None:
+        return
+    plan.close_qty = (plan.close_qty or ZERO) + excess
+    text = f"{order.symbol}: the venue filled {excess} more than was ordered; it is closed again"
+    state.say(Severity.ALARM, text, order.symbol)
+
+
+def on_missed_fill(state: EngineState, fill: Fill) -> None:
+    """A fill from while no process ran: a plan's is booked, any other is in the venue's position already."""
+    held = state.portfolio.position(fill.symbol).qty
+    if state.ledger.find(fill.client_id, fill.venue_id) is not None or _concerned(state, fill, held) is not None:
+        on_fill(state, fill)
+        return
+    state.portfolio.mark_seen(fill)
+    _store_fill(state, fill, None, None)
 
 
 def _concerned(state: EngineState, fill: Fill, before: Decimal) -> Plan | None:
@@ -250,13 +283,14 @@ def _entry_fill(state: EngineState, plan: Plan, fill: Fill) -> None:
         return
     if not plan.naked_since_ms:
         plan.naked_since_ms = min(fill.venue_ts or state.now, state.now)
+    what = f"entry filled: {plan.side.value} {fill.qty} at {fill.price}; its stop is placed now"
+    state.say(Severity.GOOD, f"{plan.symbol}: {what}", plan.symbol)
     set_levels(state, plan)
-    text = f"{plan.symbol}: {plan.side.value} {fill.qty} filled at {fill.price}"
-    state.say(Severity.GOOD, text, plan.symbol)
     state.ladder_event(plan, "entry_fill", Leg.ENTRY, fill.price, fill.qty, plan.strategy)
 
 
-def _exit_fill(state: EngineState, plan: Plan, fill: Fill, leg: Leg, before: Decimal) -> None:
+def _exit_fill(state: EngineState, plan: Plan, fill: Fill, own: Leg | None, before: Decimal) -> None:
+    leg = own or Leg.CLOSE
     instrument = state.instruments.get(plan.symbol)
     qty = min(fill.qty, max(ZERO, before * plan.side.sign))
     if qty <= 0:
@@ -265,7 +299,12 @@ def _exit_fill(state: EngineState, plan: Plan, fill: Fill, leg: Leg, before: Dec
         return
     plan.exited += qty
     plan.exit_value += qty * fill.price
-    state.say(Severity.GOOD, f"{plan.symbol}: {leg.name} {fill.qty} filled at {fill.price}", plan.symbol)
+    at = (fill.venue_ts, len(fill.trade_id), fill.trade_id)
+    if at >= plan.last_exit_at:
+        plan.last_exit, plan.last_exit_at = own, at
+    rest = f"{state.open_qty(plan) or 'nothing'} stays open"
+    what = f"{leg.words.removeprefix('the ')} filled: {fill.qty} at {fill.price}"
+    state.say(Severity.GOOD, f"{plan.symbol}: {what}; {rest}", plan.symbol)
     state.ladder_event(plan, "exit_fill", leg, fill.price, fill.qty, plan.close_reason)
     if instrument is not None:
         for text in on_exit_fill(plan, leg, fill.qty, state.open_qty(plan), instrument):
@@ -296,7 +335,10 @@ def on_send_outcome(state: EngineState, outcome: SendOutcome) -> None:
     elif outcome.action is SendAction.CANCEL:
         _on_cancel_outcome(state, order, outcome)
     elif outcome.action is SendAction.QUERY and outcome.result is SendResult.NOT_FOUND:
+        order.unanswered = 0
         _on_negative(state, order)
+    elif outcome.action is SendAction.QUERY:
+        order.unanswered += 1
     plan = state.plan_of(order.plan_id)
     if plan is not None:
         drive(state, plan)
@@ -322,9 +364,11 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
     if not order.unresolved:
         return
     if outcome.result is SendResult.UNKNOWN:
+        if order.status is not OrderStatus.UNKNOWN or order.reason != outcome.reason:
+            doubt = f"whether {order.leg.words} reached the venue is not known ({outcome.reason}); asking it"
+            state.say(Severity.WARNING, f"{order.symbol}: {doubt}", order.symbol)
         order.status = OrderStatus.UNKNOWN
         order.reason = outcome.reason
-        state.say(Severity.WARNING, f"{order.symbol}: outcome of {order.leg.name} unknown: {outcome.reason}; asking")
         query(state, order)
         return
     order.status = OrderStatus.REJECTED
@@ -341,8 +385,7 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
     goes out again, under its own id.
     """
     order.undelivered = order.leg is not Leg.ENTRY
-    pause = state.now + state.ms(UNDELIVERED_S)
-    state.leg_retry[(order.plan_id, order.leg)] = max(outcome.retry_at, pause)
+    _hold(state, order.plan_id, order.leg, first_s=UNDELIVERED_S, longest_s=UNDELIVERED_MAX_S, at=outcome.retry_at)
     text = f"{order.symbol}: {order.leg.name} was not delivered: {outcome.reason}"
     text += "; it is sent again" if order.undelivered else "; the entry is given up"
     state.say(Severity.ALARM if order.undelivered else Severity.WARNING, text, order.symbol)
@@ -361,8 +404,9 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     if order.leg is Leg.STOP:
         _on_stop_refused(state, plan, order, code, reason)
     else:
-        # A target may be refused for as long as its price is outside the venue's band; a close is never slowed down.
-        _hold(state, plan, order.leg, longest_s=TARGET_PATIENCE_S if order.leg.target else 1.0)
+        # A target may be refused for as long as its price is outside the venue's band; a close is hardly slowed down.
+        longest_s = TARGET_PATIENCE_S if order.leg.target else (CLOSED_SYMBOL_S if code in SYMBOL_CLOSED else 1.0)
+        _hold(state, plan.plan_id, order.leg, longest_s=longest_s)
         state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
         state.ask_snapshot("reduce-only refused")
@@ -371,12 +415,12 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
             plan.targets_off_ms = state.now + state.ms(TARGETS_OFF_S)
 
 
-def _hold(state: EngineState, plan: Plan, leg: Leg, *, longest_s: float, first_s: float = 1.0) -> None:
-    """Before a refused leg is tried again: a pause that doubles up to ``longest_s``."""
-    key = (plan.plan_id, leg)
+def _hold(state: EngineState, plan_id: int, leg: Leg, *, longest_s: float, first_s: float = 1.0, at: int = 0) -> None:
+    """Before a leg is tried again: a pause that doubles up to ``longest_s``, and never less than until ``at``."""
+    key = (plan_id, leg)
     failures = state.leg_failures[key] = state.leg_failures.get(key, 0) + 1
-    pause = min(longest_s, first_s * 2.0 ** (failures - 1))
-    state.leg_retry[key] = max(state.leg_retry.get(key, 0), state.now + state.ms(pause))
+    pause = min(longest_s, first_s * 2.0 ** min(failures - 1, 10))
+    state.leg_retry[key] = max(state.leg_retry.get(key, 0), at, state.now + state.ms(pause))
 
 
 def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int, reason: str) -> None:
@@ -387,34 +431,49 @@ def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int,
     plan.stop_failures += 1
     if code == STOP_LIMIT_REACHED:
         state.count_conditionals_full()
-    if code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS:
+    unknown = code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS
+    if unknown:
         state.halted = f"the venue refuses stops for an unknown reason: {reason} ({code})"
-        if older is None:
-            begin_close(state, plan, f"the venue refuses the stop for an unknown reason: {reason} ({code})")
-            return
-    naked_ms = state.now - plan.naked_since_ms if plan.naked_since_ms else 0
-    if naked_ms >= state.ms(NOT_SEEN_S) if code == NOT_SEEN_YET else plan.stop_failures >= STOP_TRIES:
-        begin_close(state, plan, f"the venue refuses the stop: {reason}")
+    if unknown and older is None:
+        why = f" for an unknown reason: {reason} ({code})"
+    else:
+        why = f": {reason}" if _tried_enough(state, plan, code) else ""
+    if why:
+        _later(state, plan, STOP_CLOSING_S)
+        begin_close(state, plan, f"the venue refuses the stop{why}")
         return
-    pause = NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s
-    state.leg_retry[(plan.plan_id, Leg.STOP)] = state.now + state.ms(pause)
-    state.say(Severity.ALARM, f"{plan.symbol}: stop refused: {reason}; trying again", plan.symbol)
+    _later(state, plan, NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s)
+    state.say(Severity.ALARM, f"{plan.symbol}: the venue refused the stop: {reason}; trying again", plan.symbol)
+
+
+def _tried_enough(state: EngineState, plan: Plan, code: int) -> bool:
+    if code == NOT_SEEN_YET:
+        return plan.naked_since_ms > 0 and state.now - plan.naked_since_ms >= state.ms(NOT_SEEN_S)
+    return plan.stop_failures >= STOP_TRIES
+
+
+def _later(state: EngineState, plan: Plan, seconds: float) -> None:
+    state.leg_retry[(plan.plan_id, Leg.STOP)] = state.now + state.ms(seconds)
 
 
 def _on_stop_passed(state: EngineState, plan: Plan, order: OwnOrder, older: OwnOrder | None) -> None:
     """The venue says that price is beyond the stop: closed, unless an older stop stands that price has not reached."""
     price = state.trigger_price(plan.symbol)
     if older is None or (price > 0 and is_beyond(plan, price, older.trigger_price)):
+        _later(state, plan, STOP_CLOSING_S)
         begin_close(state, plan, "price is already beyond the stop")
         return
-    _hold(state, plan, Leg.STOP, longest_s=STOP_PATIENCE_S)
+    _hold(state, plan.plan_id, Leg.STOP, longest_s=STOP_PATIENCE_S)
     text = f"a stop at {order.trigger_price} would trigger at once; the older one at {older.trigger_price} stays"
     state.say(Severity.WARNING, f"{plan.symbol}: {text} until the price allows it", plan.symbol)
 
 
 def _on_cancel_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
-    if order.live and outcome.result in (SendResult.NOT_FOUND, SendResult.UNKNOWN):
-        query(state, order)
+    if outcome.result is SendResult.NOT_FOUND or (outcome.result is SendResult.UNKNOWN and not order.unanswered):
+        if order.live:
+            query(state, order)
+    elif outcome.result is not SendResult.ACCEPTED and not outcome.code:
+        order.unanswered += 1
 
 
 def _on_negative(state: EngineState, order: OwnOrder) -> None:
@@ -423,6 +482,7 @@ def _on_negative(state: EngineState, order: OwnOrder) -> None:
     order.negatives += 1
     order.first_negative_ms = order.first_negative_ms or state.now
     execution = state.settings.execution
+    order.doubted = order.proven_ms > 0 and state.now - order.proven_ms >= state.ms(execution.replica_lag_s)
     # Until the receive window of the request has passed, one that is late on its way may still be acted on.
     window_s = state.settings.venue.recv_window_ms / 1000
     long_enough = state.now - order.first_negative_ms >= state.ms(
@@ -430,9 +490,12 @@ def _on_negative(state: EngineState, order: OwnOrder) -> None:
     ) and state.now - order.sent_ms >= state.ms(window_s)
     if order.negatives < execution.not_found_needs or not long_enough or order.symbol in state.reconciling:
         return
-    seen = order.proven_ms > 0 or order.filled_qty > 0
+    seen = order.proven_ms > 0 or order.filled_qty > 0 or order.acked_ms > 0 or order.venue_id != ""
     order.status = OrderStatus.CANCELED if seen else OrderStatus.REJECTED
     order.reason = "the venue does not know it any more" if seen else "never reached the venue"
     order.undelivered = not seen and order.leg is not Leg.ENTRY
     _store_order(state, order)
-    state.say(Severity.WARNING, f"{order.symbol}: {order.leg.name} {order.reason}", order.symbol)
+    plan = state.plan_of(order.plan_id)
+    held = plan is not None and state.open_qty(plan) > 0
+    severity = Severity.WARNING if held or order.leg is Leg.ENTRY else Severity.INFO
+    state.say(severity, f"{order.symbol}: {order.leg.words}: {order.reason}", order.symbol)

@@ -8,6 +8,9 @@ import msgspec
 
 from tui_trader.core.types import ZERO, Side
 
+CLOSING = frozenset({"PRE_DELIVERING", "DELIVERING", "DELIVERED", "PRE_SETTLE", "SETTLING", "CLOSE"})
+"""Statuses (Binance ``status``/``contractStatus``) of a contract that ends; a break in trading is none of them."""
+
 
 class Instrument(msgspec.Struct, frozen=True):
     """Static trading rules of one perpetual contract. Prices in quote (USDT), quantities in base."""
@@ -35,6 +38,11 @@ class Instrument(msgspec.Struct, frozen=True):
     def trading(self) -> bool:
         """True when the venue accepts new positions in this contract."""
         return self.status == "TRADING"
+
+    @property
+    def closing(self) -> bool:
+        """True when the venue is about to settle the contract: a position in it should be left."""
+        return self.status in CLOSING
 
     def floor_qty(self, qty: Decimal, *, market: bool = False) -> Decimal:
         """``qty`` rounded down to the step (the market step when the order is a market order)."""

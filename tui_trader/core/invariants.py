@@ -1,7 +1,7 @@
 """Invariants watched while trading (INVARIANTS: I1–I9, I11, I12, I17): found, said, stored, and entries halted.
 
-The watch runs inside ``Engine.process`` after each account fact, each command and once a second. It changes nothing but
-the halt: protection goes on, a person resumes entries. What it finds is told in words, kept as a durable row of
+The watch runs inside ``Engine.process`` after each account fact, each command and every two seconds. It changes nothing
+but the halt: protection goes on, a person resumes entries. What it finds is told in words, kept as a durable row of
 ``violations``, and the story before it goes to a private file.
 """
 
@@ -20,7 +20,8 @@ from tui_trader.core.types import Severity
 
 AGAIN_S = 60.0
 """The same breach is told, and a trace of the same invariant is written, at most once in so long."""
-CHECK_S = 1.0
+CHECK_S = 2.0
+"""Stops and orphans are looked at so often (their limits are ten seconds), the sums every second time."""
 SAID_KEPT = 500
 
 UNHEARD = QUIET - {ev.Timer}
@@ -39,15 +40,19 @@ class Watch:
         self._told_ms: dict[tuple[str, str], int] = {}
         self._traced_ms: dict[str, int] = {}
         self._checked_ms = 0
+        self._looks = 0
 
     def after(self, event: ev.Event, commands: list[Command]) -> list[Command]:
         """Check one call of the engine. Never raises: a defect in here halts entries like any other violation."""
         state = self._state
+        due = state.now - self._checked_ms >= state.ms(CHECK_S)
+        if not due and not commands and type(event) is ev.Timer:
+            return commands
         self.trace.heard(state.now, event)
         for command in commands:
             self.trace.emitted(state.now, command)
         try:
-            found = self._find(event, commands)
+            found = self._find(event, commands, due)
         except Exception as error:  # noqa: BLE001 - a watch that failed must not take the executor's commands with it
             words = f"the watch itself failed ({type(error).__name__}: {error}); nothing is watched in this call"
             found = [Breach(invariant="watch", symbol="", subject=type(error).__name__, words=words)]
@@ -59,14 +64,18 @@ class Watch:
             state.halted = state.halted or f"an invariant is broken and could not be told ({error})"
             return commands
 
-    def _find(self, event: ev.Event, commands: list[Command]) -> list[Breach]:
+    def _find(self, event: ev.Event, commands: list[Command], due: bool) -> list[Breach]:
         found: list[Breach] = []
+        if commands:
+            self.orders.repeats(commands)
         if type(event) is ev.Timer:
-            if self._state.now - self._checked_ms >= self._state.ms(CHECK_S):
+            if due:
                 self._checked_ms = self._state.now
+                found += self.cover.check()
+                self._looks += 1
+            if due and self._looks % 2:
                 found += self.orders.event(event)
                 found += self.money.check()
-                found += self.cover.check()
         elif type(event) not in UNHEARD:
             found += self.orders.event(event)
             found += self.money.event(event)

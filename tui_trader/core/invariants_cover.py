@@ -14,8 +14,8 @@ import msgspec
 
 from tui_trader.core import events as ev
 from tui_trader.core.commands import CancelOrder, Command, PlaceOrder, QueryOrder, RequestSnapshot
+from tui_trader.core.invariants_orders import parts_of
 from tui_trader.core.oco import Stage
-from tui_trader.core.orders import parse_client_id
 from tui_trader.core.state import EngineState
 from tui_trader.core.trace import Breach
 from tui_trader.core.types import ZERO, Leg, OrderSide, OrderStatus, VenueBook
@@ -83,7 +83,7 @@ class CoverWatch:
     def _said(self, update: ev.OrderUpdate) -> None:
         order = self._state.ledger.find(update.client_id, update.venue_id, update.book)
         name = order.client_id if order is not None else update.client_id
-        parts = parse_client_id(name)
+        parts = parts_of(name)
         if parts is None or not update.from_venue_evidence:
             return
         at = update.venue_ts or update.ts
@@ -134,7 +134,7 @@ class CoverWatch:
             return
         listed: set[str] = set()
         for row in snapshot.orders:
-            parts = parse_client_id(row.client_id)
+            parts = parts_of(row.client_id)
             if parts is None:
                 continue
             listed.add(row.client_id)
@@ -166,7 +166,7 @@ class CoverWatch:
             self._follow(symbol, self._state.now)
 
     def check(self) -> Iterator[Breach]:
-        """What time has made a breach; call it about once a second."""
+        """What time has made a breach; call it every second or two."""
         state = self._state
         self._reconciled_ms = self._reconciled_ms or state.reconciled_ms
         self._follow_all()

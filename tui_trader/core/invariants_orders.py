@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -21,6 +22,9 @@ from tui_trader.core.types import MINUTE_MS, ZERO, Leg, OrderStatus, Side, Venue
 
 SENT_KEPT = 4_000
 PLANS_KEPT = 20_000
+
+parts_of = lru_cache(maxsize=2_000)(parse_client_id)
+"""Ids are looked at again and again; they are taken apart once."""
 
 _S = OrderStatus
 _RANK = {_S.INTENT: 0, _S.SENT: 0, _S.UNKNOWN: 0, _S.WORKING: 1, _S.TRIGGERED: 2, _S.PARTIALLY_FILLED: 3}
@@ -105,6 +109,14 @@ class OrderWatch:
             elif type(command) is Record and command.kind == "plans":
                 self._note_plan(command)
 
+    def repeats(self, commands: list[Command]) -> None:
+        """Orders that were refused or lost and leave again under their id: their life begins anew. Call it first."""
+        for command in commands:
+            known = self.sent.get(command.client_id) if type(command) is PlaceOrder and command.resend else None
+            if known is not None:
+                known.refused = known.unsent = known.ended = False
+                known.status = _S.SENT if known.status is _S.REJECTED else known.status
+
     def _note_plan(self, record: Record) -> None:
         number = record.data.get("plan_id")
         if isinstance(number, int) and number not in self._journalled:
@@ -112,7 +124,7 @@ class OrderWatch:
             _bound(self._journalled, PLANS_KEPT)
 
     def _cancel(self, command: CancelOrder) -> Iterator[Breach]:
-        if parse_client_id(command.client_id) is None:
+        if parts_of(command.client_id) is None:
             words = f"a cancel of {command.client_id or command.venue_id}, which is not our order, was decided"
             yield Breach(invariant="I8", symbol=command.symbol, subject=command.client_id, words=words)
 
@@ -130,7 +142,7 @@ class OrderWatch:
             self._remember(order)
 
     def _remember(self, order: PlaceOrder) -> None:
-        number = parse_client_id(order.client_id)
+        number = parts_of(order.client_id)
         key = (order.plan_id, order.leg)
         self._revision[key] = max(self._revision.get(key, 0), number.revision if number else 0)
         while len(self._revision) > PLANS_KEPT:
@@ -153,7 +165,10 @@ class OrderWatch:
         if known is not None:
             yield from _repeated(order, known)
             return
-        yield from self._numbers(order)
+        inexact = list(self._numbers(order))
+        if inexact:
+            yield from inexact
+            return
         yield from self._identity(order)
         yield from self._approval(order)
         if order.leg is Leg.ENTRY:
@@ -170,7 +185,7 @@ class OrderWatch:
             yield "I17", "its quantity is zero"
 
     def _identity(self, order: PlaceOrder) -> Iterator[tuple[str, str]]:
-        parts = parse_client_id(order.client_id)
+        parts = parts_of(order.client_id)
         if parts is None or parts.plan_id != order.plan_id or parts.leg is not order.leg:
             yield "I4", f"its id {order.client_id} does not carry its plan {order.plan_id} and leg {order.leg.name}"
             return
@@ -247,20 +262,34 @@ class OrderWatch:
             yield "I3", "it is not reduce-only, so it could open a position"
         position = self._state.portfolio.position(order.symbol)
         before = self._held.get(order.symbol, ZERO)
-        held = [qty for qty in (position.qty, position.venue_qty, before) if qty != 0]
+        unheard = self._unheard(order.symbol)
+        held = [qty for qty in (position.qty + unheard, position.qty, position.venue_qty, before) if qty != 0]
         sides = {Side.LONG.exit if qty > 0 else Side.SHORT.exit for qty in held}
         if not held:
             yield "I3", "nothing is open here"
         elif order.side not in sides:
             yield "I3", f"a {order.side.value} would add to the open {held[0]}"
-        elif order.qty > max(abs(qty) for qty in held) + self._told.get(order.symbol, ZERO):
+        elif order.qty > self._at_most(order.symbol, max(abs(qty) for qty in held)):
             yield "I3", f"its quantity {order.qty} is above the open {max(abs(qty) for qty in held)}"
+
+    def _at_most(self, symbol: str, held: Decimal) -> Decimal:
+        """The largest exit for what is open: a remainder under the market step is sent as a whole step."""
+        most = held + self._told.get(symbol, ZERO)
+        instrument = self._state.instruments.get(symbol)
+        return most if instrument is None else instrument.ceil_market_qty(most)
+
+    def _unheard(self, symbol: str) -> Decimal:
+        """What the venue says is entered while its trades were not heard, signed."""
+        return sum(
+            (s.order.side.sign * max(ZERO, s.said - s.traded) for s in self._entries(symbol) if s.order is not None),
+            ZERO,
+        )
 
     def done(self) -> None:
         """The call is over: what is open now bounds the exits of the next one."""
         self._told.clear()
-        for position in self._state.portfolio.positions.values():
-            self._held[position.symbol] = position.qty
+        for symbol, position in self._state.portfolio.positions.items():
+            self._held[symbol] = position.qty
 
     # --- what comes in ---
 
@@ -287,7 +316,7 @@ class OrderWatch:
         if order is not None and name not in self.sent:
             self._take(order)
         touched.add(name)
-        parts = parse_client_id(name)
+        parts = parts_of(name)
         if parts is None or parts.epoch != self._state.epoch or parts.plan_id < self._oldest_plan:
             return
         known = self.sent.get(name)
@@ -320,7 +349,7 @@ class OrderWatch:
 
     def _listed(self, snapshot: ev.AccountSnapshot, touched: set[str]) -> Iterator[Breach]:
         for row in snapshot.orders:
-            if parse_client_id(row.client_id) is None:
+            if parts_of(row.client_id) is None:
                 continue
             yield from self._heard(row.client_id, row.venue_id, row.book, row.symbol, touched)
             known = self.sent.get(row.client_id)
@@ -341,7 +370,7 @@ class OrderWatch:
         plans = {plan.plan_id for plan in self._state.plans.values()}
         for name in names:
             known, order = self.sent.get(name), self._state.ledger.get(name)
-            if known is None:
+            if known is None or (order is not None and order.live and _unchanged(known, order)):
                 continue
             if order is None:
                 self._live.pop(name, None)
@@ -359,10 +388,7 @@ class OrderWatch:
         before, after = known.status, order.status
         if order.filled_qty < known.filled or order.booked < known.traded:
             yield "I6", f"its fills went back from {max(known.filled, known.traded)} to {order.filled_qty}"
-        if known.refused and before.terminal and rank(after) == 0:
-            # Refused for good or never sent: the same id may be tried again.
-            known.refused = known.unsent = known.ended = False
-        elif _went_back(before, after, spoken=spoken):
+        if _went_back(before, after, spoken=spoken):
             yield "I6", f"its status went back from {before.value} to {after.value}"
         if after.terminal and not before.terminal and not self._evidence(known, order):
             yield "I5", f"it was declared {after.value} ({order.reason or 'no reason'}) without the venue's word"
@@ -377,6 +403,11 @@ class OrderWatch:
         execution = self._state.settings.execution
         asked_ms = self._state.now - known.first_negative_ms
         return known.negatives >= execution.not_found_needs and asked_ms >= self._state.ms(execution.replica_lag_s)
+
+
+def _unchanged(known: Sent, order: OwnOrder) -> bool:
+    """Whether a live order stands as it was last looked at: the same values are the same objects."""
+    return order.status is known.status and order.filled_qty is known.filled and order.booked is known.traded
 
 
 def _went_back(before: OrderStatus, after: OrderStatus, *, spoken: bool) -> bool:

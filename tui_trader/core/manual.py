@@ -239,7 +239,8 @@ def kill(state: EngineState, reason: str) -> None:
     if not state.killed:
         state.killed = reason
         state.store("state", {"key": "kill", "value": {"reason": reason, "ts": state.now}}, durable=True)
-        state.say(Severity.ALARM, f"kill switch: {reason}; cancelling entries and flattening")
+        text = f"kill switch: {reason}; all is closed at market, entries are refused until R re-arms"
+        state.say(Severity.ALARM, text)
     flatten_all(state, f"kill switch: {reason}")
 
 
@@ -274,6 +275,7 @@ def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
     except ValidationError as error:
         state.say(Severity.WARNING, f"settings not reloaded, the old ones stay: {error.errors()[0]['msg']}")
         return
+    before = state.settings
     losses = state.losses.amounts(state.equity())
     applied, held = apply_reload(state.settings, wanted, positions_open=bool(state.plans), losses=losses)
     if applied.sizing.default_leverage != state.settings.sizing.default_leverage:
@@ -283,7 +285,23 @@ def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
     if held:
         text += "; not loosened while positions are open: " + ", ".join(held)
     state.say(Severity.INFO, text)
+    detail = {"changed": _changed(before, applied), "held_back": list(held)}
+    row: dict[str, object] = {"ts": state.now, "actor": "engine", "action": "SettingsApplied", "detail": detail}
+    state.store("audit", row, durable=True)
     state.out.append(SettingsApplied(ts=state.now, settings_json=applied.model_dump_json().encode(), held_back=held))
+
+
+def _changed(before: Settings, after: Settings) -> dict[str, list[object]]:
+    """What differs, as "section.key": [old, new]."""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    found: dict[str, list[object]] = {}
+    for section, values in new.items():
+        if not isinstance(values, dict):
+            values, old[section] = {"": values}, {"": old[section]}
+        for key, value in values.items():
+            if old[section].get(key) != value:
+                found[f"{section}.{key}".rstrip(".")] = [old[section].get(key), value]
+    return found
 
 
 def _stop(state: EngineState, command: ev.ShutdownRequested) -> None:

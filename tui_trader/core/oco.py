@@ -26,6 +26,12 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Origin, Sid
 SILENT_PATIENCE = 3
 """How many times as long an unproven stop is waited for while the venue does not answer the question about it."""
 
+MOST_STOPS = 40
+"""A fifth of the conditional orders that the venue lets an account have."""
+
+SILENT_STOPS = 2
+"""At most this many stops are sent for one purpose while the venue says nothing about any: each may have arrived."""
+
 
 class Stage(StrEnum):
     """Where a plan is in its life."""
@@ -51,7 +57,10 @@ class PlanTarget(msgspec.Struct, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """One position from its intent to its end, and all that must survive a crash. Times in venue ms."""
+    """One position from its intent to its end, and all that must survive a crash. Times in venue ms.
+
+    ``last_exit`` is the leg of the exit fill that is last at the venue (None: not ours), whatever is heard last.
+    """
 
     plan_id: int
     symbol: str
@@ -72,6 +81,8 @@ class Plan(msgspec.Struct, kw_only=True):
     entry_value: Decimal = ZERO
     exited: Decimal = ZERO
     exit_value: Decimal = ZERO
+    last_exit: Leg | None = None
+    last_exit_at: tuple[int, int, str] = (0, 0, "")
     ladder: Ladder | None = None
     stop_price: Decimal = ZERO
     initial_stop: Decimal = ZERO
@@ -87,6 +98,7 @@ class Plan(msgspec.Struct, kw_only=True):
     closing_ms: int = 0
     close_asked_ms: int = 0
     close_checked: bool = False
+    flat_asked_ms: int = 0
     targets_off_ms: int = 0
     fees: Decimal = ZERO
     funding: Decimal = ZERO
@@ -137,7 +149,6 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """Cancel one order of the plan."""
 
     client_id: str
-    urgent: bool = False
 
 
 Step = Place | Cancel
@@ -172,10 +183,13 @@ def stop_sizes(qty: Decimal, instrument: Instrument) -> list[Decimal]:
     """The quantities of the stops that together cover ``qty``, each one that the venue takes as a market order.
 
     The last is rounded up to the market step: a remainder stays covered (I18), and reduce-only caps it at what is open.
+    What more than ``MOST_STOPS`` would have to cover stays bare, which flattens the position.
     """
     most = instrument.floor_qty(instrument.market_max_qty, market=True)
     if qty <= most or most <= 0:
         return [instrument.ceil_market_qty(qty)]
+    if qty > most * MOST_STOPS:
+        return [most] * MOST_STOPS
     full, rest = divmod(qty, most)
     return [most] * int(full) + ([instrument.ceil_market_qty(rest)] if rest > 0 else [])
 
@@ -217,7 +231,7 @@ def _cancel(orders: list[OwnOrder], now: int, patience: Patience) -> list[Step]:
     return [
         Cancel(client_id=o.client_id)
         for o in orders
-        if o.live and (not o.cancel_ms or now - o.cancel_ms >= patience.cancel_retry_ms)
+        if o.live and (not o.cancel_ms or now - o.cancel_ms >= patience.cancel_retry_ms * 2 ** min(o.unanswered, 3))
     ]
 
 
@@ -233,13 +247,33 @@ def _stop_steps(
     ]
     matched, missing = _match(stop_sizes(open_qty, instrument), hopeful)
     # One set of stops in flight at a time: an entry that fills in many small parts must not send one for each of them.
-    if missing and not any(o not in matched for o in awaited):
-        return [
-            Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=qty, trigger_price=plan.stop_price) for qty in missing
-        ]
     if not missing and all(o.proven for o in matched):
         return _cancel([o for o in stops if o not in matched and not o.triggered_ms], now, patience)
-    return []
+    steps = _cancel(_superfluous(plan, open_qty, stops, matched), now, patience)
+    silent = [o for o in stops if o.unresolved and not o.negatives]
+    if missing and len(silent) < SILENT_STOPS * len(missing) and not any(o not in matched for o in awaited):
+        steps += [
+            Place(leg=Leg.STOP, type=OrderType.STOP_MARKET, qty=qty, trigger_price=plan.stop_price) for qty in missing
+        ]
+    return steps
+
+
+def _superfluous(plan: Plan, open_qty: Decimal, stops: list[OwnOrder], keep: list[OwnOrder]) -> list[OwnOrder]:
+    """Proven stops without which proven ones at least as tight still cover all that is open, the smallest first.
+
+    While an entry fills in many small parts the wanted quantity is never reached, and stops would pile up.
+    """
+    proven = sorted((o for o in stops if o.proven and not o.cancel_ms), key=lambda o: o.qty - o.filled_qty)
+    gone: list[OwnOrder] = []
+    for order in proven:
+        as_tight = (
+            o
+            for o in proven
+            if o is not order and o not in gone and (o.trigger_price - order.trigger_price) * plan.side.sign >= 0
+        )
+        if order not in keep and sum((o.qty - o.filled_qty for o in as_tight), ZERO) >= open_qty:
+            gone.append(order)
+    return gone
 
 
 def _lost(order: OwnOrder, now: int, patience: Patience) -> bool:
@@ -300,8 +334,10 @@ def _market_close(
     """A reduce-only market order for as much as the venue takes at once; a remainder under the market step goes as one
     step, which reduce-only caps. Beside one that the venue does not know of, a second can only close what is open.
     """
-    if any(o.leg is Leg.CLOSE and o.live and not _lost(o, now, patience) for o in orders):
-        return []
+    for order in orders:
+        lost = order.negatives > 0 and _lost(order, now, patience)
+        if order.leg is Leg.CLOSE and order.live and not lost:
+            return []
     amount = instrument.floor_qty(min(qty, instrument.market_max_qty), market=True)
     amount = amount or instrument.ceil_market_qty(qty)
     return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=amount)] if amount > 0 else []
@@ -349,6 +385,9 @@ def _target_steps(
         return steps
     room = open_qty - sum((o.remaining for o in resting), ZERO)
     for want in missing:
+        if any(o.leg is want.leg for o in surplus):
+            # It may still fill while its cancel is under way: a second one would take the leg twice.
+            continue
         if want.qty <= room:
             room -= want.qty
             steps.append(Place(leg=want.leg, type=OrderType.LIMIT, qty=want.qty, price=want.price))

@@ -76,7 +76,9 @@ def parse_client_id(text: str) -> ClientId | None:
 class OwnOrder(msgspec.Struct, kw_only=True):
     """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet".
 
-    ``undelivered`` says that the venue never acted on it and never will, so that it may be sent again as it is (I4).
+    ``unanswered`` counts questions and cancels since the venue last answered one. ``undelivered`` says that the venue
+    never acted on it and never will, so that it may be sent again as it is (I4); ``doubted``, that the venue did not
+    know it when it was asked, although no lag of its replicas explains that.
     """
 
     client_id: str
@@ -104,11 +106,13 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     cancel_ms: int = 0
     cancel_tries: int = 0
     query_ms: int = 0
+    unanswered: int = 0
     negatives: int = 0
     first_negative_ms: int = 0
     code: int = 0
     reason: str = ""
     undelivered: bool = False
+    doubted: bool = False
 
     @property
     def book(self) -> VenueBook:
@@ -127,13 +131,20 @@ class OwnOrder(msgspec.Struct, kw_only=True):
 
     @property
     def unbooked(self) -> Decimal:
-        """Filled by the venue's word, while the fills themselves (price, fee) have not been heard yet."""
-        return max(ZERO, self.filled_qty - self.booked)
+        """Filled by the venue's word, while the fills themselves (price, fee) have not been heard yet.
+
+        A word counts for no more than was ordered; what is filled beyond that counts when its fills are heard.
+        """
+        return max(ZERO, min(self.filled_qty, self.qty) - self.booked)
 
     @property
     def proven(self) -> bool:
-        """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough."""
-        return self.proven_ms > 0 and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
+        """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough.
+
+        While it is doubted it proves nothing, although nothing is concluded about it either (I5).
+        """
+        seen = self.proven_ms > 0 and not self.doubted
+        return seen and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
 
     @property
     def unresolved(self) -> bool:
@@ -153,8 +164,10 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
         return False
     order.venue_ts = max(order.venue_ts, update.venue_ts)
     changed = _advance(order, update)
-    if update.filled_qty > order.filled_qty:
-        order.filled_qty = update.filled_qty
+    # What is only said to be filled is believed up to what was ordered; more than that shows in fills.
+    filled = min(update.filled_qty, max(order.qty, order.booked))
+    if filled > order.filled_qty:
+        order.filled_qty = filled
         changed = True
         if update.avg_price > 0:
             order.avg_price = update.avg_price
@@ -163,6 +176,8 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
     if update.reason and order.status.terminal:
         order.reason = update.reason
     if update.from_venue_evidence and not stale:
+        order.unanswered = 0
+        order.doubted = False
         order.negatives = order.first_negative_ms = 0
         if order.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED):
             order.proven_ms = max(order.proven_ms, update.ts)

@@ -10,10 +10,10 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import adoption, executor, feedback
+from tui_trader.core import adoption, executor, feedback, restored
 from tui_trader.core.commands import CancelOrder
-from tui_trader.core.events import AccountSnapshot, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
-from tui_trader.core.oco import Plan, Stage
+from tui_trader.core.events import AccountSnapshot, Fill, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
+from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.state import EngineState, Recovered
@@ -26,7 +26,7 @@ def restore(state: EngineState, recovered: Recovered) -> None:
     state.portfolio.fills_cursor_ms = recovered.fills_cursor_ms
     state.next_plan_id = recovered.next_plan_id
     for body in recovered.plans:
-        plan = _restored_plan(state, body)
+        plan = restored.plan(state, body)
         if plan is None or plan.stage is Stage.CLOSED or plan.symbol in state.plans:
             continue
         plan.naked_since_ms = 0
@@ -35,31 +35,9 @@ def restore(state: EngineState, recovered: Recovered) -> None:
         open_qty = max(ZERO, plan.entered - plan.exited)
         state.portfolio.adopt(plan.symbol, open_qty * plan.side.sign, plan.avg_entry)
     for row in recovered.orders:
-        order = _restored_order(row)
+        order = restored.order(row)
         if order is not None and state.ledger.get(order.client_id) is None:
             state.ledger.add(order)
-
-
-def _restored_plan(state: EngineState, body: dict[str, object]) -> Plan | None:
-    try:
-        return msgspec.convert(body, Plan, strict=False)
-    except (msgspec.ValidationError, ArithmeticError) as error:
-        text = f"a stored plan of {body.get('symbol', '?')} cannot be read ({error}); its position will be adopted"
-        state.say(Severity.ALARM, text)
-        return None
-
-
-def _restored_order(row: dict[str, object]) -> OwnOrder | None:
-    known = {k: v for k, v in row.items() if k in OwnOrder.__struct_fields__ and v is not None}
-    try:
-        order = msgspec.convert(known, OwnOrder, strict=False)
-    except (msgspec.ValidationError, ArithmeticError):
-        return None
-    order.booked = order.filled_qty
-    if order.live:
-        order.status = OrderStatus.UNKNOWN
-        order.sent_ms = 0
-    return order
 
 
 def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
@@ -100,19 +78,47 @@ def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
     count = len(venue)
     text = "the venue shows no open position" if not count else f"the venue shows {count} open position(s)"
     state.say(Severity.INFO, f"reconciled: {text}")
+    for plan in state.plans.values():
+        qty = state.open_qty(plan)
+        if qty > 0 and plan.opened_ms < state.now:
+            proven = proven_stop(plan, state.ledger.of_plan(plan.plan_id), qty) is not None
+            stop = f"its stop at {plan.stop_price} " + ("is proven" if proven else "is not seen yet and is placed")
+            words = f"{plan.side.value} {qty} from {plan.avg_entry.normalize():f} goes on after the restart; {stop}"
+            state.say(Severity.GOOD if proven else Severity.WARNING, f"{plan.symbol}: {words}", plan.symbol)
 
 
 def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> None:
     for fill in sorted(snapshot.fills, key=lambda f: (f.venue_ts, f.trade_id)):
         if not state.portfolio.is_new(fill):
             continue
-        known = state.ledger.find(fill.client_id, fill.venue_id) is not None
-        if first and not known:
-            state.portfolio.mark_seen(fill)
+        if first:
+            feedback.on_missed_fill(state, _named(state, snapshot, fill))
         else:
             feedback.on_fill(state, fill)
     for payment in snapshot.funding:
         on_funding(state, payment)
+
+
+def _named(state: EngineState, snapshot: AccountSnapshot, fill: Fill) -> Fill:
+    """A fill from while no process ran, with the order of ours that it fits: REST does not say the client id.
+
+    That is one that still lived when the last process ended, does not rest any more, and could trade so much.
+    """
+    plan = state.plans.get(fill.symbol)
+    if plan is None or state.ledger.find(fill.client_id, fill.venue_id) is not None:
+        return fill
+    resting = {row.client_id for row in snapshot.orders}
+    fits = [
+        o
+        for o in state.ledger.of_plan(plan.plan_id)
+        if o.live
+        and o.client_id not in resting
+        and o.side is fill.side
+        and o.qty - o.filled_qty >= fill.qty
+        and (o.book is VenueBook.ALGO or not o.venue_id)
+    ]
+    best = next(iter(sorted(fits, key=lambda o: o.leg is not Leg.STOP)), None)
+    return fill if best is None else msgspec.structs.replace(fill, client_id=best.client_id)
 
 
 def on_funding(state: EngineState, payment: FundingPayment) -> None:
@@ -140,6 +146,7 @@ def _compare(
     state: EngineState, snapshot: AccountSnapshot, symbol: str, venue: VenuePosition | None, first: bool
 ) -> None:
     position = state.portfolio.position(symbol)
+    first = first or symbol in state.uncompared
     qty = venue.qty if venue is not None else ZERO
     entry = venue.entry_price if venue is not None else ZERO
     position.liquidation = venue.liquidation_price if venue is not None else ZERO
@@ -150,8 +157,8 @@ def _compare(
         position.checked = True
         state.reconciling.pop(symbol, None)
         _agree(state, snapshot, symbol)
-    elif not first and position.last_fill_ms >= snapshot.asked_at:
-        state.ask_snapshot(f"{symbol} traded while the snapshot was taken")
+    elif position.last_fill_ms >= snapshot.asked_at:
+        _traded_meanwhile(state, symbol, first)
         return
     elif not first and position.mismatches == 0:
         position.mismatches = 1
@@ -160,10 +167,21 @@ def _compare(
         return
     else:
         _venue_wins(state, snapshot, symbol, qty, entry)
+    state.uncompared.discard(symbol)
     if qty != 0 and symbol not in state.plans and symbol in state.instruments:
         plan = _adopt(state, snapshot, symbol, qty, entry)
         if state.killed and not first:
             executor.begin_close(state, plan, f"kill switch: {state.killed}")
+
+
+def _traded_meanwhile(state: EngineState, symbol: str, first: bool) -> None:
+    """The position was read before a fill that is counted already: neither figure may replace the other."""
+    if not first:
+        state.ask_snapshot(f"{symbol} traded while the snapshot was taken")
+        return
+    state.uncompared.add(symbol)
+    state.reconciling.setdefault(symbol, state.now)
+    state.require_snapshot(f"{symbol} traded while the first snapshot was taken")
 
 
 def _agree(state: EngineState, snapshot: AccountSnapshot, symbol: str) -> None:
@@ -190,6 +208,7 @@ def _align(state: EngineState, plan: Plan, open_after: Decimal, entry: Decimal) 
         plan.exit_value += gone * mark
         plan.realized += (mark - plan.avg_entry) * gone * plan.side.sign
         plan.close_reason = plan.close_reason or "closed elsewhere"
+        plan.last_exit = None
     elif open_after > open_before:
         plan.entered += open_after - open_before
         plan.entry_value += (open_after - open_before) * (entry or mark)
@@ -205,7 +224,7 @@ def _venue_wins(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty:
         _align(state, plan, max(ZERO, qty * plan.side.sign), entry)
         for order in state.ledger.of_plan(plan.plan_id):
             order.booked = max(order.booked, order.filled_qty)
-    state.portfolio.adopt(symbol, qty, entry)
+    state.portfolio.adopt(symbol, qty, entry or state.trigger_price(symbol) or position.entry)
     position.taken_ms, position.checked = snapshot.asked_at, True
     state.reconciling.pop(symbol, None)
     state.say(
@@ -284,7 +303,7 @@ def _rests_again(order: OwnOrder, snapshot: AccountSnapshot) -> bool:
 
 
 def _cancel_orphan(state: EngineState, row: OpenOrder) -> None:
-    state.say(Severity.WARNING, f"{row.symbol}: cancelling an orphan order of ours, {row.client_id}", row.symbol)
+    state.say(Severity.WARNING, f"{row.symbol}: cancelling our order {row.client_id}: no position needs it", row.symbol)
     state.out.append(
         CancelOrder(ts=state.now, client_id=row.client_id, symbol=row.symbol, book=row.book, venue_id=row.venue_id)
     )

@@ -173,7 +173,7 @@ class ExecutionSettings(Section):
     replica_lag_s: Annotated[float, Field(gt=0, le=60)] = 3.0
     naked_limit_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     stop_retry_s: Annotated[float, Field(gt=0, le=10)] = 1.0
-    reconcile_s: Annotated[float, Field(ge=1, le=300)] = 10.0
+    reconcile_s: Annotated[float, Field(ge=1, le=300)] = 7.0
     trail_step_ticks: Annotated[int, Field(ge=1, le=1_000)] = 1
     trail_min_interval_s: Annotated[float, Field(ge=0, le=600)] = 1.0
     stop_working_type: Annotated[str, Field(pattern="^(CONTRACT_PRICE|MARK_PRICE)$")] = "MARK_PRICE"

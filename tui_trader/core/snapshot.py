@@ -9,6 +9,7 @@ from tui_trader.core.events import Candle
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder
 from tui_trader.core.portfolio import Position
+from tui_trader.core.protection import longest_naked_s, naked_s, protection, proven_age_s
 from tui_trader.core.risk import open_risk, risk_view, used_margin
 from tui_trader.core.state import EngineState, decimals
 from tui_trader.core.types import Leg, OrderStatus, VenueBook
@@ -60,6 +61,8 @@ def build(state: EngineState, now: int, sequence: int, selected: str, timeframe:
         strategies=strategy_rows(state),
         equity=tuple(state.equity_points),
         log=tuple(reversed(state.log)),
+        story=tuple(state.stories.get(symbol, ())),
+        protection=protection(state, now),
         alarm=state.alarm if alarm_fresh else "",
     )
 
@@ -72,7 +75,6 @@ def header(state: EngineState, now: int) -> HeaderView:
     start = value - day
     held = [p for p in state.plans.values() if state.open_qty(p) > 0]
     naked = [p for p in held if p.naked_since_ms]
-    ages = [_proven_age(state, p, now) for p in held if not p.naked_since_ms]
     points = [p.equity for p in state.equity_points]
     step = max(1, len(points) // 24)
     enabled = [n for n in state.strategies if n not in state.paused_strategies]
@@ -90,7 +92,7 @@ def header(state: EngineState, now: int) -> HeaderView:
         positions=len(held),
         max_positions=state.settings.limits.max_positions,
         naked=len(naked),
-        protected_age_s=max(ages, default=0.0),
+        protected_age_s=max((proven_age_s(state, p, now) for p in held if not p.naked_since_ms), default=0.0),
         channels=tuple(
             ChannelView(
                 channel=name,
@@ -108,12 +110,10 @@ def header(state: EngineState, now: int) -> HeaderView:
         kill_reason=state.killed,
         strategies_running=0 if blocks else len(enabled),
         strategies_total=len(state.strategies),
+        halted=state.halted,
+        naked_s=max((naked_s(state, p, now) for p in naked), default=0.0),
+        longest_naked_s=max((longest_naked_s(state, p, now) for p in held), default=0.0),
     )
-
-
-def _proven_age(state: EngineState, plan: Plan, now: int) -> float:
-    stop = oco.proven_stop(plan, state.ledger.of_plan(plan.plan_id), state.open_qty(plan))
-    return (now - stop.proven_ms) / 1000 / state.rate if stop is not None else 0.0
 
 
 def universe_view(state: EngineState, now: int) -> UniverseView:
@@ -289,7 +289,6 @@ def position_row(state: EngineState, plan: Plan, now: int) -> PositionRow:
     risk = float(plan.risk_distance * plan.entered)
     notional = float(position.entry * qty)
     stop = oco.proven_stop(plan, state.ledger.of_plan(plan.plan_id), qty)
-    naked = (now - plan.naked_since_ms) if plan.naked_since_ms else 0
     return PositionRow(
         symbol=plan.symbol,
         side=plan.side,
@@ -301,9 +300,9 @@ def position_row(state: EngineState, plan: Plan, now: int) -> PositionRow:
         r=total / risk if risk else 0.0,
         stop=float(plan.stop_price),
         stop_proven=stop is not None,
-        proven_age_s=_proven_age(state, plan, now),
-        naked_s=naked / 1000 / state.rate,
-        longest_naked_s=max(plan.longest_naked_ms, naked) / 1000 / state.rate,
+        proven_age_s=proven_age_s(state, plan, now),
+        naked_s=naked_s(state, plan, now),
+        longest_naked_s=longest_naked_s(state, plan, now),
         liquidation=float(position.liquidation),
         margin=_margin(state, position, qty, mark, m),
         strategy=plan.strategy,

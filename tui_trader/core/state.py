@@ -32,6 +32,9 @@ CONDITIONALS_MAX = 200
 CONDITIONALS_PER_POSITION = 2
 """A stop and, while it is replaced, the next one."""
 
+STORY_KEPT = 300
+"""Sentences kept of each symbol, so that a position's story outlives the log of a busy night."""
+
 SNAPSHOT_EVERY_S = 6.0
 SNAPSHOT_BURST = 4.0
 """The pace of snapshots asked for: at weight 90 each, under half of Binance's 2,400 a minute."""
@@ -113,6 +116,7 @@ class EngineState:
         self.paused_symbols: set[str] = set()
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
+        self.uncompared: set[str] = set()
         self.snapshot_asked_ms = 0
         self.snapshot_asked_at = 0
         self.foreign_conditionals = 0
@@ -139,6 +143,7 @@ class EngineState:
         self.signals: deque[SignalRow] = deque(maxlen=200)
         self.trades: deque[TradeRow] = deque(maxlen=200)
         self.log: deque[LogRow] = deque(maxlen=500)
+        self.stories: dict[str, deque[LogRow]] = {}
         self.out: list[Command] = []
 
     def ms(self, seconds: float) -> int:
@@ -147,7 +152,10 @@ class EngineState:
 
     def say(self, severity: Severity, text: str, symbol: str = "") -> None:
         """A sentence for the log; an alarm also raises the banner."""
-        self.log.append(LogRow(ts=self.now, severity=severity, text=text, symbol=symbol))
+        row = LogRow(ts=self.now, severity=severity, text=text, symbol=symbol)
+        self.log.append(row)
+        if symbol:
+            self.stories.setdefault(symbol, deque(maxlen=STORY_KEPT)).append(row)
         self.out.append(Announce(ts=self.now, severity=severity, text=text, symbol=symbol))
         if severity is Severity.ALARM:
             self.alarm, self.alarm_ms = text, self.now
@@ -203,7 +211,7 @@ class EngineState:
         self.snapshot_credit = max(-SNAPSHOT_BURST, min(SNAPSHOT_BURST, self.snapshot_credit + earned) - 1.0)
         self.snapshot_credit_ms = self.snapshot_asked_ms = self.now
         self.snapshot_due = ""
-        self.out.append(RequestSnapshot(ts=self.now, reason=reason))
+        self.out.append(RequestSnapshot(ts=self.now, reason=reason, hurry=True))
 
     def plan_of(self, plan_id: int) -> Plan | None:
         """The open plan with this id."""
@@ -284,7 +292,9 @@ class EngineState:
             )
         )
         severity = Severity.GOOD if pnl >= 0 else Severity.WARNING
-        self.say(severity, f"{plan.symbol}: closed, {pnl:+.2f} USDT, {r:+.2f} R: {plan.close_reason}", plan.symbol)
+        bare = f"longest without a proven stop {plan.longest_naked_ms / 1000 / self.rate:.1f} s"
+        result = f"{pnl:+.2f} USDT ({r:+.2f} R), fees {plan.fees:.2f}; {bare}"
+        self.say(severity, f"{plan.symbol}: closed ({plan.close_reason}): {result}", plan.symbol)
         self._judge_set(plan, r)
 
     def optimized_parameters(self, symbol: str, strategy: Strategy, regime: Regime | None, timeframe: str) -> Resolved:
@@ -333,7 +343,7 @@ class EngineState:
         for position in self.portfolio.open_positions():
             metrics = self.metrics.get(position.symbol)
             mark = dec(metrics.mark or metrics.mid) if metrics is not None else ZERO
-            if mark > 0:
+            if mark > 0 and position.entry > 0:
                 total += position.unrealized(mark)
         return total
 

@@ -136,6 +136,11 @@ class Leg(StrEnum):
         """True for take-profit legs."""
         return self in (Leg.TP1, Leg.TP2, Leg.TP3)
 
+    @property
+    def words(self) -> str:
+        """As it stands in a sentence."""
+        return {Leg.ENTRY: "the entry", Leg.STOP: "the stop", Leg.CLOSE: "the closing order"}.get(self, self.name)
+
 
 class Origin(StrEnum):
     """Who caused a plan."""

@@ -27,7 +27,12 @@ class ChannelView(View, frozen=True, kw_only=True):
 
 
 class HeaderView(View, frozen=True, kw_only=True):
-    """What is at stake. ``equity_spark`` are the last 24 h of equity, oldest first; ratios are fractions of equity."""
+    """What is at stake. ``equity_spark`` are the last 24 h of equity, oldest first; ratios are fractions of equity.
+
+    Protection is the worst of all open positions, in real seconds: ``protected_age_s`` since a stop was last proven,
+    ``naked_s`` how long the barest is without one now, ``longest_naked_s`` how long one has ever been.
+    ``halted`` says why entries stopped by themselves until a person resumes them ("" when they did not).
+    """
 
     mode: str
     venue: str
@@ -50,6 +55,9 @@ class HeaderView(View, frozen=True, kw_only=True):
     kill_reason: str
     strategies_running: int
     strategies_total: int
+    naked_s: float = 0.0
+    longest_naked_s: float = 0.0
+    halted: str = ""
 
 
 class UniverseRow(View, frozen=True, kw_only=True):
@@ -326,8 +334,22 @@ class EquityPoint(View, frozen=True, kw_only=True):
     equity: float
 
 
+class ProtectionView(View, frozen=True, kw_only=True):
+    """Seconds (real) without a proven stop over all positions of this session, from the venue's fill time, and how many
+    invariants were found broken. ``count`` stretches ended; ``promise_s`` is the promised p99, ``limit_s`` flattens.
+    """
+
+    count: int = 0
+    p50_s: float = 0.0
+    p99_s: float = 0.0
+    max_s: float = 0.0
+    promise_s: float = 3.0
+    limit_s: float = 10.0
+    violations: int = 0
+
+
 class Snapshot(View, frozen=True, kw_only=True):
-    """Everything one frame of the console shows."""
+    """Everything one frame of the console shows. ``story``: what happened to the selected symbol, oldest first."""
 
     ts: int
     sequence: int
@@ -344,6 +366,8 @@ class Snapshot(View, frozen=True, kw_only=True):
     strategies: tuple[StrategyRow, ...]
     equity: tuple[EquityPoint, ...]
     log: tuple[LogRow, ...]
+    story: tuple[LogRow, ...] = ()
+    protection: ProtectionView = ProtectionView()
     workers: tuple[WorkerRow, ...] = ()
     alarm: str = ""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
+from tui_trader import clock
 from tui_trader.core.commands import CancelOrder, PlaceOrder, Record
 from tui_trader.core.state import Recovered
 from tui_trader.errors import StoreError
@@ -170,7 +171,7 @@ class MemoryStore:
         self._soon(0.001 + self._rng.random() * 0.01)
 
     def _soon(self, seconds: float) -> None:
-        if not self._alive or (self._due is not None and self._due.when() <= self._loop.time() + seconds):
+        if not self._alive or (self._due is not None and self._due.when() <= clock.monotonic() + seconds):
             return
         if self._due is not None:
             self._due.cancel()

@@ -59,6 +59,10 @@ class Call(msgspec.Struct, eq=False):
     faults: tuple[FaultKind, ...] = ()
 
 
+def _unheard(what: str, body: str) -> None:
+    """Nobody keeps a trace."""
+
+
 def _nothing(call: Call) -> None:
     """Nobody watches."""
 
@@ -76,17 +80,24 @@ class Network:
         self.hub = hub
         self.faults = faults
         self.latency_ms = latency_ms
+        self.note: Callable[[str, str], None] = _unheard
         self.on_sent: Callable[[Call], None] = _nothing
         self.on_handled: Callable[[Call], None] = _nothing
         self.on_heard: Callable[[Call], None] = _nothing
         self._rng = rng
         self._stale_connection = False
         self._sockets = 0
+        self._open: dict[int, MemorySocket] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether a private stream stands, as far as the client can know."""
+        return bool(self._open)
 
     @property
     def now_ms(self) -> int:
         """Virtual ms since the beginning."""
-        return int(self.loop.time() * 1000)
+        return int(self.loop.monotonic() * 1000)
 
     def delay_s(self) -> float:
         """How long one way takes: mostly the usual latency, rarely several times as long."""
@@ -97,6 +108,7 @@ class Network:
     def send(self, call: Call, request: Request) -> asyncio.Future[Reply | None]:
         """Send a request; the result is what the client hears, None for a broken connection or no answer in time."""
         answer: asyncio.Future[Reply | None] = self.loop.create_future()
+        self.note("sent", f"{call.method} {call.path} {call.params}")
         self.on_sent(call)
         verdict = self.faults.request(request, self.now_ms)
         call.faults = verdict.kinds
@@ -121,6 +133,7 @@ class Network:
                 reply = reply or said
                 call.handled += 1
                 call.honest = call.honest or said
+                self.note("handled", f"{call.method} {call.path} {said.status} {said.body[:200]}")
                 self.on_handled(call)
         reply = verdict.reply or reply
         if reply is not None and verdict.mangle:
@@ -131,9 +144,9 @@ class Network:
         elif verdict.reset:
             reply = None
         back = self.delay_s() + verdict.answer_delay_ms / 1000
-        late = self.loop.time() + back - call.sent_s > TIMEOUT_S
+        late = self.loop.monotonic() + back - call.sent_s > TIMEOUT_S
         if verdict.lose_answer or late:
-            back, reply = max(0.0, call.sent_s + TIMEOUT_S - self.loop.time()), None
+            back, reply = max(0.0, call.sent_s + TIMEOUT_S - self.loop.monotonic()), None
         self._later(back, self._hear, call, answer, reply)
 
     def _hear(self, call: Call, answer: asyncio.Future[Reply | None], reply: Reply | None) -> None:
@@ -159,13 +172,24 @@ class Network:
         connection = self.hub.open(parts.path, parts.query, socket.deliver)
         if connection is None:
             raise ConnectionResetError("no such stream")
-        self.faults.opened("private", self._sockets)
-        socket.on_cut = lambda: self.hub.close(connection)
+        number = self._sockets
+        self.faults.opened("private", number)
+
+        def closed() -> None:
+            self._open.pop(number, None)
+            self.hub.close(connection)
+
+        socket.on_cut = closed
+        self._open[number] = socket
         try:
             yield socket
         finally:
-            self.hub.close(connection)
             socket.cut("closed")
+
+    def cut_all(self, reason: str) -> None:
+        """The venue restarts: every connection breaks."""
+        for socket in list(self._open.values()):
+            socket.cut(reason)
 
 
 class MemorySocket:
@@ -188,7 +212,7 @@ class MemorySocket:
             return
         verdict = network.faults.frame("private", "private", frame, network.now_ms, self._number)
         loop = network.loop
-        arrival = max(self._last, loop.time() + network.delay_s())
+        arrival = max(self._last, loop.monotonic() + network.delay_s())
         if FaultKind.huge_frame in verdict.kinds:
             loop.call_at(arrival, self.cut, "a frame is larger than allowed")
             return
@@ -282,7 +306,7 @@ class MemoryTransport:
         if signed:
             query += "&signature=" + hmac.new(self._secret, query.encode(), hashlib.sha256).hexdigest()
         headers = {"x-mbx-apikey": self._key} if private else {}
-        call = Call(method, f"{_API[api]}{path}", params, self._network.loop.time(), signed)
+        call = Call(method, f"{_API[api]}{path}", params, self._network.loop.monotonic(), signed)
         return call, Request(method, call.path, query=query, headers=headers)
 
     def _meaning(self, reply: Reply) -> object:

@@ -8,6 +8,9 @@ from contextvars import Context, ContextVar
 from random import Random
 from typing import Any
 
+import msgspec
+
+from tui_trader.core.commands import Command
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import Event, LinkDown, LinkUp, ShutdownRequested
 from tui_trader.core.settings import Settings
@@ -19,6 +22,7 @@ from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.supervise import LagMeter
 from tui_trader.runtime.trader import Trader
 
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
 _IDLE_METER_S = 86_400.0
 _OWNER: ContextVar[Process | None] = ContextVar("owner", default=None)
 
@@ -34,8 +38,20 @@ def owned_tasks(
     return task
 
 
+class _TracedEngine(Engine):
+    """The engine, whose decisions are written down."""
+
+    note: Callable[[str, str], None]
+
+    def process(self, event: Event) -> list[Command]:
+        commands = super().process(event)
+        for command in commands:
+            self.note("command", _ENCODER.encode(command).decode())
+        return commands
+
+
 class Process:
-    """``say`` hears what the trader announces, ``seen`` each event before the engine does."""
+    """``say`` hears what the trader announces, ``note`` each of the engine's commands."""
 
     def __init__(
         self,
@@ -45,6 +61,7 @@ class Process:
         settings: Settings,
         rng: Random,
         say: Callable[[str, str], None],
+        note: Callable[[str, str], None],
         pause: Callable[[], Awaitable[None]],
     ) -> None:
         self.alive = True
@@ -56,6 +73,7 @@ class Process:
         self._rng = rng
         self._settings = settings
         self._say = say
+        self._note = note
         self._pause = pause
         self._trader: Trader | None = None
         self._store: MemoryStore | None = None
@@ -100,7 +118,7 @@ class Process:
         self._store = store = MemoryStore(self._disk, self._rng, self._store_changed)
         recovered = store.recovered()
         await self._open_venue()
-        engine = Engine(
+        engine = _TracedEngine(
             self._settings,
             {},
             mode="demo",
@@ -111,6 +129,7 @@ class Process:
             armed=True,
             recovered=recovered,
         )
+        engine.note = self._note
         self._trader = trader = Trader(
             engine,
             self.venue,

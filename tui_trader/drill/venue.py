@@ -89,6 +89,7 @@ class SimVenue(BinanceVenue):
         self._spawn("private stream", self._private.run())
         self._spawn("clock", self._reach.keep())
         self._spawn("listen key", self._keep_listen_key())
+        self._spawn("rules", self._keep_rules())
         await asyncio.sleep(self._network.delay_s())
         self._streams_up()
 
@@ -106,6 +107,10 @@ class SimVenue(BinanceVenue):
         await asyncio.sleep(2 * self._network.delay_s())
         state = self._states[symbol]
         return tuple(_candle(state, index) for index in range(-min(count, HISTORY, len(state.series.minutes)), 0))
+
+    def heard_ago(self, symbol: str) -> float:
+        """Seconds since this process last heard a symbol's book."""
+        return system_clock.monotonic() - self._known[symbol].at
 
     # --- market data ---
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -23,6 +23,7 @@ from tui_trader.drill.process import Process, owned_tasks
 from tui_trader.drill.venue import SimVenue, bars
 from tui_trader.exchange.accounts import Account
 from tui_trader.exchange.engine import ExchangeEngine
+from tui_trader.exchange.fault_acts import heal, perform
 from tui_trader.exchange.fault_rules import Act, FaultRule
 from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.listen_keys import ListenKeys
@@ -40,6 +41,10 @@ KEY, SECRET = "k" * 64, "s" * 64
 _FAR_MS = 3_600_000
 _ATR = 0.015
 _QUIET_S = 3.0
+_GRAIN = 0.0001
+"""A walking price moves in steps of a basis point: quotes that stand still cost nothing."""
+_FARTHEST = 0.6
+_PRINTS_MS = 5_000
 _SYMBOLS = {
     "BTCUSDT": (43_500.0, "0.10", "0.001"),
     "ETHUSDT": (2_400.0, "0.01", "0.001"),
@@ -62,6 +67,10 @@ class Setup:
     coarse_s: float = 0.1
     rules: tuple[FaultRule, ...] = ()
     settings: dict[str, object] = field(default_factory=dict)
+
+    def with_rules(self, rules: tuple[FaultRule, ...]) -> Setup:
+        """The same with other rules."""
+        return replace(self, rules=rules)
 
 
 def drill_settings(overrides: dict[str, object]) -> Settings:
@@ -128,14 +137,16 @@ class SimWorld:
         self.faults = Faults(setup.seed, setup.rules)
         self.markets = {symbol: _market(symbol) for symbol in setup.symbols}
         self.exchange = ExchangeEngine(dict(self.markets), START_MS)
-        self.exchange.faults = self.faults
         self.account: Account = self.exchange.add_account(KEY, SECRET, Decimal(setup.wallet))
-        self.clock = ExchangeClock(START_MS, 1.0, loop.time)
-        keys = ListenKeys(loop.time, "drill")
-        self.limits = RateLimits(loop.time)
+        self.exchange.faults = self.faults
+        self.clock = ExchangeClock(START_MS, 1.0, loop.monotonic)
+        self.keys = keys = ListenKeys(loop.monotonic, "drill")
+        self.limits = RateLimits(loop.monotonic)
         api = RestApi(self.exchange, self.clock, keys, self.limits, wall_ms=self.clock.now_ms)
         self.hub = StreamHub(self.exchange, keys)
         self.network = Network(loop, api, self.hub, self.faults, self.rng, setup.latency_ms)
+        self.network.note = self._note
+        self.exchange.on_restart = self._restarted
         self.disk = Disk()
         self.process: Process | None = None
         self.steps_before = 0
@@ -144,6 +155,7 @@ class SimWorld:
         self._paths = {symbol: _Path(market.mid) for symbol, market in self.markets.items()}
         self._acts_rng = Random(f"{setup.seed}/acts")
         self._starts = 0
+        self._kill_in = 0
         self._busy_until = 0.0
         self._stepped_s = 0.0
         self._beat: asyncio.Future[None] = loop.create_future()
@@ -156,11 +168,22 @@ class SimWorld:
         deliver = self.exchange.on_user_event
 
         def on_event(account: Account, event: dict[str, object]) -> None:
-            self.trace.add(self.loop.time(), "event", str(msgspec.json.encode(event), "utf-8"))
+            self.trace.add(self.loop.monotonic(), "event", str(msgspec.json.encode(event), "utf-8"))
             self.busy()
             deliver(account, event)
 
         self.exchange.on_user_event = on_event
+
+    def _restarted(self) -> None:
+        self.keys.forget()
+        self.network.cut_all("connection reset")
+
+    def heal(self) -> None:
+        """The faults end: network, venue and disk are honest from now on, and what acts left behind is put right."""
+        self.faults.clear()
+        heal(self.exchange)
+        self.disk.full = False
+        self.busy()
 
     def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody took: in the simulation, in the exchange, or in a task of the trader."""
@@ -219,23 +242,41 @@ class SimWorld:
         rng = Random(f"{self.setup.seed}/process/{self._starts}")
         venue = SimVenue(self.network, self.exchange.states, KEY, SECRET, self.settings, rng)
         process = Process(
-            disk=self.disk, venue=venue, settings=self.settings, rng=rng, say=self._say, pause=self._next_beat
+            disk=self.disk,
+            venue=venue,
+            settings=self.settings,
+            rng=rng,
+            say=self._say,
+            note=self._note,
+            pause=self._next_beat,
         )
         self.process = process
         process.begin()
         self.busy()
         return process
 
+    def _note(self, what: str, body: str) -> None:
+        self.trace.add(self.loop.monotonic(), what, body)
+        if self._kill_in:
+            self._kill_in -= 1
+            if not self._kill_in:
+                self.kill_process()
+
+    def kill_after(self, effects: int) -> None:
+        """kill -9 at once after so many more commands, requests and answers: in the very middle of things."""
+        self._kill_in = effects
+
     def _say(self, severity: str, text: str) -> None:
         self.said.append(text)
-        self.trace.add(self.loop.time(), severity, text)
+        self.trace.add(self.loop.monotonic(), severity, text)
 
     def kill_process(self) -> None:
         """kill -9, effective at once; may be called from anywhere, also from inside the process's own calls."""
         process = self.process
         if process is None or not process.alive:
             return
-        self.trace.add(self.loop.time(), "crash", "")
+        self.trace.add(self.loop.monotonic(), "crash", "")
+        self._kill_in = 0
         process.kill()
 
     async def crash(self) -> None:
@@ -273,16 +314,16 @@ class SimWorld:
 
     def busy(self) -> None:
         """Something happens: go on in fine steps for a while."""
-        self._busy_until = self.loop.time() + _QUIET_S
+        self._busy_until = self.loop.monotonic() + _QUIET_S
         nap, wake = self._nap, self._wake_at
-        if nap is None or nap.done() or wake is None or wake.when() <= self.loop.time() + self.setup.fine_s:
+        if nap is None or nap.done() or wake is None or wake.when() <= self.loop.monotonic() + self.setup.fine_s:
             return
         wake.cancel()
         self._wake_at = self.loop.call_later(self.setup.fine_s, _awake, nap)
 
     async def _run_market(self) -> None:
         while True:
-            fine = self.loop.time() < self._busy_until or self.unsettled()
+            fine = self.loop.monotonic() < self._busy_until or self.unsettled()
             self._nap = self.loop.create_future()
             self._wake_at = self.loop.call_later(self.setup.fine_s if fine else self.setup.coarse_s, _awake, self._nap)
             await self._nap
@@ -300,19 +341,28 @@ class SimWorld:
     def covered(self, symbol: str) -> bool:
         """Whether own stops at the exchange cover all that is open."""
         position = self.account.positions.get(symbol)
+        return position is None or not position.lots or self.coverage(symbol) >= abs(position.lots)
+
+    def coverage(self, symbol: str) -> int:
+        """Lots for which reduce-only stops wait at the exchange, not absurdly far from the price."""
+        position = self.account.positions.get(symbol)
         if position is None or not position.lots:
-            return True
+            return 0
+        found = 0
         for algo in self.account.algos.values():
-            if algo.symbol == symbol and algo.is_open and algo.reduce_only and algo.is_buy == (position.lots < 0):
-                enough = algo.close_position or algo.lots >= abs(position.lots)
-                if enough and not algo.is_take_profit:
-                    return True
-        return False
+            if algo.symbol != symbol or not algo.is_open or not algo.reduce_only or algo.is_take_profit:
+                continue
+            mark = self.exchange.states[symbol].mark / self.exchange.states[symbol].prices.unit_float
+            if algo.is_buy == (position.lots < 0) and abs(algo.trigger - mark) <= mark * _FARTHEST:
+                found += abs(position.lots) if algo.close_position else algo.lots
+        return found
 
     def _step(self) -> None:
-        now_s, now = self.loop.time(), self.clock.now_ms()
+        now_s, now = self.loop.monotonic(), self.clock.now_ms()
         for symbol, path in self._paths.items():
-            self.markets[symbol].move_to(path.at(now_s))
+            market, price = self.markets[symbol], path.at(now_s)
+            if abs(price - market.mid) > market.mid * _GRAIN or now_s >= path.end_s:
+                market.move_to(price)
         self._perform_due(now)
         self.exchange.next_step_ms = now
         self.exchange.advance_step()
@@ -345,11 +395,11 @@ class SimWorld:
 
     def lead(self, symbol: str, price: float, ms: int) -> None:
         """As ``move``, without waiting for it."""
-        self._paths[symbol].lead(self.loop.time(), price, ms / 1000)
+        self._paths[symbol].lead(self.loop.monotonic(), price, ms / 1000)
 
     async def gap(self, symbol: str, price: float) -> None:
         """See ``Stage``."""
-        self._paths[symbol].lead(self.loop.time(), price, 0.0)
+        self._paths[symbol].lead(self.loop.monotonic(), price, 0.0)
         self.busy()
         await asyncio.sleep(self.setup.fine_s * 1.5)
 
@@ -360,7 +410,7 @@ class SimWorld:
         self.busy()
         process = self.process
         if process is not None and process.alive and process.ready:
-            self.trace.add(self.loop.time(), "user", str(msgspec.json.encode(command), "utf-8"))
+            self.trace.add(self.loop.monotonic(), "user", str(msgspec.json.encode(command), "utf-8"))
             self.on_command(command)
             process.send(command)
 
@@ -393,20 +443,18 @@ class SimWorld:
 
     def act(self, act: Act) -> str:
         """See ``Stage``."""
-        from tui_trader.exchange.fault_acts import perform
-
         words = perform(self.exchange, act, self._acts_rng)
-        self.trace.add(self.loop.time(), "act", words)
+        self.trace.add(self.loop.monotonic(), "act", words)
         self.busy()
         return words
 
-    async def until(self, condition: Callable[[], bool], ms: int = 30_000) -> None:
+    async def until(self, condition: Callable[[], bool], ms: int = 30_000, poll_s: float = 0.02) -> None:
         """See ``Stage``."""
-        end = self.loop.time() + ms / 1000
+        end = self.loop.monotonic() + ms / 1000
         while not condition():
-            if self.loop.time() >= end:
+            if self.loop.monotonic() >= end:
                 raise TimeoutError(f"not so after {ms} ms; last said: {self.said[-5:]}")
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - conditions are about anything; virtual time is cheap
+            await asyncio.sleep(poll_s)
 
 
 def _awake(nap: asyncio.Future[None]) -> None:
@@ -418,7 +466,8 @@ def _market(symbol: str) -> ScriptedMarket:
     price, tick, step = _SYMBOLS[symbol]
     spec = scripted_spec(symbol, tick=tick, step=step, min_notional="5")
     lots = int(200_000 / price / float(step))
-    return ScriptedMarket(spec, mid=price, depth=5, lots=lots, history=bars(price, price * _ATR, START_MS))
+    history = bars(price, price * _ATR, START_MS)
+    return ScriptedMarket(spec, mid=price, depth=5, lots=lots, print_every_ms=_PRINTS_MS, history=history)
 
 
 def run_world(
@@ -435,6 +484,3 @@ def run_world(
         return world
 
     return run_virtual(START_MS, main)
-
-
-Script = Callable[[SimWorld], Awaitable[None]]

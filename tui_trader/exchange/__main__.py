@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from tui_trader import clock
-from tui_trader.exchange.fault_spec import FaultSpecError, load_faults
+from tui_trader.exchange.fault_spec import FaultSpecError, check_symbols, load_faults
 from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.server import ExchangeServer, build_server, demo_keys
 from tui_trader.exchange.venue_clock import align_start
@@ -175,11 +175,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     symbols = [name.strip().upper() for name in options.symbols.split(",")] if options.symbols else None
     try:
         faults = _faults(options)
+        server = build_server(options.seed, options.speed, start, options.wallet, symbols, faults=faults)
+        check_symbols(faults.rules.values() if faults else (), server.engine.states)
     except FaultSpecError as error:
         sys.stderr.write(f"Cannot use --faults {options.faults}: {error}\nNothing was started.\n")
         return 2
-    try:
-        server = build_server(options.seed, options.speed, start, options.wallet, symbols, faults=faults)
     except (KeyError, ValueError) as error:
         sys.stderr.write(f"Cannot build the market: {error}. Nothing was started; check --symbols.\n")
         return 2

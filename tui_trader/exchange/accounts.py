@@ -109,6 +109,8 @@ class Account:
         self.income: deque[IncomeRow] = deque(maxlen=_HISTORY)
         self.forced: deque[Order] = deque(maxlen=1000)
         """Liquidation orders."""
+        self.has_dated = False
+        """Whether it ever sent an order that ends at a date."""
         self.countdowns: dict[str, int] = {}
         """Symbol to the venue time at which its orders are cancelled."""
         self.updated_ms = 0

@@ -50,10 +50,12 @@ class AlgoDesk:
         algo = self._build(account, state, request)
         self._check(state, algo, request)
         algo.id = self.venue.new_algo_id()
+        account.has_dated = account.has_dated or bool(algo.good_till_ms)
         algo.client_id = algo.client_id or f"algo_{algo.id}"
         account.algos[algo.id] = algo
         account.remember_algo(algo)
         state.algos[algo.id] = algo
+        state.looked_at = None
         self._report(state, algo)
         return algo
 
@@ -188,25 +190,27 @@ class AlgoDesk:
 
     def check(self, state: SymbolState) -> None:
         """Trigger everything the current prices reach, including what the triggered orders cause."""
-        fired = not state.halted
-        while fired:
-            fired = False
+        while not state.halted and state.looked_at != (state.last_price, state.mark):
+            state.looked_at = (state.last_price, state.mark)
             for algo in list(state.algos.values()):
                 if algo.is_open and self._should_fire(state, algo):
                     self._fire(state, algo)
-                    fired = True
+                    state.looked_at = None
         self.sweep(state)
 
     def sweep(self, state: SymbolState) -> None:
         """Finish conditionals whose order ended, and expire close-position ones whose position is gone."""
-        done, self.trading.on_order_done = self.trading.on_order_done, []
+        done = self.trading.on_order_done
+        if done:
+            self.trading.on_order_done = []
         for order in done:
             if order.algo is not None and order.algo.status == TRIGGERED:
                 order.algo.status = FINISHED
                 order.algo.updated_ms = self.venue.told_ms()
                 self._report(self.venue.states[order.symbol], order.algo)
-        for algo in list(state.algos.values()):
-            if algo.time_in_force == "GTE_GTC" and not self._reducible(algo):
+        bound = [algo for algo in state.algos.values() if algo.time_in_force == "GTE_GTC"]
+        for algo in bound:
+            if not self._reducible(algo):
                 self.cancel(algo, EXPIRED)
 
     def _should_fire(self, state: SymbolState, algo: AlgoOrder) -> bool:

@@ -54,6 +54,8 @@ class MakerStep(msgspec.Struct, frozen=True, gc=False):
     """(is_bid, price in ticks, anonymous quantity in lots); absolute, 0 removes the level."""
     takers: list[tuple[bool, int]]
     """(is_buy, quantity in lots), executed in order against the book."""
+    repeats: bool = False
+    """The quotes are those of the last step, every one: only what was eaten meanwhile needs setting anew."""
 
 
 class SymbolMarket(Protocol):

@@ -131,9 +131,14 @@ class ExchangeEngine:
         if state.halted or state.held:
             moves = self._held_back(state, moves)
         trading = self.trading
-        trading.apply_levels(state, moves.levels)
-        if state.algos:
-            self.algos.check(state)
+        levels = moves.levels
+        if moves.repeats:
+            eaten = state.book.eaten
+            levels = [row for row in levels if row[:2] in eaten] if eaten else []
+        if levels:
+            trading.apply_levels(state, levels)
+            if state.algos:
+                self.algos.check(state)
         for is_buy, lots in moves.takers:
             trading.anonymous(state, is_buy, lots)
             if state.algos:

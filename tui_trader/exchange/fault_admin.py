@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from tui_trader.exchange.fault_spec import FaultSpecError, preset, read_act, read_rule, read_rules
+from tui_trader.exchange.fault_spec import FaultSpecError, check_symbols, preset, read_act, read_rule, read_rules
 from tui_trader.exchange.fault_wire import FaultWire
 from tui_trader.exchange.rest import Reply, Request
 from tui_trader.exchange.wire import dumps
@@ -68,6 +68,7 @@ class FaultAdmin:
             rules = (read_rule(body),)
         else:
             rules = read_rules(body, "the request")
+        check_symbols(rules, self._wire.engine.states)
         return {"numbers": [self._wire.faults.add(rule) for rule in rules]}
 
     def _lift(self, request: Request) -> object:

@@ -62,11 +62,9 @@ class ArmedRule:
             return True
         return False
 
-    def upto(self, span: int | None = None) -> int:
-        """Draw from 1 to `span` ms; a rule with a `share` of 1 takes all of it."""
-        if self.rule.share >= 1:
-            return self.span_ms if span is None else span
-        return 1 + self.rng.randrange(max(self.span_ms if span is None else span, 1))
+    def drawn_ms(self) -> int:
+        """Draw from 1 to the rule's `ms`; with a `share` of 1 it is all of it."""
+        return self.span_ms if self.rule.share >= 1 else 1 + self.rng.randrange(max(self.span_ms, 1))
 
     def share(self, default: float) -> float:
         """Return the rule's share, or `default`."""
@@ -88,11 +86,10 @@ class RequestDraft:
         self.mangle = 0
         self.kinds: list[FaultKind] = []
 
-    def say(self, reply: Reply | None, handled: bool) -> None:
-        """Answer so, unless something else was said before."""
-        if self.reply is None and reply is not None:
-            self.reply = reply
-            self.handled = self.handled and handled
+    def say(self, reply: Reply, handled: bool) -> None:
+        """Answer so; `handled` says whether the venue acted all the same."""
+        self.reply = reply
+        self.handled = self.handled and handled
 
     def verdict(self) -> Verdict:
         """Return the finished verdict."""
@@ -143,9 +140,9 @@ def _drop_response(draft: RequestDraft, armed: ArmedRule) -> None:
 def _delay(draft: RequestDraft, armed: ArmedRule) -> None:
     when = armed.rule.text or armed.rng.choice(("request", "answer"))
     if when == "request":
-        draft.delay_ms += armed.upto()
+        draft.delay_ms += armed.drawn_ms()
     else:
-        draft.answer_delay_ms += armed.upto()
+        draft.answer_delay_ms += armed.drawn_ms()
 
 
 def _duplicate(draft: RequestDraft, armed: ArmedRule) -> None:
@@ -153,7 +150,7 @@ def _duplicate(draft: RequestDraft, armed: ArmedRule) -> None:
 
 
 def _reorder(draft: RequestDraft, armed: ArmedRule) -> None:
-    draft.delay_ms += armed.upto()
+    draft.delay_ms += armed.drawn_ms()
 
 
 def _reset_before(draft: RequestDraft, armed: ArmedRule) -> None:
@@ -191,7 +188,7 @@ ON_REQUEST: Final[dict[FaultKind, Callable[[RequestDraft, ArmedRule], None]]] = 
 
 
 def _late(draft: FrameDraft, armed: ArmedRule) -> None:
-    draft.delay_ms += armed.upto()
+    draft.delay_ms += armed.drawn_ms()
 
 
 def _twice(draft: FrameDraft, armed: ArmedRule) -> None:
@@ -210,7 +207,7 @@ def _cut(draft: FrameDraft, armed: ArmedRule) -> None:
 
 def _garbled(draft: FrameDraft, armed: ArmedRule) -> None:
     if isinstance(draft.payload, str):
-        draft.payload = words.mangled(draft.payload, armed.rng.randrange(2**31))
+        draft.payload = words.garbled(draft.payload, armed.rng)
 
 
 def _swollen(draft: FrameDraft, armed: ArmedRule) -> None:

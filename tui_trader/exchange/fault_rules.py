@@ -154,14 +154,16 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     for_ms: int = 0
     """Awake for so many real ms, then over; 0 is for ever."""
     ms: int = 0
-    """How long or how far, by kind; 0 takes `DEFAULT_MS`. Delays are drawn up to it."""
+    """How long or how far, by kind; 0 takes `DEFAULT_MS`. Real ms on the network and for outages, venue ms else.
+    Delays are drawn up to it, see `share`."""
     status: int = 0
     """HTTP status of `http`; 0 draws one."""
     code: int = 0
     """Venue error code of `http`."""
     text: str = ""
     """Body or message of `http`; the status of `symbol_status`; "stop" or "target" for `cancel_elsewhere`; "reject" or
-    "expire" for `stop_rejected_at_trigger`; "request" or "answer" for which of the two a `delay` holds up."""
+    "expire" for `stop_rejected_at_trigger`; "request" or "answer" for which of the two a `delay` holds up; "force" for
+    a `hedge_mode` that the venue would refuse because something is open."""
     retry_after_s: int = 0
     """Retry-After of `rate_limited`, `banned` and an `http` 429, 418 or 403; 0 takes 2, 120 and none."""
     symbol: str = ""
@@ -173,7 +175,8 @@ class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     share: float = -1.0
     """Fraction, by kind: how often the venue acted although it told of a failure (`http`, `unknown_error`,
     `reset_before`; default 0.5 where the venue's words leave it open); of the position (`trade_elsewhere`, `adl`); the
-    rate of `funding`; 1 makes a `delay` or `reorder` exactly as long as `ms`. Negative takes the default."""
+    rate of `funding`; 1 makes a `delay`, `reorder` or `algo_lag` exactly as long as `ms`. Negative takes the default.
+    """
     size: int = 0
     """Bytes of `huge_frame`; 0 is 64 MiB."""
 

@@ -8,13 +8,14 @@ A file holds a list of rules (TOML: `[[rule]]` tables; JSON: an object with "rul
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from tui_trader.core.plain import plain
 from tui_trader.exchange.fault_presets import PRESETS
 from tui_trader.exchange.fault_rules import ACTS, MIB, Act, FaultKind, FaultRule
 
@@ -31,6 +32,7 @@ _TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
     FaultKind.cancel_elsewhere: ("", "stop", "target"),
     FaultKind.stop_rejected_at_trigger: ("", "reject", "expire"),
     FaultKind.hedge_mode: ("", "force"),
+    FaultKind.delay: ("", "request", "answer"),
 }
 _BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "count": (0, 10**9),
@@ -44,6 +46,9 @@ _BOUNDS: Final[dict[str, tuple[int, int]]] = {
 
 class FaultSpecError(ValueError):
     """Rules that cannot be meant; the text says where and what would be right."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(plain(text)[:2_000])
 
 
 def _near(word: object, choices: Iterable[str]) -> str:
@@ -124,6 +129,13 @@ def _check_shared(row: FaultRule | Act, where: str) -> None:
     texts = _TEXTS.get(row.kind)
     if texts is not None and row.text not in texts:
         raise FaultSpecError(f"{where}: text is '{row.text}'; for {row.kind} {_near(row.text, filter(None, texts))}")
+
+
+def check_symbols(rules: Iterable[FaultRule], symbols: Collection[str]) -> None:
+    """Refuse rules about symbols that an exchange does not list. Raises `FaultSpecError`."""
+    for rule in rules:
+        if rule.symbol and rule.symbol not in symbols:
+            raise FaultSpecError(f"{rule.kind}: there is no symbol {rule.symbol} here; {_near(rule.symbol, symbols)}")
 
 
 def _is_quantity(text: str) -> bool:

@@ -15,7 +15,7 @@ from aiohttp import web
 from tui_trader import clock
 from tui_trader.exchange.engine import ExchangeEngine
 from tui_trader.exchange.fault_acts import heal, perform
-from tui_trader.exchange.fault_rules import Act, FrameVerdict, Verdict
+from tui_trader.exchange.fault_rules import Act, FaultKind, FrameVerdict, Verdict
 from tui_trader.exchange.fault_words import mangled
 from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.rest import Reply, Request
@@ -57,6 +57,32 @@ class Line:
         self.close = close
         """Ends the connection politely once what was put is written."""
         self.deaf = False
+        self.open = True
+        self._late: deque[tuple[float, str | bytes]] = deque()
+
+    def later(self, delay_s: float, frame: str | bytes) -> None:
+        """Write a frame after `delay_s`, whatever was or will be put meanwhile."""
+        asyncio.get_running_loop().call_later(delay_s, self._put_late, frame)
+
+    def in_turn(self, delay_s: float, frame: str | bytes) -> None:
+        """Write a frame after `delay_s` and after everything that was handed here before."""
+        if not (delay_s or self._late):
+            self.put(frame)
+            return
+        self._late.append((clock.monotonic() + delay_s, frame))
+        if len(self._late) == 1:
+            asyncio.get_running_loop().call_later(delay_s, self._release)
+
+    def _release(self) -> None:
+        while self._late and self._late[0][0] <= clock.monotonic():
+            self._put_late(self._late.popleft()[1])
+        if self._late:
+            wait_s = max(self._late[0][0] - clock.monotonic(), 0.001)
+            asyncio.get_running_loop().call_later(wait_s, self._release)
+
+    def _put_late(self, frame: str | bytes) -> None:
+        if self.open and not self.deaf:
+            self.put(frame)
 
     def cut(self) -> None:
         """Break the connection."""
@@ -82,13 +108,17 @@ class FaultWire:
         """Let happen what is due."""
         now = monotonic_ms()
         for act in self.faults.acts(now, self.engine.now_ms / _HOUR_MS):
-            self.act(act)
+            try:
+                self.act(act)
+            except ValueError as error:
+                self.said.append(f"Could not happen: {error}")
         if self._lines and self.faults.is_out(now):
             self.cut_all()
 
     def act(self, act: Act) -> str:
         """Let something happen now and return its sentence. Raises ValueError as `perform` does."""
         sentence = perform(self.engine, act, self._rng)
+        self.faults.is_out(monotonic_ms())
         self.said.append(sentence)
         return sentence
 
@@ -177,7 +207,9 @@ class FaultWire:
 
     def closed(self, connection: Connection) -> None:
         """A websocket is gone."""
-        self._lines.pop(connection, None)
+        line = self._lines.pop(connection, None)
+        if line is not None:
+            line.open = False
         self.faults.opened(*self._place(connection, ""))
 
     def _place(self, connection: Connection, stream: str) -> tuple[str, int]:
@@ -198,12 +230,14 @@ class FaultWire:
         self._carry_out(verdict, line, connection, stream)
 
     def _carry_out(self, verdict: FrameVerdict, line: Line, connection: Connection, stream: str) -> None:
+        former: str | bytes = b""
         for delay_ms, payload in verdict.frames:
             frame = wrapped(connection, stream, payload) if isinstance(payload, str) else payload
-            if delay_ms:
-                asyncio.get_running_loop().call_later(delay_ms / 1000, self._put_late, connection, line, frame)
+            is_repeat, former = payload is former, payload
+            if delay_ms and (is_repeat or FaultKind.reorder in verdict.kinds):
+                line.later(delay_ms / 1000, frame)
             else:
-                line.put(frame)
+                line.in_turn(delay_ms / 1000, frame)
         if verdict.deaf:
             line.deaf = True
         if verdict.disconnect:
@@ -211,10 +245,6 @@ class FaultWire:
                 line.close()
             else:
                 line.cut()
-
-    def _put_late(self, connection: Connection, line: Line, frame: str | bytes) -> None:
-        if self._lines.get(connection) is line and not line.deaf:
-            line.put(frame)
 
 
 def respond(reply: Reply, body: bytes | None = None) -> web.Response:

@@ -1,6 +1,7 @@
 """What a faulty venue says: error answers in the venue's own words, mangled bodies and frames, impossible books."""
 
 import random
+import re
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ _DRAWN_STATUSES = (400, 403, 408, 500, 500, 502, 502, 503, 504, 504)
 _OPEN_ENDED = frozenset({408, 500, 502, 504})
 """Statuses after which the venue may have acted."""
 _DEPTH = 5_000
+_FOREIGN_SYMBOL = r'"s":"\u5e01\u5b89\u202e\u001b[2JUSDT"'
+"""A symbol in letters that no terminal should get raw: beyond ASCII, right-to-left, and a control sequence."""
 
 
 def error(status: int, code: int, text: str, retry_after_s: int = 0) -> Reply:
@@ -98,6 +101,16 @@ def mangled(text: str, seed: int) -> bytes:
         at = rng.randrange(len(raw) + 1)
         result = raw[:at] + b'"}]' + raw[at:]
     return result if not _readable(result) else raw[: len(raw) // 2] + b"\xff"
+
+
+def garbled(payload: str, rng: random.Random) -> str | bytes:
+    """Return what arrives instead of a frame: mostly garbage, else JSON that means nothing known."""
+    drawn = rng.random()
+    if drawn < 0.7:
+        return mangled(payload, rng.randrange(2**31))
+    if drawn < 0.85:
+        return dumps({"e": "SURPRISE_UPDATE", "E": rng.randrange(2**41), "o": {"s": "BTCUSDT", "X": "SOLD", "q": None}})
+    return re.sub(r'"s":"[A-Z0-9_]+"', lambda match: _FOREIGN_SYMBOL, payload)
 
 
 def _readable(raw: bytes) -> bool:

@@ -147,11 +147,9 @@ class Faults:
             self._no_venue(draft, name)
         elif not self._still_silenced(draft, name):
             for armed in self._requests:
-                if armed.strikes((name,), now_ms):
-                    kind = armed.rule.kind
-                    self._note(kind, name)
-                    draft.kinds.append(kind)
-                    self._bend(draft, kind, armed)
+                if armed.strikes((name,), now_ms) and self._bend(draft, armed.rule.kind, armed):
+                    self._note(armed.rule.kind, name)
+                    draft.kinds.append(armed.rule.kind)
         return draft.verdict() if draft.kinds else HONEST
 
     def _no_venue(self, draft: RequestDraft, name: str) -> None:
@@ -176,34 +174,42 @@ class Faults:
         if not is_ban and ignored > _PATIENCE:
             until, is_ban = draft.now_ms + _BAN_S * 1000, True
         self._silence[address] = (until, ignored, is_ban)
-        self._refuse(draft, name, until, is_ban)
+        self._refuse(draft, until, is_ban)
+        kind = FaultKind.banned if is_ban else FaultKind.rate_limited
+        self._note(kind, name)
+        draft.kinds.append(kind)
         return True
 
-    def _refuse(self, draft: RequestDraft, name: str, until_ms: int, is_ban: bool) -> None:
-        kind = FaultKind.banned if is_ban else FaultKind.rate_limited
-        if kind not in draft.kinds:
-            self._note(kind, name)
-            draft.kinds.append(kind)
+    def _refuse(self, draft: RequestDraft, until_ms: int, is_ban: bool) -> None:
         wait = -((draft.now_ms - until_ms) // 1000)
         address = draft.request.address
         draft.say(words.banned(address, wait) if is_ban else words.rate_limited(address, wait), handled=False)
 
-    def _bend(self, draft: RequestDraft, kind: FaultKind, armed: ArmedRule) -> None:
+    def _bend(self, draft: RequestDraft, kind: FaultKind, armed: ArmedRule) -> bool:
+        """Let a kind have its effect; False when it has none: something else is said already, or it is exempt."""
         if kind in ON_REQUEST:
             ON_REQUEST[kind](draft, armed)
-        elif kind is FaultKind.http:
+            return True
+        return draft.reply is None and self._answer_for(draft, kind, armed)
+
+    def _answer_for(self, draft: RequestDraft, kind: FaultKind, armed: ArmedRule) -> bool:
+        if kind is FaultKind.http:
             reply, acted = words.http(armed.rng, armed.rule)
             draft.say(reply, armed.rng.random() < armed.share(acted))
         elif kind is FaultKind.unknown_error:
             draft.say(words.unknown_error(armed.rng), armed.rng.random() < armed.share(0.5))
         elif kind is FaultKind.overloaded:
-            draft.say(words.overloaded(armed.rng, draft.request), handled=False)
+            refusal = words.overloaded(armed.rng, draft.request)
+            if refusal is None:
+                return False
+            draft.say(refusal, handled=False)
         else:
             is_ban = kind is FaultKind.banned
             wait_s = armed.rule.retry_after_s or (_BAN_S if is_ban else 2)
             until = draft.now_ms + wait_s * 1000
             self._silence[draft.request.address] = (until, 0, is_ban)
-            self._refuse(draft, draft.request.path, until, is_ban)
+            self._refuse(draft, until, is_ban)
+        return True
 
     # Frames
 
@@ -304,7 +310,7 @@ class Faults:
             key = (armed.number, symbol)
             drawn = self._lags.get(key)
             if drawn is None or drawn[0] != opened_ms:
-                lag = armed.upto() if armed.matches((name,)) and armed.strikes((name,), self.now_ms) else 0
+                lag = armed.drawn_ms() if armed.matches((name,)) and armed.strikes((name,), self.now_ms) else 0
                 self._lags[key] = drawn = (opened_ms, lag)
             if venue_ms - opened_ms < drawn[1] and armed.matches((name,)):
                 self._note(FaultKind.algo_lag, name)
@@ -355,5 +361,6 @@ class Faults:
 
 
 def _event_name(payload: str) -> str:
-    """Return the name of a frame's event, which stands first in every object the venue sends."""
-    return payload[6 : payload.find('"', 6, 60)] if payload.startswith('{"e":"') else ""
+    """Return the name of a frame's event, which stands first in the objects that the venue sends, enveloped or not."""
+    at = payload.find('"e":"', 0, 200) + 5
+    return payload[at : payload.find('"', at, at + 60)] if at > 4 else ""

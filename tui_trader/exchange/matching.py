@@ -83,7 +83,7 @@ class BookSide:
 class OrderBook:
     """Both sides of one symbol and the update ids that the depth streams are built from."""
 
-    __slots__ = ("asks", "bids", "dirty", "update_id")
+    __slots__ = ("asks", "bids", "dirty", "eaten", "update_id")
 
     def __init__(self, first_update_id: int = 1) -> None:
         self.bids = BookSide(1)
@@ -91,6 +91,8 @@ class OrderBook:
         self.update_id = first_update_id
         self.dirty: set[tuple[bool, int]] = set()
         """(is_bid, price) of the levels changed since `take_dirty`."""
+        self.eaten: set[tuple[bool, int]] = set()
+        """(is_bid, price) of the levels that are not as the maker quoted them last, because of trades."""
 
     def side(self, is_bid: bool) -> BookSide:
         """Return the bids or the asks."""
@@ -143,6 +145,7 @@ class OrderBook:
             if opposite is not None and (opposite <= price if is_bid else opposite >= price):
                 current = self.side(is_bid).anonymous.get(price, 0)
                 lots = current + self.execute(is_bid, lots - current, price, None, listener)
+                self.eaten.add((is_bid, price))
             self.set_anonymous(is_bid, price, lots)
 
     def available(self, is_buy: bool, limit: int | None, enough: int, taker: Order, listener: MatchListener) -> int:
@@ -181,6 +184,7 @@ class OrderBook:
             else:
                 side.anonymous[price] = resting - traded
             self._touch(not is_buy, price)
+            self.eaten.add((not is_buy, price))
             lots -= traded
             listener.on_match(None, price, traded)
         return lots
@@ -200,6 +204,7 @@ class OrderBook:
             for entry in queue:
                 entry.ahead -= traded
             self._touch(side.sign > 0, price)
+            self.eaten.add((side.sign > 0, price))
             listener.on_match(None, price, traded)
             return lots - traded
         allowed = 0 if taker is not None and taker.account is maker.account else listener.fillable(maker)

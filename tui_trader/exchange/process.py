@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
+from tui_trader.secret import without_secrets
+
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 3.0
 
@@ -65,6 +67,7 @@ class EmbeddedExchange:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            env=without_secrets(os.environ),
             start_new_session=True,
         )
         try:
@@ -133,7 +136,7 @@ def spawn_detached(*, seed: int, speed: float, wallet: Decimal, linger_s: float)
         pid = os.posix_spawn(
             sys.executable,
             command,
-            os.environ,
+            without_secrets(os.environ),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, writing, 1),

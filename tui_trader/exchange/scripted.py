@@ -6,6 +6,8 @@ from decimal import Decimal
 from tui_trader.exchange.contract import CandleRow, MakerStep, SymbolSpec
 
 _HOUR_MS = 3_600_000
+_PRINTS = [(False, 1), (True, 1)]
+"""One lot sold at the bid, then one bought at the ask."""
 
 
 def scripted_spec(
@@ -47,7 +49,7 @@ class ScriptedMarket:
 
     A move takes effect with the next step: old quotes go, then new ones come, and a new quote that reaches a
     participant's order trades with it. The last price follows because one lot trades at the new touch, first a
-    sell and then a buy, when `prints` is true.
+    sell and then a buy, when `prints` is true: with every move, and else when `print_every_ms` have passed since.
     """
 
     def __init__(
@@ -60,27 +62,33 @@ class ScriptedMarket:
         prints: bool = True,
         funding: float = 0.0001,
         history: Sequence[CandleRow] = (),
+        print_every_ms: int = 0,
     ) -> None:
         self.spec = spec or scripted_spec()
         self.depth = depth
         self.lots = lots
         self.half_spread_ticks = half_spread_ticks
         self.prints = prints
+        self.print_every_ms = print_every_ms
+        self._printed_ms = 0
         self.funding = funding
         self.mark: float | None = None
         """Mark price to report; the book's mid when None."""
         self._history = list(history)
+        self._tick = float(self.spec.tick_size)
         self._mid_ticks = self._ticks(mid)
         self._quoted: dict[tuple[bool, int], int] = {}
+        self._levels: list[tuple[bool, int, int]] = []
+        self._shape = (0, 0, 0, 0)
         self._queue: list[tuple[bool, int]] = []
 
     def _ticks(self, price: float) -> int:
-        return round(price / float(self.spec.tick_size))
+        return round(price / self._tick)
 
     @property
     def mid(self) -> float:
         """The scripted mid price in quote units."""
-        return self._mid_ticks * float(self.spec.tick_size)
+        return self._mid_ticks * self._tick
 
     def move_to(self, price: float) -> None:
         """Set the mid price that the next step quotes around."""
@@ -100,19 +108,29 @@ class ScriptedMarket:
 
     def open_book(self) -> MakerStep:
         """Return the opening quotes."""
-        self._quoted = self._quotes()
-        return MakerStep([(*key, lots) for key, lots in self._quoted.items()], [])
+        self._requote()
+        return MakerStep(self._levels, [])
+
+    def _requote(self) -> list[tuple[bool, int, int]]:
+        """Quote around the mid as it is now, and return the changes from the former quotes, removals first."""
+        former, self._quoted = self._quoted, self._quotes()
+        self._levels = [(*key, lots) for key, lots in self._quoted.items()]
+        self._shape = self._shape_now()
+        return [(*key, 0) for key in former if key not in self._quoted] + self._levels
+
+    def _shape_now(self) -> tuple[int, int, int, int]:
+        return self._mid_ticks, self.depth, self.lots, self.half_spread_ticks
 
     def step(self, now_ms: int, own_impact_ticks: int = 0) -> MakerStep:
         """Return every quote anew (so eaten levels refill), removals first, and the queued flow."""
-        moved = self._quotes()
-        levels = [(is_bid, price, 0) for is_bid, price in self._quoted if (is_bid, price) not in moved]
-        levels += [(*key, lots) for key, lots in moved.items()]
-        self._quoted = moved
-        takers, self._queue = self._queue, []
-        if self.prints:
-            takers = [*takers, (False, 1), (True, 1)]
-        return MakerStep(levels, takers)
+        repeats = self._shape == self._shape_now()
+        levels = self._levels if repeats else self._requote()
+        takers: list[tuple[bool, int]] = []
+        if self.prints and (not repeats or now_ms - self._printed_ms >= self.print_every_ms):
+            takers, self._printed_ms = _PRINTS, now_ms
+        if self._queue:
+            takers, self._queue = [*self._queue, *takers], []
+        return MakerStep(levels, takers, repeats)
 
     def index_price(self, now_ms: int) -> float:
         """Return the scripted mid."""

@@ -37,6 +37,7 @@ class SymbolState:
         self.prices = Scale(spec.tick_size, spec.price_precision)
         self.lots = Scale(spec.step_size, spec.quantity_precision)
         self.turnover = Scale(spec.tick_size * spec.step_size, 0)
+        self.maintenance = float(spec.maintenance_rate)
         self.book = OrderBook(first_update_id=start_ms * 10)
         self.trade_id = start_ms * 10
         self.agg_id = start_ms * 10
@@ -44,6 +45,8 @@ class SymbolState:
         self.pending: deque[AggTrade] = deque(maxlen=_PENDING_LIMIT)
         """Trades the streams have not sent yet; bounded, so an unread symbol costs nothing."""
         self.algos: dict[int, AlgoOrder] = {}
+        self.looked_at: tuple[int, float] | None = None
+        """Last price and mark at which conditional orders were looked at; None when they must be looked at again."""
         self.status = spec.status
         self.halted = False
         """Nothing matches or triggers: trading is interrupted by a fault."""

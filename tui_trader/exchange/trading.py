@@ -43,6 +43,7 @@ class Trading:
         """Apply the maker's quotes; what crosses participants' orders trades with them."""
         self._state, self._taker = state, None
         book = state.book
+        book.eaten.clear()
         own = book.bids.own or book.asks.own
         if own:
             self._apply_against_orders(state, levels)
@@ -165,6 +166,8 @@ class Trading:
 
     def settle(self) -> None:
         """After an execution: expire reduce-only orders that have nothing left to reduce."""
+        if not self._touched:
+            return
         touched, self._touched = self._touched, set()
         for account, symbol in touched:
             for order in account.open_orders(symbol):
@@ -306,6 +309,7 @@ class Trading:
     def accept_as(self, state: SymbolState, order: Order) -> None:
         """Accept an order that has its id already."""
         order.client_id = order.client_id or f"web_{order.id}"
+        order.account.has_dated = order.account.has_dated or bool(order.good_till_ms)
         order.account.orders[order.id] = order
         order.account.remember(order)
         self.report(state, order, "NEW")

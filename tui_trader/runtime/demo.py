@@ -23,6 +23,7 @@ from tui_trader import clock
 from tui_trader.core.settings import DemoSettings
 from tui_trader.errors import VenueUnreachable
 from tui_trader.exchange.process import EmbeddedExchangeError, ExchangeInfo, spawn_detached
+from tui_trader.private import write_private
 
 STATE_FILE = "demo-exchange.json"
 LINGER_S = 600.0
@@ -104,11 +105,7 @@ def _read(path: Path) -> Running | None:
 
 
 def _write(path: Path, running: Running) -> None:
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(running))
-    fresh.replace(path)
+    write_private(path, msgspec.json.encode(running))
 
 
 class _Position(msgspec.Struct):

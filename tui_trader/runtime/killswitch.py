@@ -29,7 +29,7 @@ class KillSwitch:
         self._redact = redact
         self._flatten = flatten
         self._task: asyncio.Task[None] | None = None
-        self._due = ""
+        self._compared = False
         self._beat = 0
 
     @property
@@ -40,18 +40,16 @@ class KillSwitch:
     def recovered(self, records: Records, recovered: Recovered) -> Recovered:
         """What the store remembers, killed when the file says so, too.
 
-        Positions found although it is latched are flattened once the account was compared with the venue: a kill that
-        was cut short goes on, one latched while nothing ran begins.
+        Positions found although it is latched are flattened once the account was compared with the venue (``beat``): a
+        kill that was cut short goes on, one latched while nothing ran begins.
         """
         stored, latched = recovered.state.get("kill"), self.latch.read()
         if isinstance(stored, dict):
-            self._due = str(stored.get("reason", "latched before the restart"))
             if latched is None:
-                self.write(self._due)
+                self.write(str(stored.get("reason", "latched before the restart")))
             return recovered
         if latched is None:
             return recovered
-        self._due = latched.reason
         now = clock.wall_ms()
         value = {"reason": latched.reason, "ts": latched.at_ms or now}
         records.record(Record(ts=now, kind="state", data={"key": "kill", "value": value}, durable=True))
@@ -75,12 +73,13 @@ class KillSwitch:
         self._then(lambda: self.latch.latch(words, clock.wall_ms()), failure)
 
     def beat(self, state: EngineState) -> None:
-        """Ten times a second: flatten what a latched start found, and look for a file made by others."""
+        """Ten times a second: flatten what a killed start found, and look for a file made by others."""
         self._beat += 1
-        if self._due and state.reconciled_ms:
-            reason, self._due = self._due, ""
+        if not self._compared and state.reconciled_ms:
+            # A kill from before the first comparison could not know of what the venue holds.
+            self._compared = True
             if state.killed:
-                self._flatten(reason)
+                self._flatten(state.killed)
         if self._beat % FILE_BEATS or state.killed or self._task is not None:
             return
         latched = self.latch.read()

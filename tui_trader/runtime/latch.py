@@ -34,7 +34,9 @@ class KillLatch:
             with self.path.open("rb") as file:
                 content = file.read(_MOST_BYTES)
         except FileNotFoundError:
-            return None
+            if not self.path.is_symlink():
+                return None
+            return Latched(reason=f"the link {self.path} exists and leads nowhere")
         except OSError as error:
             return Latched(reason=f"the file {self.path} exists and cannot be read ({error.strerror})")
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from tui_trader import clock
 from tui_trader.core.events import CandleHistory, LinkDown, LinkUp, Notice
 from tui_trader.core.types import Channel, Severity
-from tui_trader.errors import VenueError, VenueRefused
+from tui_trader.errors import OverBudget, VenueError, VenueRefused
 from tui_trader.runtime.supervise import describe
 from tui_trader.venues.base import Sink, Venue
 
@@ -53,6 +54,8 @@ class Reconciler:
         self._interval_s = interval_s
         self._snapshot_wanted = asyncio.Event()
         self._snapshot_wanted.set()
+        self._hurry = asyncio.Event()
+        self._silent_until = 0.0
         self._snapshot_backoff = Backoff()
         self._rest_up: bool | None = None
         self._since_ms = 0
@@ -63,9 +66,14 @@ class Reconciler:
         self.snapshots = 0
         self.complete = asyncio.Event()
 
-    def request_snapshot(self) -> None:
-        """Ask for a snapshot that begins after now; requests made while one runs are served by one more."""
+    def request_snapshot(self, *, hurry: bool = False) -> None:
+        """Ask for a snapshot that begins after now; requests made while one runs are served by one more.
+
+        With ``hurry`` the pause after a failure ends, but not the silence that the venue asked for.
+        """
         self._snapshot_wanted.set()
+        if hurry:
+            self._hurry.set()
 
     def request_candles(self, symbol: str, count: int) -> None:
         """Ask for the last ``count`` closed 1 m candles of ``symbol``."""
@@ -86,7 +94,12 @@ class Reconciler:
             except TimeoutError:
                 self._snapshot_wanted.set()
             self._snapshot_wanted.clear()
-            await asyncio.sleep(await self._snapshot())
+            self._hurry.clear()
+            pause = await self._snapshot()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            await asyncio.sleep(max(0.0, self._silent_until - clock.monotonic()))
 
     async def run_candles(self) -> None:
         """Worker: backfills, a few symbols at a time; one that failed waits its turn again."""
@@ -148,10 +161,11 @@ class Reconciler:
         return SNAPSHOT_GAP_S
 
     def _failed(self, error: BaseException) -> None:
-        if self._rest_up is False:
+        asked_ms = error.retry_after_ms if isinstance(error, VenueError) else 0
+        self._silent_until = clock.monotonic() + asked_ms / 1000
+        if self._rest_up is False or isinstance(error, OverBudget):
             return
         self._rest_up = False
-        asked_ms = error.retry_after_ms if isinstance(error, VenueError) else 0
         until = self._now() + int(asked_ms * self._venue.clock.rate) if asked_ms else 0
         reason = f"the account cannot be read: {describe(error)}"
         self._sink(LinkDown(ts=self._now(), channel=Channel.REST, reason=reason, until_ms=until))

@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tui_trader import clock
+from tui_trader.core.commands import Record
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import KillSwitch as KillCommand
 from tui_trader.core.events import (
     LinkDown,
     LinkUp,
+    Notice,
     OpenPosition,
     SettingsChanged,
     ShutdownRequested,
     TrainedLoaded,
     UserCommand,
+    WorkerFailed,
 )
 from tui_trader.core.settings import Settings
-from tui_trader.core.types import Channel, Leg
-from tui_trader.core.views import PositionRow, Snapshot, TicketPreview
+from tui_trader.core.types import Channel, Leg, Severity
+from tui_trader.core.views import Snapshot, TicketPreview
 from tui_trader.errors import ConfigError, RateLimited, StoreError, TuiTraderError
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.killswitch import KillRecords, KillSwitch
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
-from tui_trader.runtime.supervise import describe, meters
+from tui_trader.runtime.status import account_facts, trader_facts
+from tui_trader.runtime.supervise import describe
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
+from tui_trader.runtime.wake import Wake
+from tui_trader.store.audit import anchor_of
 from tui_trader.store.journal import Store
 from tui_trader.store.trained import load_sets
 from tui_trader.venues.base import Venue
@@ -55,7 +61,8 @@ class Session:
     """Owns engine, venue, store, inbox and outbox. Implements ``SessionFace`` and what the control socket needs.
 
     ``checked`` is awaited once the venue is open and before anything may be sent; it raises to refuse the account.
-    ``on_stopped(keep)`` is awaited at the very end; ``keep`` is True while a position is open or a successor waits.
+    ``marks`` are files that know the store's newest epoch (see ``Store.open``). ``on_stopped(keep)`` is awaited at the
+    very end; ``keep`` is True while a position is open or a successor waits.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Session:
         redact: Redactor | None = None,
         checked: Callable[[], Awaitable[None]] | None = None,
         on_stopped: Callable[[bool], Awaitable[None]] | None = None,
+        marks: Sequence[Path] = (),
     ) -> None:
         self._source = settings_source
         self._loaded = settings_source()
@@ -80,6 +88,7 @@ class Session:
         self._armed = armed
         self._checked = checked
         self._on_stopped = on_stopped
+        self._marks = marks
         self._data_dir = store_path.parent
         self.redact = redact or Redactor()
         self.log = SessionLog(self._data_dir / "session.log", self.redact)
@@ -90,6 +99,8 @@ class Session:
         self._control = ControlServer(control_path(self._data_dir, lock.path.stem), self)
         self._view: Snapshot | None = None
         self._view_failure = ""
+        self._wake = Wake(self._loaded.settings.data.stale_after_s)
+        self._renewal: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[object] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._reason = ""
@@ -126,6 +137,10 @@ class Session:
         """Venue time."""
         return self._venue.clock.now_ms()
 
+    def _stamp(self) -> int:
+        """Venue time once it is known: an event of the wall clock's time would put the engine's ahead of the venue."""
+        return self.now_ms() if self._trader is not None else 0
+
     def view(self, selected: str, timeframe: str) -> Snapshot | None:
         """The newest frame; None until the first event was processed. A defect in drawing never reaches trading."""
         trader = self._trader
@@ -143,7 +158,7 @@ class Session:
 
     def send(self, command: UserCommand) -> None:
         """Hand a command to the engine."""
-        self._inbox.put(command)
+        self._inbox.put(command if self._trader is not None else msgspec.structs.replace(command, ts=0))
 
     def preview(self, ticket: OpenPosition) -> TicketPreview:
         """The consequences of an entry."""
@@ -204,25 +219,10 @@ class Session:
             "stopping": self._reason,
         }
         if self._trader is not None:
-            facts["meters"] = meters(self._trader.lag, self._inbox)
-            facts["under_way"] = self._under_way(self._trader)
+            facts |= trader_facts(self._trader)
         if frame is not None:
-            header = frame.header
-            facts |= {
-                "equity": header.equity,
-                "positions": header.positions,
-                "naked": header.naked,
-                "armed": header.armed,
-                "killed": header.killed,
-                "kill_reason": header.kill_reason,
-                "blocks": list(header.blocks),
-                "open": [_facts_of(row) for row in frame.positions],
-            }
+            facts |= account_facts(frame)
         return facts
-
-    def _under_way(self, trader: Trader) -> int:
-        """Orders of ours that may still rest at the venue, and commands that have not ended."""
-        return trader.outbox.pending + sum(1 for order in trader.engine.state.ledger if order.live)
 
     def kill(self, reason: str) -> None:
         """Latch the kill switch."""
@@ -283,9 +283,16 @@ class Session:
         return self._reason
 
     async def _start(self) -> None:
-        self._store = store = await Store.open(self._store_path, self._store_changed)
+        self._store = store = await Store.open(self._store_path, self._store_changed, self._store_notice, self._marks)
         recovered = self._switch.recovered(store, await store.recovered())
-        await self._control.start()
+        if store.doubt:
+            self._inbox.put(WorkerFailed(ts=self._stamp(), worker="store", reason=store.doubt))
+        try:
+            await self._control.start()
+        except OSError as error:
+            self.log.say(
+                "warning", f"no control socket ({describe(error)}): kill and status reach this session by file"
+            )
         await self._open_venue()
         if self._checked is not None:
             await self._checked()
@@ -311,6 +318,7 @@ class Session:
             redact=self.redact,
             on_hopeless=self._give_up,
             on_beat=lambda: self._switch.beat(engine.state),
+            before_batch=self._look_awake,
             on_trace=TraceFolder(self._data_dir, self.redact, self.log.say).write,
         )
         self.log.say(
@@ -320,8 +328,23 @@ class Session:
             epoch=store.epoch,
             open_plans=len(recovered.plans),
             armed=self._armed,
+            audit_head=self._audit_head(),
         )
+        detail = {
+            "mode": self._mode,
+            "venue": self.venue,
+            "armed": self._armed,
+            "pid": os.getpid(),
+            "epoch": store.epoch,
+        }
+        row: dict[str, object] = {"ts": self.now_ms(), "actor": "session", "action": "start", "detail": detail}
+        store.record(Record(ts=self.now_ms(), kind="audit", data=row, durable=True))
+        self._wake.stood_still()
         self._trader.start()
+
+    def _audit_head(self) -> str:
+        """The newest row of the audit log, written down beside the store so that an older copy of it would show."""
+        return str(anchor_of(self._store_path) or "")
 
     async def _open_venue(self) -> None:
         """Open the venue; when it asks for silence (many restarts in a minute), wait as long as it says and go on."""
@@ -337,12 +360,35 @@ class Session:
                 return
         await self._venue.open(self._inbox.put)
 
+    def _look_awake(self) -> None:
+        """After a standstill all that was heard is old, so that nothing is opened on it. Before the engine sees it, the
+        streams are down; they are made anew, and entries wait until the account was compared from then on.
+        """
+        still = self._wake.stood_still()
+        trader = self._trader
+        if not still or trader is None:
+            return
+        words = f"the process stood still for {still:.0f} s (stopped, starved, asleep, or the clock was set)"
+        self.log.say("alarm", f"{words}; entries wait until the account was compared anew")
+        for channel in (Channel.PUBLIC, Channel.MARKET, Channel.PRIVATE):
+            trader.apply(LinkDown(ts=self.now_ms(), channel=channel, reason=words))
+        self._renewal = asyncio.get_running_loop().create_task(self._renew(words), name="renewal")
+
+    async def _renew(self, words: str) -> None:
+        try:
+            await self._venue.renew(words)
+        except Exception as error:  # noqa: BLE001 - without new streams entries stay refused; exits go on
+            self.log.say("warning", f"the streams could not be made anew: {describe(error)}")
+
     def _store_changed(self, words: str) -> None:
         """From the store: why it cannot write, or "" when it can again."""
         if words:
-            self._inbox.put(LinkDown(ts=self.now_ms(), channel=Channel.STORE, reason=words))
+            self._inbox.put(LinkDown(ts=self._stamp(), channel=Channel.STORE, reason=words))
         else:
-            self._inbox.put(LinkUp(ts=self.now_ms(), channel=Channel.STORE))
+            self._inbox.put(LinkUp(ts=self._stamp(), channel=Channel.STORE))
+
+    def _store_notice(self, words: str) -> None:
+        self._inbox.put(Notice(ts=self._stamp(), severity=Severity.ALARM, text=words))
 
     # --- the end ---
 
@@ -373,7 +419,7 @@ class Session:
         if self._on_stopped is not None:
             await self._step("end", self._on_stopped(keep or bool(held)), 1.0)
         words = f"stopped: {', '.join(held)} left at the venue" if held else "stopped: no position is open"
-        self.log.say("info", words)
+        self.log.say("info", words, audit_head=self._audit_head())
         self.log.close()
         self._stopped.set()
 
@@ -403,6 +449,9 @@ class Session:
         return [f"{r.symbol} {r.side} {r.qty:g} ({'stop proven' if r.stop_proven else 'NO PROVEN STOP'})" for r in rows]
 
     async def _close_all(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal}, timeout=0.2)
         if self._trader is not None:
             await self._step("workers", self._trader.aclose(), 0.5)
         await self._step("venue", self._venue.aclose(), VENUE_S)
@@ -422,23 +471,6 @@ class Session:
                 await work
         except Exception as error:  # noqa: BLE001 - every other part must still be closed
             self.log.say("warning", f"closing {name}: {describe(error)}")
-
-
-def _facts_of(row: PositionRow) -> dict[str, object]:
-    """One open position for ``status``; ages in real seconds."""
-    return {
-        "symbol": row.symbol,
-        "side": row.side.value,
-        "qty": row.qty,
-        "entry": row.entry,
-        "mark": row.mark,
-        "pnl": row.pnl,
-        "stop": row.stop,
-        "stop_proven": row.stop_proven,
-        "proven_age_s": row.proven_age_s,
-        "naked_s": row.naked_s,
-        "longest_naked_s": row.longest_naked_s,
-    }
 
 
 def _oco_note(venue: Venue) -> str:

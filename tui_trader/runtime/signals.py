@@ -32,7 +32,9 @@ class SignalHandlers:
         self.app_exit = app_exit
         self._hung_up = False
         self._stop_reason = ""
+        self._kill_reason = ""
         self._stops: set[asyncio.Task[None]] = set()
+        self._kills: set[asyncio.Task[bool]] = set()
         for number in _HANDLED:
             loop.add_signal_handler(number, self._on_signal, number)
 
@@ -46,6 +48,8 @@ class SignalHandlers:
         self._session = session
         if self._hung_up:
             session.detach(TERMINAL_CLOSED)
+        if self._kill_reason:
+            self._kill()
         if self._stop_reason:
             self._stop()
 
@@ -58,12 +62,20 @@ class SignalHandlers:
         if number == signal.SIGHUP:
             self._hang_up()
         elif number == signal.SIGUSR1:
-            if self._session is not None:
-                self._session.kill("signal SIGUSR1")
+            self._kill_reason = "signal SIGUSR1"
+            self._kill()
         else:
             self._stop_reason = f"signal {signal.Signals(number).name}"
             self._stop()
             self._leave("quit", self._stop_reason)
+
+    def _kill(self) -> None:
+        """Latch it, also for the next start when this one is not far enough to do anything about it."""
+        if self._session is None or self._kills:
+            return
+        task = self._loop.create_task(self._session.latch_kill(self._kill_reason))
+        self._kills.add(task)
+        task.add_done_callback(self._kills.discard)
 
     def _hang_up(self) -> None:
         if self._hung_up:
@@ -122,9 +134,9 @@ async def run_headless(session: Session) -> str:
     """Start ``session`` without a console and run it until a signal or the control socket stops it."""
     handlers = install_handlers(asyncio.get_running_loop(), None, None)
     session.headless = True
+    handlers.attach(session)
     try:
         await session.start()
-        handlers.attach(session)
         return await session.run_until_stopped()
     finally:
         handlers.remove()

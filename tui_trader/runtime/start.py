@@ -13,14 +13,16 @@ import msgspec
 
 from tui_trader import clock
 from tui_trader.core.settings import Settings
-from tui_trader.errors import SessionBusyError
+from tui_trader.errors import ConfigError, SessionBusyError
+from tui_trader.private import private_folder, tighten_all
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
-from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder
-from tui_trader.runtime.log import Redactor
+from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder, user_paths
+from tui_trader.runtime.log import ProcessLog, Redactor, SessionLog
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
 from tui_trader.store.archive import archive_store
+from tui_trader.store.audit import anchor_of
 from tui_trader.store.trained import carry_over
 from tui_trader.venues.base import Venue
 from tui_trader.venues.hosts import addresses
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tui_trader.config import Loaded
 
 STORE_FILE = "store.sqlite3"
+LOG_FILE = "session.log"
 TAKE_OVER_S = 12.0
 
 
@@ -88,6 +91,8 @@ async def build_session(options: StartOptions) -> Session:
     key = _key(options)
     lock = await _acquire(options, settings, key)
     try:
+        for problem in tighten_all(_account_dir(options)):
+            options.say(f"note: others may read {problem}")
         access = await _access(options, settings)
         options.say(f"connecting to {settings.venue.name} ({options.mode})")
         venue = _venue(settings, access)
@@ -101,10 +106,16 @@ async def build_session(options: StartOptions) -> Session:
             redact=Redactor((access.key, access.secret.reveal())),
             checked=_checks(options, settings, venue, access),
             on_stopped=access.on_stopped,
+            marks=[file.with_suffix(".epoch") for file in _elsewhere(options, settings, key)],
         )
     except BaseException:
         lock.release()
         raise
+
+
+def process_log(session: Session) -> ProcessLog:
+    """Leads what libraries say into the session's log while it is entered; for the process that is the session's."""
+    return ProcessLog(session.log, session.redact)
 
 
 async def start_session(options: StartOptions) -> Session:
@@ -140,7 +151,12 @@ async def take_over(path: Path) -> None:
 def _account_dir(options: StartOptions) -> Path:
     """Each mode has a folder of its own, so that a demo's trades never count against a live account's limits."""
     folder = options.data_dir / options.mode
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        private_folder(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"The data folder {folder} cannot be made private ({error.strerror}); give another with --data-dir."
+        ) from None
     return folder
 
 
@@ -150,17 +166,23 @@ def _key(options: StartOptions) -> str:
     return credentials(options.mode, options.environ, options.data_dir).key
 
 
+def _elsewhere(options: StartOptions, settings: Settings, key: str) -> tuple[Path, ...]:
+    return user_paths(settings.venue.name, options.mode, key, rest_url=settings.venue.rest_url)
+
+
 async def _acquire(options: StartOptions, settings: Settings, key: str) -> AccountLock:
-    path = lock_path(_account_dir(options), settings.venue.name, options.mode, key)
-    holder = Holder(pid=os.getpid(), started_ms=clock.wall_ms(), control=str(control_path(path.parent, path.stem)))
-    lock = AccountLock(path, holder)
+    folder = _account_dir(options)
+    path = lock_path(folder, settings.venue.name, options.mode, key)
+    control = str(control_path(path.parent, path.stem).absolute())
+    holder = Holder(pid=os.getpid(), started_ms=clock.wall_ms(), control=control, folder=str(folder.absolute()))
+    lock = AccountLock(path, holder, _elsewhere(options, settings, key))
     try:
         return lock.acquire()
     except SessionBusyError:
         if not options.take_over:
             raise
     options.say("taking over: the running session stops its entries and leaves its positions protected")
-    await take_over(path)
+    await take_over(lock.busy or path)
     return lock.acquire()
 
 
@@ -183,7 +205,7 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
     demo = await demo_exchange(folder, settings.demo, options.say)
     info = demo.info
     if not demo.adopted:
-        await asyncio.to_thread(_begin_store, folder / STORE_FILE)
+        await asyncio.to_thread(_put_aside, folder)
 
     async def on_stopped(keep: bool) -> None:
         if not keep:
@@ -198,11 +220,19 @@ async def _demo_access(options: StartOptions, settings: Settings) -> _Access:
     )
 
 
-def _begin_store(path: Path) -> None:
-    """A new demo account begins with an empty past, and with the trained sets that were there."""
-    archived = archive_store(path, clock.wall_ms())
-    if archived is not None:
-        carry_over(archived, path)
+def _put_aside(folder: Path) -> None:
+    """A new demo account begins with an empty past, and with the trained sets that were there; the session log notes
+    that the last account's audit log ends here."""
+    store = folder / STORE_FILE
+    anchor = anchor_of(store)
+    archived = archive_store(store, clock.wall_ms())
+    if archived is None:
+        return
+    carry_over(archived, store)
+    if anchor is not None:
+        log = SessionLog(folder / LOG_FILE, Redactor())
+        log.say("info", "the store of the last demo account was put aside", audit_closed=anchor.chain)
+        log.close()
 
 
 def _venue(settings: Settings, access: _Access) -> Venue:

@@ -8,17 +8,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tui_trader import clock
+from tui_trader.core.plain import plain
 from tui_trader.core.views import WorkerRow
 from tui_trader.runtime.inbox import Inbox, percentile_ms
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 HEALTHY_AFTER_S = 60.0
+_LONGEST = 600
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one line: its kind and its words."""
-    words = " ".join(str(error).split())
+    """An exception as one line: its kind and its words, which may be the venue's and are made harmless."""
+    words = " ".join(plain(str(error)[:_LONGEST]).split())
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tui_trader import clock
 from tui_trader.core.commands import WriteTrace
+from tui_trader.private import private_folder
 
 FOLDER = "traces"
 KEPT = 20
@@ -37,7 +38,7 @@ class TraceFolder:
         self._say("warning", f"what happened before {trace.invariant} was broken stands in {path}")
 
     def _write(self, trace: WriteTrace) -> Path:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.path)
         text = "".join(f"{self._redact(line)}\n" for line in trace.lines)
         path = self._free(trace.invariant)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW

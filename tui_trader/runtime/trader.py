@@ -27,7 +27,7 @@ from tui_trader.core.commands import (
 from tui_trader.core.engine import Engine
 from tui_trader.core.events import Event, Timer, WorkerFailed
 from tui_trader.core.views import WorkerRow
-from tui_trader.errors import StoreError
+from tui_trader.errors import StoreError, VenueError
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.outbox import Journal, Outbox, Sendable
 from tui_trader.runtime.reconcile import Reconciler
@@ -37,6 +37,7 @@ from tui_trader.venues.base import Venue
 TIMER_S = 0.1
 SLICE_NS = 2_000_000
 ENGINE_FAILURES_MAX = 100
+CANARY_PAUSES_S = (2.0, 10.0, 60.0)
 
 Told = Record | Announce | RequestSnapshot | LoadCandles | WatchSymbols | SettingsApplied | WriteTrace
 """Commands that are carried out here and never reach the venue's order interface."""
@@ -63,10 +64,11 @@ async def _tenth() -> None:
 
 
 class Trader:
-    """Feeds events to the engine and carries its commands. ``on_hopeless`` is told when the engine keeps failing;
-    ``on_beat`` is called with each timer in the loop; ``pause`` is awaited between timers (a tenth of a second).
+    """Feeds events to the engine and carries its commands. Workers begin with ``start`` and end with ``aclose``.
+
+    ``on_hopeless`` is told when the engine keeps failing; ``on_beat`` is called with each timer in the loop; ``pause``
+    is awaited between timers (a tenth of a second). ``before_batch`` is called before the engine sees what has come in.
     ``on_trace`` is told what happened before an invariant was found broken.
-    Workers begin with ``start`` and end with ``aclose``.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Trader:
         on_beat: Callable[[], None],
         on_trace: Callable[[WriteTrace], None] = lambda trace: None,
         pause: Callable[[], Awaitable[None]] = _tenth,
+        before_batch: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
         self.inbox = inbox
@@ -102,6 +105,7 @@ class Trader:
         self._on_beat = on_beat
         self._on_trace = on_trace
         self._pause = pause
+        self._before_batch = before_batch
         self._supervisor = Supervisor(self._worker_failed)
         self._engine_failures = 0
 
@@ -114,6 +118,7 @@ class Trader:
         start("watch", self.reconciler.run_watch, restart=True)
         start("timer", self._run_timer, restart=True)
         start("loop lag", self.lag.run, restart=True)
+        start("canary", self._run_canary)
 
     async def aclose(self) -> None:
         """End the workers; what is under way in the outbox is not waited for."""
@@ -131,6 +136,7 @@ class Trader:
     async def _run_engine(self) -> None:
         while True:
             batch = await self.inbox.drain()
+            self._before_batch()
             began = clock.perf_ns()
             for event in batch:
                 self.apply(event)
@@ -138,6 +144,24 @@ class Trader:
                     await asyncio.sleep(0)
                     began = clock.perf_ns()
             await asyncio.sleep(0)
+
+    async def _run_canary(self) -> None:
+        """Once the account is known: does the venue still take the orders that exits are made of?"""
+        await self.reconciler.complete.wait()
+        for pause in CANARY_PAUSES_S:
+            try:
+                problems = await self._venue.probe()
+            except VenueError as error:
+                self._supervisor.note("canary", describe(error))
+                await asyncio.sleep(pause)
+                continue
+            if problems:
+                reason = (
+                    f"the venue has changed: {'; '.join(problems)}. Positions keep their stops; exits may be refused"
+                )
+                self.inbox.put(WorkerFailed(ts=self._venue.clock.now_ms(), worker="canary", reason=reason))
+            return
+        self._say("warning", "the venue could not be asked whether it still takes all order types; trading goes on")
 
     async def _run_timer(self) -> None:
         while True:
@@ -175,7 +199,7 @@ class Trader:
         elif isinstance(command, WriteTrace):
             self._on_trace(command)
         elif isinstance(command, RequestSnapshot):
-            self.reconciler.request_snapshot()
+            self.reconciler.request_snapshot(hurry=command.hurry)
         elif isinstance(command, LoadCandles):
             self.reconciler.request_candles(command.symbol, command.count)
         elif isinstance(command, WatchSymbols):

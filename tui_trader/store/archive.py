@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tui_trader.errors import StoreError
 from tui_trader.store.emergency import FILE_NAME
-
-_PARTS = ("", "-wal", "-shm")
+from tui_trader.store.opening import PARTS, EpochMark, put_aside
 
 
 def archive_store(path: Path, stamp_ms: int, keep: int = 5) -> Path | None:
@@ -19,12 +18,11 @@ def archive_store(path: Path, stamp_ms: int, keep: int = 5) -> Path | None:
     """
     if not path.exists():
         return None
-    target = path.with_name(f"{path.stem}-{stamp_ms}{path.suffix}")
     try:
-        for part in _PARTS:
-            source = path.with_name(path.name + part)
-            if source.exists():
-                source.rename(target.with_name(target.name + part))
+        target = put_aside(path, "", stamp_ms)
+        mark = EpochMark(path).path
+        if mark.exists():
+            mark.rename(target.with_suffix(".epoch"))
         emergency = path.with_name(FILE_NAME)
         if emergency.exists():
             emergency.rename(target.with_suffix(".emergency.jsonl"))
@@ -41,6 +39,7 @@ def _prune(path: Path, keep: int) -> None:
     pattern = re.compile(rf"^{re.escape(path.stem)}-(\d+){re.escape(path.suffix)}$")
     found = sorted((int(m.group(1)), p) for p in path.parent.iterdir() if (m := pattern.match(p.name)))
     for _, old in found[: max(0, len(found) - keep)]:
-        for part in _PARTS:
+        for part in PARTS:
             old.with_name(old.name + part).unlink(missing_ok=True)
+        old.with_suffix(".epoch").unlink(missing_ok=True)
         old.with_suffix(".emergency.jsonl").unlink(missing_ok=True)

@@ -4,79 +4,160 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from tui_trader import clock
 from tui_trader.core.commands import CancelOrder, PlaceOrder, Record
 from tui_trader.errors import StoreError
-from tui_trader.store.emergency import EmergencyLog
-from tui_trader.store.schema import migrate
-from tui_trader.store.writer import Barrier, Done, Row, Writer, connect, error_name
+from tui_trader.store.opening import EPOCH_START_MS, Opening, begin_epoch, open_store, unread_words, words_of
+from tui_trader.store.writer import Barrier, Done, Row, Writer, failure_words
 
 if TYPE_CHECKING:
     from tui_trader.core.state import Recovered
 
-_EPOCH_START_MS = 1_767_225_600_000
-"""2026-01-01: seven base-36 digits of 10 ms steps reach into the year 2050."""
+__all__ = ["Store", "begin_epoch", "intent_rows"]
 _T = TypeVar("_T")
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_QUICK_CHECK_BYTES = 50_000_000
+SLOW_S = 1.2
+"""An intent that waits longer: exits go to the emergency log, entries are refused, and the disk is called slow."""
 
 
 class Store:
-    """One open store. All methods belong to the event loop it was opened in; only ``record`` may not be awaited."""
+    """One open store. All methods belong to the event loop it was opened in; only ``record`` may not be awaited.
 
-    def __init__(self, path: Path, epoch: str, writer: Writer, loop: asyncio.AbstractEventLoop) -> None:
+    ``doubt`` is what its memory may lack, in words; "" when it is whole. Then a person decides about entries.
+    """
+
+    def __init__(
+        self, path: Path, opening: Opening, writer: Writer, told: _Told, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.path = path
-        self.epoch = epoch
+        self.epoch = opening.epoch
+        self.doubt = opening.doubt
+        self._opening = opening
         self._writer = writer
+        self._told = told
         self._loop = loop
+        self._slow: set[asyncio.Future[None]] = set()
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, on_failure: Callable[[str], None]) -> Store:
+    async def open(
+        cls,
+        path: Path,
+        on_failure: Callable[[str], None],
+        on_notice: Callable[[str], None] = lambda text: None,
+        marks: Sequence[Path] = (),
+    ) -> Store:
         """Open or make the store at ``path``, migrate it, take in the emergency log, and begin a new epoch.
 
-        ``on_failure`` is called in this loop with words when writing fails, and with "" when it works again. Raises
-        ``StoreError`` in words: locked, read-only, corrupt, written by a newer version.
+        ``on_failure`` is called in this loop with words when writing fails, and with "" when it works again;
+        ``on_notice`` with what a person should know. ``marks`` are files beside other things of the account that know
+        the newest epoch, so that a backup of the whole folder is noticed. A damaged store is put aside and a new one
+        begun; one that cannot be written is read, and written once it can be. Raises ``StoreError`` in words when the
+        folder is missing or a newer version wrote the store.
         """
         loop = asyncio.get_running_loop()
+        told = _Told(on_failure)
 
         def report(text: str) -> None:
-            _in_loop(loop, on_failure, text)
+            _in_loop(loop, told.writing, text)
 
-        writer = Writer(path, report)
-        epoch = await asyncio.to_thread(_prepare, path, writer.emergency)
+        def notice(text: str) -> None:
+            _in_loop(loop, on_notice, text)
+
+        opening = await asyncio.to_thread(open_store, path, marks)
+        writer = Writer(path, report, notice, epoch=opening.epoch, failure=opening.failure)
+        rows, unreserved = await asyncio.to_thread(_emergency_rows, writer, opening)
+        writer.take_in(rows)
+        store = cls(path, opening, writer, told, loop)
+        if opening.failure:
+            told.writing(failure_words(path, opening.failure))
+        if unreserved:
+            on_notice(unreserved)
         writer.start()
-        return cls(path, epoch, writer, loop)
+        for key, value in opening.salvaged.items():
+            data: dict[str, object] = {"key": key, "value": msgspec.Raw(value.encode())}
+            store.record(Record(ts=clock.wall_ms(), kind="state", data=data, durable=True))
+        if not opening.failure:
+            with contextlib.suppress(StoreError):
+                await store.flush()
+        return store
 
     async def intent(self, order: PlaceOrder | CancelOrder) -> None:
         """Return when the intent is on the disk (synchronous=FULL), so that the first byte may leave (I4).
 
-        While the database cannot be written an exit's intent goes to the emergency log. Raises ``StoreError``.
+        While the database cannot be written, or a slow disk keeps it from answering, an exit's intent goes to the
+        emergency log. Raises ``StoreError``.
         """
         answer: asyncio.Future[None] = self._loop.create_future()
-        rows = intent_rows(order, self._resolver(answer))
         self._check_open()
+        rows = intent_rows(order, self._resolver(answer))
         for row in rows:
             self._writer.inbox.put(row)
-        await answer
+        try:
+            async with asyncio.timeout(SLOW_S):
+                await asyncio.shield(answer)
+        except TimeoutError:
+            self._watch_slow(answer)
+            if not rows[0].exit:
+                raise StoreError(
+                    f"the disk did not confirm the order within {SLOW_S:g} s: it is slow or hangs"
+                ) from None
+            await asyncio.to_thread(self._save_slow, rows[0])
+
+    def _save_slow(self, row: Row) -> None:
+        """Put an exit's rows into the emergency log beside the writer, which hangs. Runs in a thread."""
+        self._writer.saved_elsewhere()
+        try:
+            self._writer.emergency.append(row.kind, row.data)
+            if row.also is not None:
+                self._writer.emergency.append(row.also.kind, row.also.data)
+        except OSError as error:
+            raise StoreError(f"the disk is slow and the emergency log failed ({error.strerror})") from None
+
+    def _watch_slow(self, answer: asyncio.Future[None]) -> None:
+        if answer.done():
+            return
+        self._slow.add(answer)
+        self._told.slow(f"The store {self.path.name} answers slowly: no new entries until the disk is quick again.")
+
+        def answered(done: asyncio.Future[None]) -> None:
+            if not done.cancelled():
+                done.exception()
+            self._slow.discard(done)
+            if not self._slow:
+                self._told.slow("")
+
+        answer.add_done_callback(answered)
 
     def record(self, record: Record) -> None:
         """Queue one row; never blocks. Raises ``StoreError`` only after ``aclose``."""
         self._check_open()
+        if self._opening.unread and record.kind == "state" and record.data.get("key") == "losses":
+            return  # the limits that stand in a store which could not be read are not overwritten by fresh ones
         self._writer.inbox.put(Row(record.kind, record.data, record.durable))
 
     async def recovered(self) -> Recovered:
-        """What a restart needs, read after everything queued so far is written."""
-        await self.flush()
+        """What a restart needs, read after everything queued so far is written, or as far as it can be read."""
+        from tui_trader.core.state import Recovered
         from tui_trader.store.recover import recovered  # pulls in the whole engine, which opening a store must not
 
-        return await asyncio.to_thread(recovered, self.path)
+        if not self._opening.failure:
+            with contextlib.suppress(StoreError):
+                await self.flush()
+        if not self._opening.unread:
+            try:
+                return await asyncio.to_thread(recovered, self.path)
+            except (sqlite3.Error, StoreError, KeyError) as error:
+                self._opening.unread = True
+                self.doubt = unread_words(self.path, words_of(error))
+        # Numbers that no plan of the unread store has.
+        return Recovered(next_plan_id=max(1, (clock.wall_ms() - EPOCH_START_MS) // 1000))
 
     async def flush(self) -> None:
         """Return when everything queued so far is committed. Raises ``StoreError`` when it cannot be."""
@@ -120,16 +201,55 @@ def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[_T], None], value:
         loop.call_soon_threadsafe(call, value)
 
 
+class _Told:
+    """Joins what the writer and the clock say about the disk: told to ``on_failure`` once for each change."""
+
+    def __init__(self, on_failure: Callable[[str], None]) -> None:
+        self._on_failure = on_failure
+        self._writing = self._slow = self._last = ""
+
+    def writing(self, text: str) -> None:
+        """Writing fails, in words, or works ("")."""
+        self._writing = text
+        self._tell()
+
+    def slow(self, text: str) -> None:
+        """Writing takes too long, in words, or is quick again ("")."""
+        self._slow = text
+        self._tell()
+
+    def _tell(self) -> None:
+        text = self._writing or self._slow
+        if text != self._last:
+            self._last = text
+            self._on_failure(text)
+
+
+def _emergency_rows(writer: Writer, opening: Opening) -> tuple[list[tuple[str, dict[str, object]]], str]:
+    """What waits in the emergency log, and in words when no space could be reserved for it. Blocks."""
+    try:
+        rows = list(writer.emergency.rows())
+        if rows or opening.failure:
+            writer.emergency.go_on()
+        else:
+            writer.emergency.reserve()
+    except OSError as error:
+        return [], (
+            f"no space could be reserved for the emergency log {writer.emergency.path} ({error.strerror}): should the "
+            "store fail, exits may have to go without their rows"
+        )
+    return rows, ""
+
+
 def intent_rows(order: PlaceOrder | CancelOrder, done: Done) -> list[Row]:
     """The rows that must be durable before the first byte of ``order`` leaves; ``done`` hears when they are."""
     if isinstance(order, PlaceOrder):
-        rows = [_placed(order), _sent(order, "place")]
+        row, row.also = _placed(order), _sent(order, "place")
         leaves = order.approval.exit
     else:
-        rows = [_sent(order, "cancel")]
-        leaves = True
-    rows[0].intent, rows[0].exit, rows[0].done = True, leaves, done
-    return rows
+        row, leaves = _sent(order, "cancel"), True
+    row.intent, row.exit, row.done = True, leaves, done
+    return [row]
 
 
 def _placed(order: PlaceOrder) -> Row:
@@ -153,78 +273,3 @@ def _placed(order: PlaceOrder) -> Row:
 def _sent(order: PlaceOrder | CancelOrder, action: str) -> Row:
     data: dict[str, object] = {"ts": order.ts, "client_id": order.client_id, "action": action, "result": "intent"}
     return Row("sends", data, durable=True)
-
-
-def _prepare(path: Path, emergency: EmergencyLog) -> str:
-    """Open once by hand: permissions, integrity, migrations, emergency rows, the new epoch. Runs in a thread."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.fchmod(descriptor, 0o600)
-        size = os.fstat(descriptor).st_size
-        os.close(descriptor)
-        db = connect(path)
-        try:
-            _check(db, path, size)
-            migrate(db)
-            rows = list(emergency.rows())
-            epoch = begin_epoch(db)
-        finally:
-            db.close()
-        _take_in(path, rows)
-        emergency.reserve()
-    except sqlite3.Error as error:
-        raise StoreError(_refusal(path, error)) from None
-    except OSError as error:
-        raise StoreError(f"The store {path} cannot be opened ({error.strerror}); give another --data-dir.") from None
-    return epoch
-
-
-def _take_in(path: Path, rows: list[tuple[str, dict[str, object]]]) -> None:
-    if not rows:
-        return
-    failures: list[StoreError | None] = []
-    writer = Writer(path, lambda text: None)
-    for kind, data in rows:
-        writer.inbox.put(Row(kind, data, durable=True))
-    writer.inbox.put(Barrier(failures.append, stop=True))
-    writer.run()
-    if failures[-1] is not None:
-        raise failures[-1]
-
-
-def _check(db: sqlite3.Connection, path: Path, size: int) -> None:
-    if size > _QUICK_CHECK_BYTES:
-        return
-    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise StoreError(
-            f"The store {path} is corrupt ({verdict}). Nothing was changed. Move it away, or restore a backup; "
-            "positions at the venue are adopted and protected at the next start."
-        )
-
-
-def begin_epoch(db: sqlite3.Connection) -> str:
-    """Seven characters that no earlier start of this store used, nor of a backup of it: the time, made to advance."""
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("BEGIN IMMEDIATE")
-    last = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-    number = max((clock.wall_ms() - _EPOCH_START_MS) // 10, int(last[0], 36) + 1 if last else 0, 0)
-    text = ""
-    for _ in range(7):
-        number, digit = divmod(number, 36)
-        text = _DIGITS[digit] + text
-    db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES('epoch', ?)", (text,))
-    db.execute("COMMIT")
-    return text
-
-
-def _refusal(path: Path, error: sqlite3.Error) -> str:
-    after = "Positions at the venue keep their resting stops."
-    return {
-        "SQLITE_BUSY": f"The store {path} is locked by another program. End it, or use another --data-dir. {after}",
-        "SQLITE_LOCKED": f"The store {path} is locked by another program. End it, or use another --data-dir. {after}",
-        "SQLITE_READONLY": f"The store {path} is read-only. Make it and its folder writable. {after}",
-        "SQLITE_NOTADB": f"{path} is no tui-trader store (not a database). Move it away. {after}",
-        "SQLITE_CORRUPT": f"The store {path} is corrupt. Move it away, or restore a backup. {after}",
-        "SQLITE_FULL": f"The disk of the store {path} is full. Free some space. {after}",
-    }.get(error_name(error), f"The store {path} cannot be opened ({error}). {after}")

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
 from tui_trader.errors import StoreError
+from tui_trader.store.opening import read_only
 from tui_trader.store.schema import BOOL_COLUMNS, JSON_COLUMNS, MIGRATIONS, Table, read_tables
 
 
@@ -19,7 +19,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"There is no store at {path}: nothing was recorded yet with this --data-dir.")
     try:
-        db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=2.0)
+        db = read_only(path)
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.Error as error:
         raise StoreError(f"The store {path} cannot be read ({error}).") from None

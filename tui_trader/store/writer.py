@@ -2,34 +2,43 @@
 
 Commits are FULL (fsynced) when a batch holds an intent or a durable row, else NORMAL (WAL, safe against a crash of the
 process). When the database cannot be written the rows wait in memory in their order and are tried again; intents are
-answered at once: an entry with the failure, an exit after its row stands in the emergency log.
+answered at once: an entry with the failure, an exit after its row stands in the emergency log. A file that was deleted
+or replaced under the open database is written anew from it before anything is acknowledged.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from tui_trader import clock
 from tui_trader.errors import StoreError
+from tui_trader.store.audit import TABLE as AUDIT
+from tui_trader.store.audit import chained
 from tui_trader.store.emergency import FILE_NAME, EmergencyLog
+from tui_trader.store.opening import PARTS, connect, finish, put_aside, rescued_path, words_of
 from tui_trader.store.schema import Table, read_tables, split, statement, to_json
 
-BUSY_TIMEOUT_S = 1.0
 BATCH_ROWS = 5_000
 RETRY_S = 0.5
+LOOK_S = 2.0
+"""How often an idle writer looks whether its file is still the one it has open."""
 MAX_WAITING = 200_000
 
 Done = Callable[[StoreError | None], None]
 
 
 class Row(msgspec.Struct, eq=False):
-    """One row to write. ``done`` is called from the writer's thread with None, or with why it is not durable."""
+    """One row to write, and ``also`` one that stands or falls with it. ``done`` is called from the writer's thread with
+    None, or with why it is not durable. ``saved`` once it stands in the emergency log.
+    """
 
     kind: str
     data: dict[str, object]
@@ -37,6 +46,8 @@ class Row(msgspec.Struct, eq=False):
     intent: bool = False
     exit: bool = False
     done: Done | None = None
+    also: Row | None = None
+    saved: bool = False
 
 
 class Barrier(msgspec.Struct):
@@ -47,23 +58,45 @@ class Barrier(msgspec.Struct):
 
 
 class Writer(threading.Thread):
-    """Owns the writing connection. ``report`` is told in words when writing fails, and "" when it works again."""
+    """Owns the writing connection. ``report`` is told in words when writing fails, and "" when it works again.
 
-    def __init__(self, path: Path, report: Callable[[str], None]) -> None:
+    ``notice`` is told what a person should know though writing works. ``epoch`` is this start's; a database that is
+    opened without it is brought to it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        report: Callable[[str], None],
+        notice: Callable[[str], None] = lambda text: None,
+        *,
+        epoch: str = "",
+        failure: str = "",
+    ) -> None:
         super().__init__(name="store-writer", daemon=True)
         self.inbox: queue.SimpleQueue[Row | Barrier] = queue.SimpleQueue()
         self.emergency = EmergencyLog(path.with_name(FILE_NAME))
         self.commits = 0
         self._path = path
         self._report = report
+        self._notice = notice
+        self._epoch = epoch
+        self._unfinished = bool(failure)
+        self._identity: tuple[int, int] | None = None
+        self._used_emergency = False
         self._waiting: list[Row] = []
-        self._failure = ""
+        self._failure = failure
         self._retry_at = 0.0
         self._dropped = 0
         self._synchronous = ""
         self._tables: dict[str, Table] = {}
         self._sql: dict[tuple[str, tuple[str, ...]], str] = {}
         self._db: sqlite3.Connection | None = None
+
+    def take_in(self, rows: Iterable[tuple[str, dict[str, object]]]) -> None:
+        """Before the start: rows of the emergency log, to be committed first and then forgotten there."""
+        self._waiting = [Row(kind, data, durable=True, saved=True) for kind, data in rows]
+        self._used_emergency = bool(self._waiting)
 
     def run(self) -> None:
         """Serve the queue until a stopping barrier."""
@@ -85,7 +118,7 @@ class Writer(threading.Thread):
     def _drain(self) -> tuple[list[Row], list[Barrier]]:
         rows: list[Row] = []
         try:
-            item = self.inbox.get(timeout=RETRY_S if self._failure else None)
+            item = self.inbox.get(timeout=RETRY_S if self._failure else LOOK_S)
         except queue.Empty:
             return [], []
         while True:
@@ -101,6 +134,7 @@ class Writer(threading.Thread):
 
     def _attempt(self, rows: list[Row]) -> bool:
         if not rows and not self._failure:
+            self._look()
             return True
         try:
             self._commit(rows)
@@ -113,7 +147,19 @@ class Writer(threading.Thread):
         if self._failure:
             self._failure = ""
             self._report("")
+        if self._used_emergency and self.inbox.empty():
+            self._forget_emergency()
         return True
+
+    def _forget_emergency(self) -> None:
+        """All that the emergency log holds is committed by now."""
+        with contextlib.suppress(OSError):
+            self.emergency.reserve()
+            self._used_emergency = False
+
+    def saved_elsewhere(self) -> None:
+        """Another thread put rows into the emergency log that wait here; they are forgotten once they are committed."""
+        self._used_emergency = True
 
     def _commit(self, rows: list[Row]) -> None:
         db = self._connect()
@@ -131,13 +177,22 @@ class Writer(threading.Thread):
                 db.execute("ROLLBACK")
             raise
         self.commits += 1
+        if _identity(self._path) != self._identity:
+            self._rescue(db)
 
     def _insert(self, db: sqlite3.Connection, row: Row) -> None:
+        self._put(db, row)
+        if row.also is not None:
+            self._put(db, row.also)
+
+    def _put(self, db: sqlite3.Connection, row: Row) -> None:
         table = self._tables.get(row.kind)
         if table is None:
             self._misplace(db, row, "there is no such table")
             return
         columns, values = split(table, row.data)
+        if row.kind == AUDIT:
+            columns, values = chained(db, columns, values)
         shape = (row.kind, tuple(columns))
         sql = self._sql.get(shape)
         if sql is None:
@@ -154,11 +209,8 @@ class Writer(threading.Thread):
     # --- failure ---
 
     def _on_failure(self, error: Exception) -> None:
-        words = _words(error)
-        failure = StoreError(
-            f"The store {self._path.name} cannot be written ({words}): no new entries, exits go on through the "
-            "emergency log. Free or mend the disk; writing is tried again by itself."
-        )
+        words = words_of(error)
+        failure = StoreError(failure_words(self._path, words))
         self._retry_at = clock.monotonic() + RETRY_S
         refused = [row for row in self._waiting if row.done is not None and not self._saved(row, failure)]
         self._waiting = [row for row in self._waiting if row not in refused] if refused else self._waiting
@@ -166,7 +218,8 @@ class Writer(threading.Thread):
         if self._failure != words:
             self._failure = words
             self._report(str(failure))
-        if not isinstance(error, sqlite3.OperationalError):
+        broken = isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.OperationalError)
+        if broken and _identity(self._path) == self._identity:
             self._disconnect()
 
     def _saved(self, row: Row, failure: StoreError) -> bool:
@@ -175,12 +228,21 @@ class Writer(threading.Thread):
             self._answer(row, failure)
             return False
         try:
-            self.emergency.append(row.kind, row.data)
+            self._save(row)
         except OSError as error:
             self._answer(row, StoreError(f"{failure} The emergency log failed too ({error.strerror})."))
             return True
         self._answer(row, None)
         return True
+
+    def _save(self, row: Row) -> None:
+        """Put a row into the emergency log, once. Raises ``OSError``."""
+        if row.saved:
+            return
+        self.emergency.append(row.kind, row.data)
+        self._used_emergency = row.saved = True
+        if row.also is not None:
+            self.emergency.append(row.also.kind, row.also.data)
 
     def _answer(self, row: Row, failure: StoreError | None) -> None:
         done, row.done = row.done, None
@@ -202,20 +264,33 @@ class Writer(threading.Thread):
         text = f"{count} rows could not be written to the store ({self._failure})"
         if not stop:
             return StoreError(f"{text}; they wait in memory and are tried again.")
-        try:
-            for row in self._waiting:
-                self.emergency.append(row.kind, row.data)
-        except OSError as error:
-            return StoreError(f"{text} nor to {self.emergency.path} ({error.strerror}): they are lost.")
+        lost, why = 0, ""
+        for row in sorted(self._waiting, key=lambda row: (not row.intent, not row.durable, row.kind == "candles")):
+            try:
+                self._save(row)
+            except OSError as error:
+                lost, why = lost + 1, error.strerror or str(error)
+        if lost:
+            return StoreError(f"{text}, {lost} of them nor to {self.emergency.path} ({why}): those are lost.")
         return StoreError(f"{text}; they stand in {self.emergency.path} and are taken in at the next start.")
 
     # --- connection ---
 
     def _connect(self) -> sqlite3.Connection:
         if self._db is None:
-            self._db = connect(self._path)
-            self._synchronous = ""
-            self._tables = read_tables(self._db)
+            db = connect(self._path)
+            try:
+                ours = not self._epoch or finish(db, self._path, self._epoch)
+                self._tables = read_tables(db)
+            except BaseException:
+                db.close()
+                raise
+            if not (ours or self._unfinished):
+                self._notice(
+                    f"the store {self._path.name} is not the file that was open before; it goes on in this one"
+                )
+            self._unfinished = False
+            self._db, self._synchronous, self._identity = db, "", _identity(self._path)
         return self._db
 
     def _disconnect(self) -> None:
@@ -223,27 +298,80 @@ class Writer(threading.Thread):
             self._db.close()
             self._db = None
 
+    # --- a file that changed under the open database ---
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A writing connection in autocommit mode (transactions are begun by hand), for any one thread at a time."""
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA foreign_keys = ON")
-    return db
+    def _look(self) -> None:
+        if self._db is None or _identity(self._path) == self._identity:
+            return
+        try:
+            self._rescue(self._db)
+        except Exception as error:  # noqa: BLE001 - the writer must outlive any failure: it is said and tried again
+            self._on_failure(error)
+
+    def _rescue(self, db: sqlite3.Connection) -> None:
+        """Write the open database, whose file was deleted, moved or replaced, anew in its place.
+
+        What stands there now is put aside. Raises ``OSError``, ``sqlite3.Error``: then nothing is acknowledged.
+        """
+        fresh = rescued_path(self._path)
+        fresh.unlink(missing_ok=True)
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(sqlite3.connect(fresh)) as copy:
+            db.backup(copy)
+        _sync(fresh)
+        replaced = self._path.exists()
+        ours = [part for part in PARTS[1:] if _open_here(self._path.with_name(self._path.name + part))]
+        parts = tuple(part for part in PARTS if part not in ours)
+        name = put_aside(self._path, "foreign", clock.wall_ms(), parts=parts).name if replaced else ""
+        self._disconnect()
+        for part in PARTS[1:]:
+            self._path.with_name(self._path.name + part).unlink(missing_ok=True)
+        fresh.rename(self._path)
+        _sync(self._path.parent)
+        self._connect()
+        happened = f"was replaced by another file (put aside as {name})" if replaced else "was deleted"
+        self._notice(
+            f"the store {self._path.name} {happened} while it was open; it was written anew from memory and disk, "
+            "nothing is lost"
+        )
 
 
-def _words(error: Exception) -> str:
-    return {
-        "SQLITE_FULL": "the disk is full",
-        "SQLITE_READONLY": "it is read-only",
-        "SQLITE_BUSY": "another program holds it locked",
-        "SQLITE_CORRUPT": "it is corrupt",
-        "SQLITE_NOTADB": "it is no database",
-        "SQLITE_CANTOPEN": "it cannot be opened",
-    }.get(error_name(error), f"{type(error).__name__}: {error}")
+def failure_words(path: Path, words: str) -> str:
+    """What a store that cannot be written means and what to do."""
+    restart = " Restart to put the damaged file aside and begin a new one." if "corrupt" in words else ""
+    return (
+        f"The store {path.name} cannot be written ({words}): no new entries, exits go on through the emergency log. "
+        f"Free or mend the disk; writing is tried again by itself.{restart}"
+    )
 
 
-def error_name(error: Exception) -> str:
-    """SQLite's primary error code by name ("SQLITE_BUSY"), or "" when the error has none."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    return "_".join(name.split("_")[:2])
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at ``path``; None when there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _open_here(path: Path) -> bool:
+    """Whether this process has the file at ``path`` open: a write-ahead log of ours must not go with a foreign file."""
+    wanted = _identity(path)
+    if wanted is None:
+        return False
+    for name in os.listdir("/dev/fd"):
+        try:
+            facts = os.fstat(int(name))
+        except (OSError, ValueError):
+            continue
+        if (facts.st_dev, facts.st_ino) == wanted:
+            return True
+    return False
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_FPS", "20")
 
+from rich.text import Text
 from textual.app import App
 from textual.timer import Timer
 
@@ -19,10 +21,12 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.views import PositionRow, Snapshot
 from tui_trader.errors import SessionBusyError
 from tui_trader.runtime.face import SessionFace
+from tui_trader.secret import everywhere
 from tui_trader.ui import theme as themes
 from tui_trader.ui.actions import BY_ID, default_keys, known_keymap
 from tui_trader.ui.answers import Awaited
 from tui_trader.ui.driver import ConsoleDriver
+from tui_trader.ui.format import clean
 from tui_trader.ui.handlers import HANDLERS
 from tui_trader.ui.layout import PANES
 from tui_trader.ui.messages import RowOpened, RowPicked, TerminalGone
@@ -153,6 +157,12 @@ class ConsoleApp(App[ExitReason]):
             self.mode = self.session.mode
         if self.is_running:
             self.tick()
+
+    def _fatal_error(self) -> None:
+        """Where a defect lies, without Textual's table of local values: they hold settings, orders and worse."""
+        told = everywhere(traceback.format_exc()).splitlines()
+        self._exit_renderables.append(Text("\n".join(map(clean, told))))
+        self._close_messages_no_wait()
 
     def _run_ticker(self) -> None:
         if self._ticker is not None:

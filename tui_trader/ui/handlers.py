@@ -27,7 +27,7 @@ from tui_trader.ui import format as f
 from tui_trader.ui.actions import ACTIONS, all_keys_text
 from tui_trader.ui.numbers import decimal_of
 from tui_trader.ui.screens.dialogs import Choice, ChoiceDialog, Field, Item, PickDialog, PromptDialog, ReadDialog
-from tui_trader.ui.screens.texts import detail_text, help_text
+from tui_trader.ui.screens.texts import detail_text, help_text, story_text
 from tui_trader.ui.screens.ticket import TicketScreen
 
 if TYPE_CHECKING:
@@ -269,7 +269,9 @@ async def pause(app: ConsoleApp) -> None:
     session = _face(app)
     snapshot = app.picture.snapshot
     paused_all = snapshot.header.entries_paused
-    choices = [Choice("a", "resume all entries" if paused_all else "pause all entries", "all")]
+    halted = f.clean(snapshot.header.halted)
+    choices = [Choice("r", "resume after the halt", "resume")] if halted else []
+    choices.append(Choice("a", "resume all entries" if paused_all else "pause all entries", "all"))
     members = {row.symbol: row.paused for row in snapshot.universe.members}
     if app.selected:
         verb = "resume" if members.get(app.selected, False) else "pause"
@@ -279,12 +281,16 @@ async def pause(app: ConsoleApp) -> None:
         verb = "pause" if strategy.running else "resume"
         choices.append(Choice(str(number), f"{verb} strategy {strategy.name}", f"strategy {strategy.name}"))
     text = "Pausing stops new entries only; open positions stay managed and protected."
+    if halted:
+        text = f"Entries halted by themselves: {halted}. Look at the account before you resume. {text}"
     answer = await app.push_screen_wait(ChoiceDialog("Pause or resume", text, choices, mode=session.mode))
     if not answer:
         return
     now = session.now_ms()
     kind, _, name = answer.partition(" ")
-    if kind == "all":
+    if kind == "resume":
+        command = PauseEntries(ts=now, paused=False)
+    elif kind == "all":
         command = PauseEntries(ts=now, paused=not paused_all)
     elif kind == "symbol":
         command = PauseEntries(ts=now, paused=not members.get(app.selected, False), symbol=app.selected)
@@ -393,6 +399,15 @@ async def detail(app: ConsoleApp) -> None:
     app.push_screen(ReadDialog(f"{symbol}: why", body, mode=app.picture.snapshot.header.mode))
 
 
+async def story(app: ConsoleApp) -> None:
+    """What happened to the chosen row's symbol, in order."""
+    symbol = app.chosen_symbol() or app.selected
+    if symbol and symbol != app.selected:
+        app.select(symbol)
+    body = story_text(app.picture, symbol)
+    app.push_screen(ReadDialog(f"{symbol}: what happened", body, mode=app.picture.snapshot.header.mode))
+
+
 async def help_page(app: ConsoleApp) -> None:
     """Every key in force."""
     body = help_text(app.picture.palette, app.keys, min(app.size.width * 96 // 100, 110) - 8)
@@ -443,6 +458,7 @@ HANDLERS: dict[str, Handler] = {
     "find": find,
     "command": command,
     "detail": detail,
+    "story": story,
     "help": help_page,
     "palette": palette,
     "quit": leave,

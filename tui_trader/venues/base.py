@@ -55,6 +55,10 @@ class Venue(Protocol):
         """
         ...
 
+    async def renew(self, reason: str) -> None:
+        """Ask the time and make every stream anew: what still waits in them is old. Raises no ``VenueError``."""
+        ...
+
     async def aclose(self) -> None:
         """Close all sockets and tasks; leaves every order at the venue untouched."""
         ...
@@ -73,6 +77,13 @@ class Venue(Protocol):
 
     async def permissions(self) -> KeyPermissions:
         """What the key may do; asked before live trading is armed."""
+        ...
+
+    async def probe(self) -> tuple[str, ...]:
+        """Ask, without risk, whether the venue still takes each order type that exits are made of.
+
+        Returns what it does not understand any more, in words. Raises ``VenueError`` when it could not be asked.
+        """
         ...
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:

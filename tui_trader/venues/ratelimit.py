@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from math import ceil
 
-from tui_trader.errors import RateLimited
+from tui_trader.errors import OverBudget, RateLimited
 
 
 class Urgency(IntEnum):
@@ -77,7 +77,9 @@ class Budget:
         return self._weight.used / self._weight.limit
 
     def take(self, weight: int, *, orders: int = 0, urgency: Urgency = Urgency.NORMAL) -> None:
-        """Count a request before it is sent. Raises ``RateLimited`` when it must not be sent."""
+        """Count a request before it is sent. Raises ``RateLimited`` when the venue asked for silence, ``OverBudget``
+        when it would exceed what may be used.
+        """
         silent = self.silent_ms
         if silent:
             raise RateLimited(
@@ -91,7 +93,7 @@ class Budget:
             window.roll(now)
             if cost and window.used + cost > window.limit * share:
                 wait = ceil(window.left_s(now) * 1000)
-                raise RateLimited(
+                raise OverBudget(
                     f"not sent: {window.used} of {window.limit} requests in {window.seconds:.0f} s are used"
                     + ("" if urgency is Urgency.EXIT else f" and {self.reserve:.0%} stay reserved for exits")
                     + f"; free again in {wait / 1000:.1f} s.",

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.venues.faults import BTC, World, error, order, query, resting, world
-from tui_trader.core.events import Fill, LinkDown, LinkUp, Notice, OrderUpdate, WorkerFailed
+from tui_trader.core.events import AccountDoubt, Fill, LinkDown, LinkUp, Notice, OrderUpdate, WorkerFailed
 from tui_trader.core.types import Channel, OrderStatus, VenueBook
 from tui_trader.errors import VenueUnreachable
 from tui_trader.exchange.rest import Reply
@@ -123,9 +123,9 @@ async def test_odd_private_frames_are_counted_and_said_never_raised(text: str) -
     account, events = await bare_account()
     account.on_frame(text.encode())
     assert account.impossible == 1
-    assert [type(event) for event in events] == [Notice]
+    assert [type(event) for event in events] == [AccountDoubt, Notice]
     account.on_frame(ORDER.encode())
-    assert [type(event) for event in events[1:]] == [Fill, OrderUpdate]
+    assert [type(event) for event in events[2:]] == [Fill, OrderUpdate]
 
 
 async def test_events_without_use_are_neither_odd_nor_facts() -> None:

@@ -81,10 +81,20 @@ def lift(stage: Stage, price: float, qty: str, symbol: str = BTC) -> None:
 
 def thin(stage: Stage, lots: int, symbol: str = BTC) -> None:
     """From now on the market quotes one level of ``lots`` on each side."""
+    market = _market(stage, symbol)
+    market.depth, market.lots = 1, lots
+
+
+def quiet(stage: Stage, symbol: str = BTC) -> None:
+    """From now on nobody trades in the market of their own accord."""
+    _market(stage, symbol).prints = False
+
+
+def _market(stage: Stage, symbol: str) -> ScriptedMarket:
     market = stage.exchange.states[symbol].market
     if not isinstance(market, ScriptedMarket):
-        raise TypeError(f"{symbol} is quoted by a {type(market).__name__}, which cannot be made thin")
-    market.depth, market.lots = 1, lots
+        raise TypeError(f"{symbol} is quoted by a {type(market).__name__}, which takes no orders from a script")
+    return market
 
 
 def cancel_stops(stage: Stage, symbol: str = BTC) -> int:

@@ -170,5 +170,6 @@ async def gap_through_targets(stage: Stage) -> None:
     ladder = await entered_long(stage)
     await stage.gap(BTC, ladder.at(3.0))
     await wait(stage, lambda: fitted(stage) and position(stage) == Decimal("0.008"), "only the runner is left")
+    await stage.sleep(3_000)
     await stage.gap(BTC, ladder.at(1.0))
     await until_gone(stage)

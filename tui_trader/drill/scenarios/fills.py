@@ -31,13 +31,16 @@ from tui_trader.drill.scenarios.look import (
 )
 from tui_trader.drill.scenarios.registry import scenario
 from tui_trader.drill.scenarios.strike import PLACE_STOP, strike
+from tui_trader.exchange.accounts import Account
 from tui_trader.exchange.fault_rules import FaultKind
+from tui_trader.exchange.orders import Order, OrderRequest
 
 PART = Decimal("0.015")
 
 
 async def partly_entered(stage: Stage) -> None:
     """An entry at a limit of which somebody takes a part."""
+    elsewhere.quiet(stage)
     price = round(mark(stage), 1)
     await stage.enter(qty="0.040", limit=f"{price:.1f}", wait=False)
     await wait(stage, lambda: any(r.leg is Leg.ENTRY for r in regular(stage)), "the entry rests")
@@ -130,7 +133,7 @@ async def dust_smallest(stage: Stage) -> None:
 async def stop_fills_partly(stage: Stage) -> None:
     """The book is thin when the stop strikes: what it leaves open is closed in a loop until nothing is."""
     ladder = await entered_long(stage)
-    elsewhere.thin(stage, 2)
+    elsewhere.thin(stage, 8)
     await stage.gap(BTC, ladder.at(-1.2))
     await wait(stage, lambda: any(0 < r.filled < r.qty for r in ever(stage, Leg.STOP)), "the stop fills in part")
     await until_gone(stage, ms=30_000)
@@ -150,3 +153,21 @@ async def old_stop_stays(stage: Stage) -> None:
     check(old in [row.client_id for row in stops(stage)] or fitted(stage), "the old stop stays")
     await wait(stage, lambda: fitted(stage), "in the end one stop, exactly", 40_000)
     check(not watch.bare, f"bare while the stop was replaced: {watch.bare}")
+
+
+@scenario("fill-larger-than-ordered", "fill larger than ordered")
+async def larger_than_ordered(stage: Stage) -> None:
+    """The venue fills a quarter more than was ordered: its word is taken, an alarm is raised, the excess is closed."""
+    place = stage.exchange.place_order
+
+    def generous(account: Account, request: OrderRequest) -> Order:
+        if not request.reduce_only and request.quantity is not None and request.client_id:
+            request.quantity += Decimal("0.010")
+        return place(account, request)
+
+    setattr(stage.exchange, "place_order", generous)  # noqa: B010 - a venue that misbehaves
+    await stage.enter(wait=False)
+    await wait(stage, lambda: entered(stage) == Decimal("0.050"), "filled with more than was ordered", 5_000)
+    await wait(stage, lambda: position(stage) <= QTY, "the excess is closed", 15_000)
+    await wait(stage, lambda: fitted(stage) or gone(stage), "what is left is protected")
+    check(heard(stage, "ordered"), "an alarm says so")

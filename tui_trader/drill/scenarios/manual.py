@@ -61,13 +61,15 @@ async def close_part(stage: Stage) -> None:
 
 @scenario("flatten-all")
 async def flatten_all(stage: Stage) -> None:
-    """Two positions, both closed; trading may go on afterwards."""
+    """Two positions, both closed; trading goes on once a person resumes the entries."""
     await entered_long(stage)
     await stage.enter(symbol=ETH, qty="0.500")
     await until_protected(stage, ETH)
     stage.user(FlattenAll(ts=stage.exchange.now_ms))
     await until_gone(stage, BTC, 10_000)
     await until_gone(stage, ETH, 10_000)
+    stage.user(PauseEntries(ts=stage.exchange.now_ms, paused=False))
+    await stage.sleep(2_000)
     await stage.enter()
     await until_protected(stage)
 

@@ -14,6 +14,7 @@ from tui_trader.drill.scenarios.look import (
     check,
     covered,
     describe,
+    entered,
     ever,
     fitted,
     gone,
@@ -119,16 +120,26 @@ async def deleveraged(stage: Stage) -> None:
 
 @scenario("hedge-mode", "hedge mode (-4061) → refused")
 async def hedge_mode(stage: Stage) -> None:
-    """Somebody switches the account to hedge mode: no entries, and an open position keeps its stop."""
-    await entered_long(stage)
+    """Somebody switches the flat account to hedge mode: the venue refuses the entry, and it is said."""
     stage.act(Act(kind=FaultKind.hedge_mode, ms=600_000))
+    await stage.enter(wait=False)
+    await stage.sleep(5_000)
+    check(gone(stage) and not trades(stage), "nothing entered in hedge mode")
+    await stage.enter(wait=False)
+    await stage.sleep(3_000)
+    check(gone(stage) and not trades(stage), "nor the second time")
+    check(heard(stage, "-4061") or heard(stage, "hedge"), "refused in words")
+
+
+@scenario("hedge-mode-with-position", "hedge mode (-4061) → refused")
+async def hedge_mode_with_position(stage: Stage) -> None:
+    """Hedge mode is found with a position open, which the venue should forbid: no entries, the stop stays."""
+    await entered_long(stage)
+    stage.act(Act(kind=FaultKind.hedge_mode, ms=60_000, text="force"))
     await stage.enter(symbol=ETH, qty="0.500", wait=False)
     await stage.sleep(5_000)
     check(position(stage, ETH) == 0, "nothing entered in hedge mode")
     check(covered(stage), f"the stop stays: {describe(stage)}")
-    await stage.enter(symbol=ETH, qty="0.500", wait=False)
-    await stage.sleep(3_000)
-    check(position(stage, ETH) == 0 and heard(stage, "hedge"), "refused, in words")
 
 
 @scenario("symbol-settling", "symbol settling")
@@ -186,11 +197,26 @@ async def maintenance(stage: Stage) -> None:
     await stage.sleep(1_440_000)
     check(len(ever(stage, Leg.ENTRY, ETH)) == count == 0, "no entry while blind")
     asked = sum(stage.faults.counts.values()) - struck_before
-    check(asked <= 4_500, f"{asked} requests in 25 min: not bounded")
+    check(asked <= 2_500, f"{asked} requests in 25 min: not bounded")
     await stage.sleep(60_000)
     check(fitted(stage) and position(stage) == QTY, f"after it all as before: {describe(stage)}")
     await stage.enter(symbol=ETH, qty="0.500")
     await until_protected(stage, ETH)
+
+
+@scenario("maintenance-while-entering", "blind, bounded backoff")
+async def maintenance_entering(stage: Stage) -> None:
+    """The venue goes away for 25 minutes while nobody knows whether the entry arrived: asked ever more rarely."""
+    strike(stage, FaultKind.drop_response, "POST /fapi/v1/order")
+    strike(stage, FaultKind.mute, PRIVATE, ms=60_000)
+    await stage.enter(wait=False)
+    await wait(stage, lambda: entered(stage) == QTY, "entered, which nobody knows")
+    before = sum(stage.faults.counts.values())
+    stage.act(Act(kind=FaultKind.outage, ms=1_500_000))
+    await stage.sleep(1_500_000)
+    asked = sum(stage.faults.counts.values()) - before
+    check(asked <= 2_500, f"{asked} requests in 25 min: not bounded")
+    await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat within ten seconds of it", 15_000)
 
 
 @scenario("maintenance-stop-fills", "blind, bounded backoff, reconcile first")

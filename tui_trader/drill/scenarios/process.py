@@ -38,10 +38,10 @@ OUTSIDE_WINDOW = "Timestamp for this request is outside of the recvWindow."
 
 @scenario("clock-skew", "> 500 ms → no entries")
 async def clock_skew(stage: Stage) -> None:
-    """The clocks part by 0.9 s: no entry until they agree again, the open position is held."""
+    """The clocks part by 0.9 s: once it is measured, no entry until they agree again; the open position is held."""
     await entered_long(stage)
-    stage.act(Act(kind=FaultKind.clock_skew, ms=900))
-    await stage.sleep(40_000)
+    stage.act(Act(kind=FaultKind.clock_step, ms=900))
+    await stage.sleep(31_000)
     await stage.enter(symbol=ETH, qty="0.500", wait=False)
     await stage.sleep(2_000)
     refused = not ever(stage, Leg.ENTRY, ETH)
@@ -50,6 +50,16 @@ async def clock_skew(stage: Stage) -> None:
     await stage.enter(symbol=ETH, qty="0.500")
     await until_protected(stage, ETH)
     check(refused, "no entry while the clocks part by more than half a second")
+
+
+@scenario("clock-drift", "offset from server time")
+async def clock_drift(stage: Stage) -> None:
+    """The venue's clock drifts away by two seconds within a minute: followed, and the ladder runs on."""
+    ladder = await entered_long(stage)
+    stage.act(Act(kind=FaultKind.clock_skew, ms=2_000))
+    await stage.sleep(70_000)
+    await stage.move(BTC, ladder.at(1.6))
+    await wait(stage, lambda: fitted(stage) and position(stage) == QTY / 2, "TP1, and the stop follows")
 
 
 @scenario("clock-step", "-1021 → offset from server time")
@@ -71,7 +81,7 @@ async def stop_outside_window(stage: Stage) -> None:
     """The stop is refused for its timestamp: the offset is mended and the same id sent once more."""
     answer(stage, PLACE_STOP, 400, -1021, OUTSIDE_WINDOW)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "protected", 3_000)
     check(len(ever(stage, Leg.STOP)) == 1 and stops(stage)[0].client_id.endswith("-sl-1"), "the same id")
 
@@ -102,7 +112,7 @@ async def crash_before_stop(stage: Stage) -> None:
     """Killed when the entry has filled and its stop has not left: the next start protects it first."""
     late(stage, PLACE_STOP, 3_000)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await _crash_and_look(stage)
     check(fitted(stage) and position(stage) == QTY, describe(stage))
 
@@ -113,7 +123,7 @@ async def crash_before_fill_heard(stage: Stage) -> None:
     strike(stage, FaultKind.drop_response, PLACE)
     strike(stage, FaultKind.mute, "private*", ms=30_000)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await _crash_and_look(stage)
     check(fitted(stage) and position(stage) == QTY, describe(stage))
 
@@ -129,6 +139,19 @@ async def crash_entry_on_its_way(stage: Stage) -> None:
     await wait(stage, lambda: bool(ever(stage, Leg.ENTRY)), "it arrives after all", 10_000)
     await wait(stage, lambda: fitted(stage) or gone(stage), "protected or gone", 45_000)
     check(len(ever(stage, Leg.ENTRY)) == 1 and abs(position(stage)) <= QTY, describe(stage))
+
+
+@scenario("crash-slow-comparison", "on start protect or flatten")
+async def slow_comparison(stage: Stage) -> None:
+    """After a restart the venue takes long to say what is there: nothing is placed or cancelled until it has."""
+    await entered_long(stage)
+    await stage.crash()
+    before = [row.client_id for leg in Leg for row in ever(stage, leg)]
+    late(stage, "GET /fapi/v3/positionRisk", 3_000, answer=True, count=2)
+    await stage.restart()
+    await hold(stage, lambda: fitted(stage), "as it was", 5_000)
+    after = [row.client_id for leg in Leg for row in ever(stage, leg)]
+    check(after == before, f"nothing new: {sorted(set(after) - set(before))}")
 
 
 @scenario("crash-while-replacing", "crash between entry fill and stop")
@@ -167,6 +190,7 @@ async def crash_after_kill(stage: Stage) -> None:
     await stage.crash()
     await stage.restart()
     await until_gone(stage, ms=45_000)
+    await stage.sleep(10_000)
     count = len(ever(stage, Leg.ENTRY))
     await stage.enter(wait=False)
     await hold(stage, lambda: gone(stage) and len(ever(stage, Leg.ENTRY)) == count, "latched", 3_000)

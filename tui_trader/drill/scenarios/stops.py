@@ -15,6 +15,7 @@ from tui_trader.drill.scenarios.look import (
     CoverWatch,
     check,
     describe,
+    entered,
     ever,
     fitted,
     gone,
@@ -33,7 +34,8 @@ from tui_trader.drill.scenarios.look import (
 )
 from tui_trader.drill.scenarios.registry import scenario
 from tui_trader.drill.scenarios.strike import CANCEL, CANCEL_STOP, PLACE, PLACE_STOP, answer, late, strike
-from tui_trader.exchange.fault_rules import FaultKind
+from tui_trader.exchange.accounts import Account
+from tui_trader.exchange.fault_rules import FaultKind, FaultRule
 
 WOULD_TRIGGER = "Order would immediately trigger."
 NO_POSITION = (
@@ -67,7 +69,7 @@ async def gap_at_entry(stage: Stage) -> None:
     late(stage, PLACE_STOP, 1_500)
     entry = mark(stage)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await stage.gap(BTC, entry * 0.97)
     await until_gone(stage, ms=15_000)
 
@@ -77,7 +79,7 @@ async def position_not_seen(stage: Stage) -> None:
     """The algo service lags behind the position: tried again within a second, then it rests."""
     answer(stage, PLACE_STOP, 400, -4509, NO_POSITION)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage), "a stop within three seconds", 3_000)
     await hold(stage, lambda: fitted(stage), "one stop stays", 3_000)
 
@@ -87,7 +89,7 @@ async def position_never_seen(stage: Stage) -> None:
     """The algo service never sees it: flat, not naked."""
     answer(stage, PLACE_STOP, 400, -4509, NO_POSITION, 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 
@@ -96,15 +98,16 @@ async def algo_lag(stage: Stage) -> None:
     """The venue's own lag, by its own rule."""
     strike(stage, FaultKind.algo_lag, "", 0, ms=800, share=1.0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat within ten seconds", 10_000)
 
 
 async def _lost_at_trigger(stage: Stage, kind: FaultKind, text: str = "") -> None:
     ladder = await entered_long(stage)
-    strike(stage, kind, "", 1, text=text, ms=600_000)
+    strike(stage, kind, "", 1, text=text, ms=9_000)
     await stage.move(BTC, ladder.at(-1.1), 1_000)
-    await until_gone(stage, ms=15_000)
+    await wait(stage, lambda: position(stage) == 0, "flat within seconds", 6_000)
+    await until_gone(stage, ms=30_000)
     sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
     check(sold == QTY, f"sold {sold}, held {QTY}")
 
@@ -181,8 +184,9 @@ async def target_refused(stage: Stage) -> None:
 
 async def _blocked_by_foreign(stage: Stage) -> float:
     price = round(mark(stage), 1)
+    late(stage, PLACE_STOP, 1_000)
     await stage.enter(qty="0.040", limit=f"{price + 50:.1f}", wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     elsewhere.rest(stage, False, "0.030", price * 1.04, "by-hand", reduce_only=True)
     await until_protected(stage)
     await stage.sleep(3_000)
@@ -207,7 +211,7 @@ async def cap_reached(stage: Stage) -> None:
     """The cap is reached by somebody else between entry and stop: the stop is refused, so flat."""
     answer(stage, PLACE_STOP, 400, -4045, "Reach max stop order limit.", 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 
@@ -250,12 +254,87 @@ async def moved_would_trigger(stage: Stage) -> None:
     check(not watch.bare, f"bare: {watch.bare}")
 
 
+@scenario("stop-never-arrives", "else flatten")
+async def never_arrives(stage: Stage) -> None:
+    """No stop ever reaches the venue while everything else does: after ten seconds the position is closed."""
+    strike(stage, FaultKind.drop_request, PLACE_STOP, 0)
+    await stage.enter(wait=False)
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
+    await until_gone(stage, ms=15_000)
+
+
+@scenario("stop-acknowledged-only", "unprotected: replace or flatten")
+async def acknowledged_only(stage: Stage) -> None:
+    """The venue acknowledges the first stop and does not have it: an acknowledgement proves nothing."""
+    stage.faults.add(
+        FaultRule(
+            kind=FaultKind.http,
+            rate=1.0,
+            count=1,
+            path=PLACE_STOP,
+            status=200,
+            text='{"algoId": 4711, "clientAlgoId": "", "code": "200"}',
+            share=0.0,
+        )
+    )
+    await stage.enter(wait=False)
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
+    await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 3_000)
+    await wait(stage, lambda: fitted(stage) or gone(stage), "really protected, or flat, within ten seconds", 8_000)
+
+
+@scenario("targets-only-under-a-stop", "would trigger at once (-2021")
+async def targets_wait(stage: Stage) -> None:
+    """The first two stops get lost: no target rests before a stop does."""
+    strike(stage, FaultKind.drop_request, PLACE_STOP, 2)
+    await stage.enter(wait=False)
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
+    await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 9_000)
+    await wait(stage, lambda: fitted(stage) or gone(stage), "protected or flat")
+
+
+@scenario("reduce-only-refused", "-4118) while targets rest")
+async def refused_beside_targets(stage: Stage) -> None:
+    """The venue refuses a smaller stop as long as targets rest: they go, the stop is placed, they come back."""
+    ladder = await entered_long(stage)
+    text = "ReduceOnly Order Failed. Please check your existing position and open orders"
+    rule = answer(stage, PLACE_STOP, 400, -4118, text, 0)
+    watch = CoverWatch(stage)
+    stage.user(MoveStop(ts=stage.exchange.now_ms, symbol=BTC, price=Decimal(f"{ladder.at(-0.5):.1f}")))
+    await wait(stage, lambda: not targets(stage), "the targets make room", 5_000)
+    stage.faults.remove(rule)
+    await wait(stage, lambda: fitted(stage) and float(stops(stage)[0].price) > ladder.stop, "the stop is moved", 10_000)
+    await wait(stage, lambda: len(targets(stage)) == 2, "the targets come back", 30_000)
+    check(not watch.bare, f"bare while the stop was moved: {watch.bare}")
+
+
+@scenario("flatten-in-order", "Flatten, always in this order")
+async def flatten_in_order(stage: Stage) -> None:
+    """Targets go first, then what is open is closed reduce-only, and the stop goes last, when nothing is open."""
+    await entered_long(stage)
+    ends: list[str] = []
+    heard_before = stage.exchange.on_user_event
+
+    def on_event(account: Account, event: dict[str, object]) -> None:
+        body = event.get("o")
+        if isinstance(body, dict) and body.get("X") in ("CANCELED", "FILLED"):
+            ends.append(f"{str(body.get('caid') or body.get('c'))[-4:-2]} {body['X']}")
+        heard_before(account, event)
+
+    stage.exchange.on_user_event = on_event
+    stage.user(FlattenAll(ts=stage.exchange.now_ms))
+    await until_gone(stage, ms=10_000)
+    wanted = ["cl FILLED", "sl CANCELED"]
+    check(sorted(ends[:2]) == ["t1 CANCELED", "t2 CANCELED"] and ends[2:] == wanted, f"in this order: {ends}")
+    check(all(row.reduce_only for row in ever(stage, Leg.CLOSE)), "closed reduce-only")
+
+
 @scenario("stop-unknown-error", "an unknown error on a stop")
 async def unknown_refusal(stage: Stage) -> None:
     """The venue refuses each stop with a code that nobody knows: flat."""
     answer(stage, PLACE_STOP, 400, -9876, "A rule that came after this program.", 0)
     await stage.enter(wait=False)
-    await wait(stage, lambda: position(stage) == QTY, "entered")
+    await wait(stage, lambda: entered(stage) == QTY, "entered")
     await until_gone(stage, ms=15_000)
 
 
@@ -268,6 +347,19 @@ async def unknown_refusal_halts(stage: Stage) -> None:
     await stage.enter(symbol=ETH, qty="0.500", wait=False)
     await stage.sleep(3_000)
     check(len(ever(stage, Leg.ENTRY, ETH)) == count, "no entry after a stop was refused for no known reason")
+
+
+@scenario("canary-refused", "a canary probes each order type at start")
+async def canary_refused(stage: Stage) -> None:
+    """At a start the venue does not know an order type any more: nothing is entered, and it is said."""
+    await stage.crash()
+    answer(stage, "POST /fapi/v1/order/test", 400, -1116, "Invalid orderType.", 0)
+    await stage.restart()
+    await stage.sleep(20_000)
+    await stage.enter(wait=False)
+    await stage.sleep(3_000)
+    check(not ever(stage, Leg.ENTRY), "no entry into a venue that refuses what exits are made of")
+    check(heard(stage, "canary"), "it is said why")
 
 
 # --- cancels ---

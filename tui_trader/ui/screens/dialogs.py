@@ -11,6 +11,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -45,8 +46,9 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
     def frame_box(self, *children: Static | Input | Vertical | VerticalScroll) -> Vertical:
         """The box around the dialog's content, with its title and mode."""
         box = Vertical(*children, classes=f"dialog {paint(self.mode)}{' -danger' if self.dangerous else ''}")
-        box.border_title = Text(clean(self.words)).markup
-        box.border_subtitle = self.mode.upper()
+        # Not a text: a border would read its brackets as markup, down to links and actions.
+        box.border_title = Content(clean(self.words))
+        box.border_subtitle = Content(clean(self.mode).upper())
         return box
 
     def action_leave(self) -> None:

@@ -8,9 +8,11 @@ from rich.text import Text
 
 from tui_trader.core.views import LadderView, PositionRow, SignalRow, UniverseRow
 from tui_trader.ui import format as f
+from tui_trader.ui import guard
 from tui_trader.ui.actions import ACTIONS, all_keys_text, key_text
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import Palette, tone
+from tui_trader.ui.widgets.lists import SEVERITY
 from tui_trader.ui.widgets.signals import conditions, own_reasons
 
 
@@ -53,6 +55,8 @@ def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Te
             _pane_lines(sheet, colours, keys, width)
     sheet.head("Signs")
     sheet.line("  ✓ proven at the venue, or met      ✗ missing, refused, down      ▲ long   ▼ short", "dim")
+    sheet.line("  ◌ no proven stop yet, within the promised 3 s; ✗ longer; after 10 s it is closed", "dim")
+    sheet.line("  bare≤ the longest time without a proven stop, from the venue's fill on", "dim")
     sheet.line("  ● position, working   ‖ paused   ▶ selected   ◀ your order in the book   ≥ at least", "dim")
     sheet.line("  R: profit or loss in multiples of the distance from entry to the first stop", "dim")
     sheet.line("  All times are the venue's, UTC. In the demo its clock runs faster than yours.", "dim")
@@ -103,6 +107,29 @@ def detail_text(frame: Frame, symbol: str) -> Text:
     return sheet.text
 
 
+def story_text(frame: Frame, symbol: str) -> Text:
+    """What happened to ``symbol`` in order, oldest first, and how its position stands now."""
+    sheet = Sheet(frame.palette)
+    snapshot = frame.snapshot
+    rows = snapshot.story if symbol == frame.selected else ()
+    rows = rows or tuple(row for row in reversed(snapshot.log) if row.symbol == symbol)
+    if not rows:
+        sheet.line(f"Nothing has happened to {symbol} since this session started.", "dim")
+    for row in rows:
+        mark, role = SEVERITY[row.severity]
+        sheet.line(f"{f.clock(row.ts)} {mark} {_without_symbol(row.text, symbol)}", role)
+    for position in snapshot.positions:
+        if position.symbol == symbol:
+            _position(sheet, position, snapshot.ts)
+    return sheet.text
+
+
+def _without_symbol(text: str, symbol: str) -> str:
+    """The sentence without the symbol in front of it, which stands in the title."""
+    rest = text.removeprefix(f"{symbol}: ")
+    return rest[:1].upper() + rest[1:]
+
+
 def _position(sheet: Sheet, row: PositionRow, now: int) -> None:
     decimals = row.price_decimals
     sheet.head(f"Position {row.symbol} {row.side}")
@@ -110,12 +137,9 @@ def _position(sheet: Sheet, row: PositionRow, now: int) -> None:
     sheet.pair("entry → mark", f"{f.price(row.entry, decimals)} → {f.price(row.mark, decimals)}")
     result = f"{f.signed_money(row.pnl)} USDT  {f.r_multiple(row.r)}  {f.percent(row.pnl_pct)}"
     sheet.pair("profit or loss", result, tone(row.pnl))
-    if row.stop_proven:
-        proof = f"✓ {f.price(row.stop, decimals)}, seen at the venue {f.age(row.proven_age_s)} ago"
-    else:
-        proof = f"✗ not proven for {f.age(row.naked_s)}: the executor is placing one or flattening"
-    sheet.pair("stop", proof, "ok" if row.stop_proven else "loss")
-    sheet.pair("longest naked", f.age(row.longest_naked_s))
+    proof, role = guard.words(row)
+    sheet.pair("stop", f"{f.price(row.stop, decimals)}  {proof.partition(' · ')[0]}", role)
+    sheet.pair("longest without", f"{f.age(row.longest_naked_s)} from the venue's fill to the proven stop")
     sheet.pair("liquidation", f.price(row.liquidation, decimals))
     sheet.pair("stage", row.stage)
     sheet.pair("opened by", f"{row.strategy or 'hand'}, {f.span(now - row.opened_ms)} ago")

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input, Static
@@ -164,7 +165,7 @@ class TicketScreen(Dialog[OpenPosition]):
             VerticalScroll(Static("", markup=False, id="preview"), id="consequences", can_focus=False),
             classes=f"dialog ticket {_paint(self.mode)}",
         )
-        box.border_title = self.words.strip()
+        box.border_title = Content(f.clean(self.words).strip())
         box.border_subtitle = "Tab next field · Space other choice · Enter sends · Esc leaves"
         yield box
 
@@ -207,7 +208,8 @@ class TicketScreen(Dialog[OpenPosition]):
         """A choice changed: so do its fields and the consequences."""
         self._enable()
         side = self.query_one("#side", Cycle).value
-        self.query_one(".ticket").border_title = f"{'Buy' if side == 'long' else 'Sell'} {f.clean(self.symbol)}"
+        title = Content(f"{'Buy' if side == 'long' else 'Sell'} {f.clean(self.symbol)}")
+        self.query_one(".ticket").border_title = title
         self.compute()
 
     def on_input_changed(self) -> None:

@@ -9,6 +9,7 @@ from textual import events
 from tui_trader.core.types import Channel
 from tui_trader.core.views import ChannelView, HeaderView, PositionRow
 from tui_trader.ui import format as f
+from tui_trader.ui import guard
 from tui_trader.ui.actions import FOOTER, key_text
 from tui_trader.ui.layout import PANES
 from tui_trader.ui.messages import PanePicked
@@ -49,12 +50,20 @@ def mode_cell(mode: str) -> Cell:
 
 
 def protection(header: HeaderView) -> Line:
-    """Whether every open position has a proven stop, and for how long that is known."""
+    """Whether every open position has a proven stop, and for how long that is known; the worst of all."""
     if header.naked:
-        return ((f" ✗ {header.naked} NAKED ", "alarm"),)
+        return (guard.worst(header),)
     if not header.positions:
         return (("flat", "dim"),)
-    return (("protected ", "dim"), (f"✓ {f.age(header.protected_age_s)}", "ok"))
+    return (("protected ", "dim"), guard.worst(header))
+
+
+def barest(header: HeaderView) -> Line:
+    """The longest time that a position which is open now was ever without a proven stop."""
+    if not header.positions:
+        return ()
+    role = "dim" if header.longest_naked_s <= guard.PROMISE_S else "loss"
+    return (("bare≤", "dim"), (f.age(header.longest_naked_s), role))
 
 
 def _channel(channel: ChannelView) -> Line:
@@ -134,6 +143,7 @@ class HeaderLine(Pane):
             (4, (("risk ", "dim"), (f.share(header.open_risk), risk_role))),
             (5, (("margin ", "dim"), (f.share(header.margin_used), "text"))),
             (0, protection(header)),
+            (6, barest(header)),
             (3, _channels(header) if width >= 190 else _links(header)),
             (0, arming(header)),
             (2, ((f"{f.clock(frame.snapshot.ts)}Z", "text"),)),
@@ -142,16 +152,16 @@ class HeaderLine(Pane):
     @staticmethod
     def _narrow(frame: Frame, mode: Line) -> list[tuple[int, Line]]:
         header = frame.snapshot.header
-        guard = protection(header)
+        shown = protection(header)
         if not header.naked and header.positions:
-            guard = ((f"✓{f.age(header.protected_age_s)}", "ok"),)
+            shown = ((f"✓{f.age(header.protected_age_s)}", "ok"),)
         day = f"{f.signed_money(header.day_pnl)} {f.percent(header.day_pnl_pct)}"
         return [
             (0, mode),
             (0, ((f.money(header.equity), "bright"),)),
             (1, (("day ", "dim"), (day, tone(header.day_pnl)))),
             (5, (("margin ", "dim"), (f.share(header.margin_used), "text"))),
-            (0, guard),
+            (0, shown),
             (3, _dots(header)),
             (0, arming(header, short=True)),
             (4, ((f"{f.clock(frame.snapshot.ts, seconds=False)}Z", "text"),)),
@@ -191,7 +201,7 @@ def no_entries(header: HeaderView) -> str:
     reason = f.clean(header.blocks[0])
     others = len(header.blocks) - 1
     more = f" (and {others} more reason{'s' * (others != 1)})" if others else ""
-    key = "A arms them." if not header.armed else ("p resumes them." if header.entries_paused else "")
+    key = "A arms them." if not header.armed else ("p resumes them." if header.entries_paused or header.halted else "")
     return f"No new entries: {reason}{more}. {key or 'Open positions stay managed.'}"
 
 
@@ -241,12 +251,13 @@ class SelectedLine(Pane):
     @staticmethod
     def _position(frame: Frame, row: PositionRow, width: int) -> Line:
         decimals = row.price_decimals
-        stop = f"SL {f.price(row.stop, decimals)}{'✓' if row.stop_proven else '✗'}"
+        mark, age_role = guard.since(row)
+        stop = f"SL {f.price(row.stop, decimals)} {mark}"
         parts: list[tuple[int, Line]] = [
             (0, ((f"▶{f.clean(row.symbol)} {row.side} {f.number(row.qty, row.qty_decimals)}", "bright@sel"),)),
             (3, ((f"@ {f.price(row.entry, decimals)}", "text@sel"),)),
             (0, ((f"{f.signed_money(row.pnl)} {f.r_multiple(row.r)}", f"{tone(row.pnl)}@sel"),)),
-            (0, ((stop, "text@sel" if row.stop_proven else "alarm"),)),
+            (0, ((stop, "text@sel" if row.stop_proven else ("notice" if age_role == "warn" else "alarm")),)),
         ]
         ladder = frame.snapshot.ladder
         if ladder.symbol == row.symbol:
@@ -255,7 +266,8 @@ class SelectedLine(Pane):
                     text = f"{f.clean(rung.leg)} {f.price(rung.price, decimals)}"
                     parts.append((5 + rank, ((text, "dim@sel"),)))
         line = fill_line(parts, width, gap=2)
-        on_sel = ((text, role if "@" in role or role == "alarm" else f"{role}@sel") for text, role in line)
+        own = {"alarm", "notice"}
+        on_sel = ((text, role if "@" in role or role in own else f"{role}@sel") for text, role in line)
         return (*on_sel, (" " * width, "text@sel"))
 
 

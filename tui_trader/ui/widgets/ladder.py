@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tui_trader.core.views import LadderRow, LadderView
 from tui_trader.ui import format as f
+from tui_trader.ui import guard
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import tone
 from tui_trader.ui.widgets.base import Line, Pane, sentence
@@ -40,7 +41,7 @@ class LadderPane(Pane):
         if ladder.side is None or not ladder.rows:
             words = f.clean(ladder.empty_reason) or f"No position in {frame.selected}: b buys, s sells."
             return sentence(words, width, height)
-        lines: list[Line] = []
+        lines: list[Line] = list(_protection(frame, width))
         now: Line = (
             (" ● now ", "bright"),
             (f.fit(f.price(ladder.now, ladder.price_decimals), _price_width(ladder), ">"), "bright"),
@@ -57,6 +58,21 @@ class LadderPane(Pane):
         if len(lines) > height:
             lines = [line for line in lines if line and line[0][1] != "faint"]
         return [*lines, *_why(ladder, width, height - len(lines))]
+
+
+def _protection(frame: Frame, width: int) -> list[Line]:
+    """Since when the stop is proven, or for how long there has been none: in words, cut to a line."""
+    position = frame.position
+    if position is None or position.symbol != frame.snapshot.ladder.symbol:
+        return []
+    words, role = guard.words(position)
+    short, _ = guard.since(position)
+    most = f" · bare≤{f.age(position.longest_naked_s)}"
+    if f.width_of(words) >= width:
+        words = (
+            f"{short.replace(' ', ' proven ')} ago{most}" if position.stop_proven else f"{short} NO PROVEN STOP{most}"
+        )
+    return [((f" {f.fit(words, width - 1).rstrip()}", role),)]
 
 
 def _price_width(ladder: LadderView) -> int:

@@ -13,12 +13,13 @@ from tui_trader.ui.widgets.table import Column, Row, StripTable
 _DONE = {"filled", "canceled", "rejected", "expired"}
 _ORDER_ROLES = {"rejected": "loss", "unknown": "alarm", "filled": "accent", "working": "ok", "resting": "ok"}
 _STATUS_WORDS = {"partially_filled": "partly", "canceled": "cancelled"}
-_SEVERITY = {
+SEVERITY = {
     Severity.INFO: ("·", "text"),
     Severity.GOOD: ("✓", "profit"),
     Severity.WARNING: ("!", "warn"),
     Severity.ALARM: ("✗", "loss"),
 }
+"""Sign and role of a sentence."""
 
 
 class OrdersPane(StripTable):
@@ -164,7 +165,7 @@ class LogPane(StripTable):
         """One row a sentence; a long one goes on under it."""
         rows = []
         for number, row in enumerate(frame.snapshot.log):
-            sign, role = _SEVERITY.get(row.severity, ("·", "text"))
+            sign, role = SEVERITY.get(row.severity, ("·", "text"))
             parts = f.wrap(f.clean(row.text), max(width - 13, 10)) or [""]
             more: tuple[Line, ...] = tuple(((" " * 12 + part, role),) for part in parts[1:])
             when = f.clock(row.ts) if row.ts else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tui_trader.core.views import Meter, RiskView
+from tui_trader.core.views import Meter, ProtectionView, RiskView
 from tui_trader.ui import format as f
+from tui_trader.ui import guard
 from tui_trader.ui.state import Frame
 from tui_trader.ui.widgets.base import Cell, Line, Pane, sentence
 
@@ -42,7 +43,15 @@ class RiskPane(Pane):
                     (f" {sign}", role),
                 )
             )
-        return [*lines, *_analytics(risk, width)]
+        return [*lines, *_protection(frame.snapshot.protection), *_analytics(risk, width)]
+
+
+def _protection(view: ProtectionView) -> list[Line]:
+    """Times without a proven stop in this session, and whether an invariant was ever found broken."""
+    lines: list[Line] = [((" ", "text"), *guard.session(view))]
+    if view.violations:
+        lines.append(((f" ✗ invariant broken {view.violations}×: log (0)", "loss"),))
+    return lines
 
 
 def _amount(meter: Meter) -> str:

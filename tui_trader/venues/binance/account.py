@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from tui_trader import clock as system_clock
 from tui_trader.clock import VenueClock
 from tui_trader.core.events import (
+    AccountDoubt,
     AccountSnapshot,
     Event,
     Fill,
@@ -37,6 +39,7 @@ from tui_trader.venues.binance.wire import Decoder
 
 _IDS_KEPT = 20_000
 _ACTIVE_S = 900.0
+_ANSWER_S = 2.0
 _INCOME_EVERY_S = 60.0
 _MODE_EVERY_S = 300.0
 _WEEK_MS = 7 * 86_400_000 - 60_000
@@ -88,6 +91,7 @@ class Account:
 
     def _odd(self, reason: str) -> None:
         self.impossible += 1
+        self._sink(AccountDoubt(ts=self._clock.now_ms(), reason="a private event could not be used"))
         if self.impossible & (self.impossible - 1) == 0:
             text = (
                 f"a private event could not be used ({reason}; {self.impossible} so far). "
@@ -151,9 +155,25 @@ class Account:
             hedge_mode=hedge or hedge_rows,
         )
 
+    async def _part(
+        self,
+        kind: Any,
+        path: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        api: str = "fapiPrivate",
+        weight: int = 1,
+    ) -> Any:
+        """One read of the account, once more when its answer is late or lost: cheaper than the whole again."""
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
+        except (VenueUnreachable, TimeoutError):
+            return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
+
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
-        rows: list[wire.PositionAnswer] = await self._rest.read(
-            list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5, urgent=True
+        rows: list[wire.PositionAnswer] = await self._part(
+            list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5
         )
         open_rows = [row for row in rows if wire.number(row.position_amt) != 0]
         return [wire.position(row) for row in open_rows], any(row.position_side != "BOTH" for row in open_rows)
@@ -162,8 +182,8 @@ class Account:
         regular: list[wire.OrderAnswer]
         algos: list[wire.AlgoAnswer]
         regular, algos = await asyncio.gather(
-            self._rest.read(list[wire.OrderAnswer], "openOrders", api="fapiPrivate", weight=40, urgent=True),
-            self._rest.read(list[wire.AlgoAnswer], "openAlgoOrders", api="fapiPrivate", weight=40, urgent=True),
+            self._part(list[wire.OrderAnswer], "openOrders", api="fapiPrivate", weight=40),
+            self._part(list[wire.AlgoAnswer], "openAlgoOrders", api="fapiPrivate", weight=40),
         )
         rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
         rows += [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
@@ -172,8 +192,8 @@ class Account:
         return rows
 
     async def _wallet(self) -> Decimal:
-        rows: list[wire.BalanceAnswer] = await self._rest.read(
-            list[wire.BalanceAnswer], "balance", api="fapiPrivateV3", weight=5, urgent=True
+        rows: list[wire.BalanceAnswer] = await self._part(
+            list[wire.BalanceAnswer], "balance", api="fapiPrivateV3", weight=5
         )
         return sum((wire.number(row.balance) for row in rows if row.asset == "USDT"), ZERO)
 
@@ -186,9 +206,7 @@ class Account:
 
     async def hedge_mode(self) -> bool:
         """Whether the account keeps long and short positions apart; this product refuses such an account."""
-        answer: DualSide = await self._rest.read(
-            DualSide, "positionSide/dual", api="fapiPrivate", weight=30, urgent=True
-        )
+        answer: DualSide = await self._part(DualSide, "positionSide/dual", api="fapiPrivate", weight=30)
         return answer.dual
 
     async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], set[str], bool]:
@@ -216,8 +234,8 @@ class Account:
         found: list[Fill] = []
         params: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": _PAGE}
         while True:
-            rows: list[wire.TradeAnswer] = await self._rest.read(
-                list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5, urgent=True
+            rows: list[wire.TradeAnswer] = await self._part(
+                list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5
             )
             for row in rows:
                 client_id = self._client_ids.get(f"{symbol}:{row.order_id}", "")

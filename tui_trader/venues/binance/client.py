@@ -30,10 +30,11 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.settings import DataSettings, VenueSettings
 from tui_trader.core.types import MINUTE_MS, Channel, OrderType, Severity, VenueBook
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
-from tui_trader.secret import Secret
+from tui_trader.secret import Secret, everywhere
 from tui_trader.venues.base import Capabilities, KeyPermissions, Sink
 from tui_trader.venues.binance import instruments as rules
 from tui_trader.venues.binance import orders as wire
+from tui_trader.venues.binance import probe as canary
 from tui_trader.venues.binance.account import Account
 from tui_trader.venues.binance.answers import (
     BookAnswer,
@@ -62,6 +63,8 @@ _KEEP_ALIVE_AGAIN_S = 60.0
 _ROTATE_S = 23.5 * 3600
 _SUBSCRIBE_CHUNK = 150
 _KLINE_PAGE = 1000
+_RULES_EVERY_S = 300.0
+_SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
 _USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
 
 
@@ -110,6 +113,7 @@ class BinanceVenue:
         self._sink: Sink = _discard
         self._tasks: set[asyncio.Task[None]] = set()
         self._instruments: tuple[Instrument, ...] = ()
+        self._rules_doubtful = asyncio.Event()
         self._listen_key = ""
         self._request_id = 0
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
@@ -176,7 +180,14 @@ class BinanceVenue:
         self._spawn("feed ticker", self._tick())
         self._spawn("clock", self._reach.keep())
         self._spawn("listen key", self._keep_listen_key())
+        self._spawn("rules", self._keep_rules())
         self._spawn("open interest", self._poll_interest())
+
+    async def renew(self, reason: str) -> None:
+        """See ``Venue.renew``."""
+        with suppress(VenueError):
+            await self._reach.sync()
+        await asyncio.gather(*(link.renew(reason) for link in (self._public, self._market, self._private)))
 
     async def aclose(self) -> None:
         """See ``Venue.aclose``."""
@@ -204,7 +215,7 @@ class BinanceVenue:
             return
         error = task.exception()
         if error is not None:
-            reason = clean(f"{type(error).__name__}: {error}", 200)
+            reason = clean(everywhere(f"{type(error).__name__}: {error}"), 200)
             self._emit(WorkerFailed(ts=self.clock.now_ms(), worker=task.get_name(), reason=reason))
 
     # --- instruments and history ---
@@ -226,6 +237,17 @@ class BinanceVenue:
         if odd:
             text = f"{len(odd)} contracts are left out because their rules cannot be read: {'; '.join(odd[:3])}"
             self._emit(Notice(ts=ts, severity=Severity.WARNING, text=text))
+
+    async def _keep_rules(self) -> None:
+        """Read the contracts' rules again now and then, and at once when an order was refused because of a status."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RULES_EVERY_S):
+                    await self._rules_doubtful.wait()
+            await asyncio.sleep(1.0)
+            self._rules_doubtful.clear()
+            with suppress(VenueError):
+                await self._load_instruments()
 
     def _take_limits(self, limits: Iterable[rules.RateLimit]) -> None:
         for row in limits:
@@ -385,6 +407,10 @@ class BinanceVenue:
             hedge_mode=hedge,
         )
 
+    async def probe(self) -> tuple[str, ...]:
+        """See ``Venue.probe``."""
+        return await canary.probe(self._rest, self._instruments)
+
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """See ``Venue.set_leverage``. "No need to change" (-4046) is a success."""
         try:
@@ -399,15 +425,20 @@ class BinanceVenue:
         algo = order.book is VenueBook.ALGO
         if order.type is OrderType.TRAILING_STOP_MARKET:
             raise VenueRefused("not sent: the stop is trailed by this program, not by the venue.")
-        answer = await self._changed(
-            lambda: self._rest.write(
-                "algoOrder" if algo else "order",
-                wire.place_params(order),
-                weight=1,
-                orders=1,
-                urgent=order.approval.exit,
+        try:
+            answer = await self._changed(
+                lambda: self._rest.write(
+                    "algoOrder" if algo else "order",
+                    wire.place_params(order),
+                    weight=1,
+                    orders=1,
+                    urgent=order.approval.exit,
+                )
             )
-        )
+        except VenueRefused as error:
+            if error.code in _SYMBOL_CLOSED:
+                self._rules_doubtful.set()
+            raise
         venue_id = answer.get("algoId" if algo else "orderId")
         if not isinstance(venue_id, int):
             raise OutcomeUnknown("the venue's answer names no order id; the order may stand: query it.")
@@ -419,7 +450,7 @@ class BinanceVenue:
         algo = order.book is VenueBook.ALGO
         params = {"symbol": order.symbol, "clientAlgoId" if algo else "origClientOrderId": order.client_id}
         await self._changed(
-            lambda: self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=order.urgent)
+            lambda: self._rest.write("algoOrder" if algo else "order", params, method="DELETE", urgent=True)
         )
 
     async def query(self, order: QueryOrder) -> OrderUpdate:
@@ -427,7 +458,7 @@ class BinanceVenue:
         if order.book is VenueBook.ALGO:
             algo: wire.AlgoAnswer = await self._reach.asked(
                 lambda: self._rest.read(
-                    wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate"
+                    wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate", urgent=True
                 )
             )
             return _told(wire.algo_order_update, algo, self.clock.now_ms())
@@ -437,6 +468,7 @@ class BinanceVenue:
                 "order",
                 {"symbol": order.symbol, "origClientOrderId": order.client_id},
                 api="fapiPrivate",
+                urgent=True,
             )
         )
         return _told(wire.order_update, regular, self.clock.now_ms())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -18,6 +18,7 @@ from tui_trader.venues.text import clean
 
 _UNKNOWN_CODES = frozenset({-1006, -1007, -4116})
 _GONE_CODES = frozenset({-2011, -2013})
+_LARGEST_CODE = 1_000_000
 _SILENCING = frozenset({429, 418, 403})
 _DEFAULT_SILENCE_MS = {429: 60_000, 418: 120_000, 403: 300_000}
 
@@ -29,15 +30,18 @@ class ErrorBody(msgspec.Struct, gc=False):
     msg: str = ""
 
 
+_PAGE = 2_000
+"""How much of an answer that is not the venue's is looked at."""
 _BODY = msgspec.json.Decoder(ErrorBody, strict=False)
 
 
 def error_body(body: str) -> ErrorBody:
-    """Code and text of an error answer; zeros when the body is not the venue's (a proxy's page, garbage)."""
+    """Code and text of an error answer; no code when the body is not the venue's (a proxy's page, garbage)."""
     try:
-        return _BODY.decode(body)
+        found = _BODY.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return ErrorBody(msg=clean(body, 120))
+        return ErrorBody(msg=body[:_PAGE])
+    return found if abs(found.code) <= _LARGEST_CODE else ErrorBody(msg=found.msg)
 
 
 def _retry_after_ms(status: int, headers: Mapping[str, str]) -> int:
@@ -47,12 +51,17 @@ def _retry_after_ms(status: int, headers: Mapping[str, str]) -> int:
     return _DEFAULT_SILENCE_MS[status]
 
 
-def failure(status: int, body: str, headers: Mapping[str, str]) -> VenueError | None:
-    """The error that an HTTP answer stands for; None for a success."""
+def failure(
+    status: int, body: str, headers: Mapping[str, str], redact: Callable[[str], str] = str
+) -> VenueError | None:
+    """The error that an HTTP answer stands for; None for a success.
+
+    ``redact`` takes the key and the secret out of the answer's words: a proxy's error page may repeat the request.
+    """
     if status < 400 and not (body.startswith("{") and '"code"' in body[:200]):
         return None
     parsed = error_body(body)
-    code, text = parsed.code, clean(parsed.msg, 300)
+    code, text = parsed.code, clean(redact(parsed.msg), 300)
     if status < 400 and code >= 0:
         return None
     if status in _SILENCING:

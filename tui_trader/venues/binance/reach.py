@@ -12,7 +12,7 @@ from tui_trader import clock as system_clock
 from tui_trader.clock import VenueClock
 from tui_trader.core.events import ClockSkew, LinkDown, LinkUp
 from tui_trader.core.types import Channel
-from tui_trader.errors import RateLimited, VenueError, VenueRefused, VenueUnreachable
+from tui_trader.errors import OverBudget, RateLimited, VenueError, VenueRefused, VenueUnreachable
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance.answers import ServerTime
 from tui_trader.venues.binance.rest import Rest
@@ -94,7 +94,7 @@ class Reach:
         try:
             return await request()
         except (RateLimited, VenueUnreachable) as error:
-            if error.code not in _NOT_SILENCE:
+            if error.code not in _NOT_SILENCE and not isinstance(error, OverBudget):
                 self.lost(error)
             raise
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tui_trader.clock import VenueClock
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
-from tui_trader.secret import Secret
+from tui_trader.secret import Redactor, Secret
 from tui_trader.venues.binance.failures import failure
 from tui_trader.venues.hosts import HostGuard, tls_context
 from tui_trader.venues.ratelimit import Budget, Urgency
@@ -104,6 +104,7 @@ def _guarded(base: Any) -> Any:
         venue_clock: VenueClock
         guard: HostGuard
         budget: Budget
+        redact: Redactor
 
         def open(self, *args: Any, **options: Any) -> None:
             super().open(*args, **options)
@@ -126,7 +127,7 @@ def _guarded(base: Any) -> Any:
         def handle_errors(
             self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *rest: Any
         ) -> None:
-            error = failure(code, body or "", headers)
+            error = failure(code, body or "", headers, self.redact)
             if error is not None:
                 raise error
 
@@ -152,6 +153,7 @@ class Rest:
         self._base = base_url
         self._key = Secret(key)
         self._secret = secret if isinstance(secret, Secret) else Secret(secret)
+        self._redact = Redactor((key, self._secret.reveal()))
         self._proxy = proxy
         self._recv_window = recv_window_ms
         self._timeout_ms = timeout_ms
@@ -200,6 +202,7 @@ class Rest:
         exchange.venue_clock = self._clock
         exchange.guard = self.guard
         exchange.budget = self.budget
+        exchange.redact = self._redact
         return exchange
 
     async def aclose(self) -> None:
