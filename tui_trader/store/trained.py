@@ -13,8 +13,8 @@ import msgspec
 from tui_trader.core.trained import TrainedSet, row_of
 from tui_trader.errors import StoreError
 from tui_trader.store import queries
+from tui_trader.store.opening import connect, error_name
 from tui_trader.store.schema import migrate, read_tables, split, statement
-from tui_trader.store.writer import connect, error_name
 
 _PATIENCE_MS = 10_000
 """How long a command waits for the session's own writes."""
