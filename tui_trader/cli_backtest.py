@@ -163,7 +163,7 @@ def _engine(
     run = Backtest(
         history, strategy, settings, instrument, wallet=wallet, costs=costs, values=values, timeframe=timeframe
     )
-    with _interruptible() as pressed:
+    with interruptible() as pressed:
         return run.run(lambda done, total: bar(done, total) and not pressed())
 
 
@@ -188,7 +188,7 @@ def _fast(
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Iterator[Callable[[], bool]]:
     """Within the block Ctrl-C is remembered instead of raised, so that what was done can still be shown."""
     pressed = False
 

@@ -11,7 +11,7 @@ Strategies", walk-forward analysis).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 import numpy as np
@@ -275,7 +275,7 @@ def _words(results: Results) -> str:
 def train(
     pool: Pool,
     grid: Grid,
-    known: Sequence[tuple[str, str]],
+    known: Container[tuple[str, str]],
     done: Callable[[Sequence[Tried]], None],
     stop: Callable[[], bool],
 ) -> bool:

@@ -1,0 +1,101 @@
+"""``tui-trader strategies``: every strategy, its parameters, the values in force and where they came from."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tui_trader import clock
+from tui_trader.cli_context import Globals, emit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui_trader.core.settings import Settings
+    from tui_trader.core.signals import Strategy
+    from tui_trader.core.trained import TrainedSet
+
+
+def show_strategies(options: Globals, as_json: bool) -> int:
+    """All known strategies; trained sets are those of this mode's store."""
+    from tui_trader.store.trained import load_sets
+    from tui_trader.strategies.registry import SHIPPED, find_strategy, known_names
+
+    settings = options.load().settings
+    sets = load_sets(options.store_path())
+    shipped = {kind.name for kind in SHIPPED}
+    rows = []
+    for name in known_names(settings.strategies):
+        strategy = find_strategy(name, settings.strategies)
+        mine = [one for one in sets if one.strategy == name]
+        rows.append(_row(strategy, settings, mine, "shipped" if name in shipped else settings.strategies.folder))
+    if as_json:
+        emit({"strategies": rows, "use_trained": settings.training.use_trained, "store": str(options.store_path())})
+        return 0
+    sys.stdout.write("\n\n".join(_text(row) for row in rows) + "\n")
+    return 0
+
+
+def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], origin: str) -> dict[str, object]:
+    from tui_trader.cli_train import status_of
+    from tui_trader.core.parameters import resolve
+
+    chosen = settings.strategies
+    configured = chosen.parameters_of(strategy.name)
+    values = resolve(strategy.parameters, configured)
+    timeframe = chosen.timeframes.get(strategy.name, strategy.timeframe)
+    return {
+        "name": strategy.name,
+        "text": " ".join((type(strategy).__doc__ or "").split()),
+        "origin": origin,
+        "enabled": strategy.name in chosen.enabled,
+        "timeframe": timeframe,
+        "higher": strategy.higher(timeframe),
+        "parameters": [
+            {
+                "name": p.name,
+                "text": p.text,
+                "value": values[p.name],
+                "source": "config" if p.name in configured else "default",
+                "default": p.default,
+                "low": p.low,
+                "high": p.high,
+                "step": p.step,
+                "whole": p.whole,
+            }
+            for p in strategy.parameters
+        ],
+        "trained": [
+            {
+                "symbol": one.symbol,
+                "exchange": one.exchange,
+                "regime": one.regime.value,
+                "timeframe": one.timeframe,
+                "status": status_of(one),
+                "reason": one.demoted or one.reason,
+                "values": one.values,
+                "metrics": one.metrics,
+                "trained": clock.iso_utc(one.trained_ms),
+            }
+            for one in sets
+        ],
+    }
+
+
+def _text(row: dict[str, object]) -> str:
+    state = "runs" if row["enabled"] else "does not run (strategies.enabled)"
+    lines = [f"{row['name']}: {state}, on {row['timeframe']}", f"    {row['text']}"]
+    for p in row["parameters"]:  # type: ignore[attr-defined]
+        bounds = f"{p['low']:g} to {p['high']:g}"
+        lines.append(
+            f"  {p['name']:16}{p['value']:>9g}  {p['source']:8}{bounds:>14}  default {p['default']:g}: {p['text']}"
+        )
+    for one in row["trained"]:  # type: ignore[attr-defined]
+        if one["status"] in ("deployed", "demoted"):
+            values = ", ".join(f"{name} {value:g}" for name, value in one["values"].items())
+            where = f"{one['symbol']} {one['exchange']} {one['regime']} {one['timeframe']}"
+            lines += [f"  {one['status']}: {where}, {one['trained']}: {values}", f"    {one['reason']}"]
+    others = sum(one["status"] not in ("deployed", "demoted") for one in row["trained"])  # type: ignore[attr-defined]
+    if others:
+        lines.append(f"  {others} more were trained and not deployed (--json tells why)")
+    return "\n".join(lines)
