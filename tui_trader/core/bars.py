@@ -123,12 +123,17 @@ class Window:
         self.bars = bars
         self.indicator = indicator
         self.higher = higher
+        self._closed: Times | None = None
 
     def higher_closed(self) -> Times:
         """For each bar, how many bars of the higher timeframe were closed at its close, shape (n,)."""
-        if self.higher is None:
-            return np.zeros(len(self.bars), dtype=np.int64)
-        return np.searchsorted(self.higher.bars.close_ms, self.bars.close_ms, side="right").astype(np.int64)
+        if self._closed is None:
+            if self.higher is None:
+                self._closed = np.zeros(len(self.bars), dtype=np.int64)
+            else:
+                found = np.searchsorted(self.higher.bars.close_ms, self.bars.close_ms, side="right")
+                self._closed = found.astype(np.int64)
+        return self._closed
 
 
 def window_of(bars: Bars, higher: Bars | None = None) -> Window:

@@ -47,15 +47,26 @@ def recursion(values: Floats, start: int, first: float, weight: float) -> Floats
 
 
 def sma(values: Floats, period: int) -> Floats:
-    """Mean of the last ``period`` values; the same to the last bit in whatever array the values stand."""
+    """Mean of the last ``period`` values; the same to the last bit in whatever array the values stand.
+
+    Sums of 1, 2, 4 … values make up the whole, so every mean is added up in the same order, from its own values alone.
+    """
     _check(period)
     result: Floats = np.full(len(values), np.nan)
     count = len(values) - period + 1
-    if count > 0:
-        total = values[:count].copy()
-        for offset in range(1, period):
-            total += values[offset : offset + count]
-        result[period - 1 :] = total / period
+    if count <= 0:
+        return result
+    total: Floats = np.zeros(count)
+    sums, size, offset = values, 1, 0
+    while True:
+        if period & size:
+            total += sums[offset : offset + count]
+            offset += size
+        if offset == period:
+            break
+        sums = sums[:-size] + sums[size:]
+        size *= 2
+    result[period - 1 :] = total / period
     return result
 
 
@@ -128,8 +139,14 @@ def highest(values: Floats, period: int) -> Floats:
     """Greatest of the last ``period`` values."""
     _check(period)
     result: Floats = np.full(len(values), np.nan)
-    if len(values) >= period:
-        result[period - 1 :] = np.lib.stride_tricks.sliding_window_view(values, period).max(axis=1)
+    if len(values) < period:
+        return result
+    tops, size = values, 1
+    while 2 * size <= period:
+        tops = np.maximum(tops[:-size], tops[size:])
+        size *= 2
+    rest = period - size
+    result[period - 1 :] = np.maximum(tops[: len(tops) - rest], tops[rest:])
     return result
 
 
@@ -146,11 +163,9 @@ def swing_lows(low: Floats, side_bars: int) -> NDArray[np.bool_]:
     _check(side_bars)
     result: NDArray[np.bool_] = np.zeros(len(low), dtype=np.bool_)
     if len(low) >= 2 * side_bars + 1:
-        windows = np.lib.stride_tricks.sliding_window_view(low, 2 * side_bars + 1)
-        middle = windows[:, side_bars]
-        before = windows[:, :side_bars].min(axis=1)
-        after = windows[:, side_bars + 1 :].min(axis=1)
-        result[side_bars : len(low) - side_bars] = (middle < before) & (middle <= after)
+        middle = low[side_bars : len(low) - side_bars]
+        least = lowest(low, side_bars)[side_bars - 1 :]
+        result[side_bars : len(low) - side_bars] = (middle < least[: len(middle)]) & (middle <= least[side_bars + 1 :])
     return result
 
 

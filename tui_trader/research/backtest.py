@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from tui_trader.core import events as ev
-from tui_trader.core.bars import window_of
 from tui_trader.core.commands import CancelOrder, Command, PlaceOrder, QueryOrder, Record, RequestSnapshot, SetLeverage
 from tui_trader.core.engine import Engine
 from tui_trader.core.instruments import Instrument
@@ -376,6 +375,8 @@ class Backtest:
             return self._next_true(index + 1, lambda a, b: self._decisions[a:b])
         if plan.stage is not Stage.OPEN or plan.ladder is None or self._paper.waiting:
             return index + 1
+        if plan.trailing and self._settings.execution.trail_min_interval_s * 1000 >= ADVERSE_MS:
+            return index + 1  # a move of the stop that was put off may be due without a new best price
         touches = self._touches(plan)
         return self._next_true(index + 1, touches)
 
@@ -462,15 +463,16 @@ class Backtest:
 def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Values) -> Scan:
     """What the strategy says over the whole history, and nothing before it has the history that it asks for."""
     above = strategy.higher(timeframe)
-    frame = book.frame(timeframe)
-    higher = book.frame(above) if above is not None else None
-    window = window_of(frame, higher)
+    window = book.window(timeframe, above)
     scan = strategy.scan(window, values)
     count, higher_count = strategy.history(values)
-    early = np.arange(len(frame)) + 1 < count
-    if higher is not None:
-        early |= window.higher_closed() < higher_count
-    return msgspec.structs.replace(scan, side=np.where(early, 0, scan.side).astype(np.int8))
+    # Both counts only grow, so that what is too early is a beginning.
+    early = count - 1
+    if above is not None:
+        early = max(early, int(np.searchsorted(window.higher_closed(), higher_count)))
+    side = scan.side.copy()
+    side[: max(early, 0)] = 0
+    return msgspec.structs.replace(scan, side=side)
 
 
 def day_volume(history: History) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

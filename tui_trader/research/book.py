@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tui_trader.core.bars import Bars, resample, window_of
+from tui_trader.core.bars import Bars, Window, resample, window_of
 from tui_trader.core.candles import ATR_DECIMALS, TIMEFRAMES, CandleBook, Indicator
 from tui_trader.core.events import Candle
 from tui_trader.core.indicators import AtrReading
 from tui_trader.core.types import MINUTE_MS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MOST_INDICATORS = 16
+"""How many indicator arrays of one timeframe are kept; at 1 m and a year each takes 4 MB."""
+
+
+class _Indicators:
+    """Indicators of one timeframe, computed when asked for; the last few are kept. Safe to share between threads."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._found: dict[tuple[Indicator, int], Floats] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, kind: Indicator, period: int) -> Floats:
+        found = self._found.get((kind, period))
+        if found is None:
+            found = window_of(self._bars).indicator(kind, period)
+            found.flags.writeable = False
+            with self._lock:
+                self._found[kind, period] = found
+                if len(self._found) > MOST_INDICATORS:
+                    del self._found[next(iter(self._found))]
+        return found
 
 
 class HistoryBook(CandleBook):
@@ -23,13 +53,22 @@ class HistoryBook(CandleBook):
         super().__init__(symbol)
         self._minutes = minutes
         self._frames = {name: resample(minutes, name) for name in TIMEFRAMES}
-        self._windows = {name: window_of(bars) for name, bars in self._frames.items()}
+        self._windows: dict[tuple[str, str | None], Window] = {
+            (name, None): Window(bars, _Indicators(bars)) for name, bars in self._frames.items()
+        }
         self._closes = {name: bars.close_ms for name, bars in self._frames.items()}
         self._now = 0
 
     def frame(self, timeframe: str) -> Bars:
         """All bars of a timeframe, also those ahead."""
         return self._frames[timeframe]
+
+    def window(self, timeframe: str, higher: str | None = None) -> Window:
+        """The window over all bars of a timeframe. Its arrays are shared: read-only."""
+        if higher is not None and (timeframe, higher) not in self._windows:
+            own, above = self._windows[timeframe, None], self._windows[higher, None]
+            self._windows[timeframe, higher] = Window(own.bars, own.indicator, above)
+        return self._windows[timeframe, higher]
 
     def update(self, candle: Candle, closed: bool) -> tuple[tuple[str, Candle], ...]:
         """Move to the close of ``candle``; give the bars that closed with it, smallest first."""
@@ -62,13 +101,13 @@ class HistoryBook(CandleBook):
         count = self._count(timeframe)
         if count < period:
             return None
-        value = round(float(self._windows[timeframe].indicator(Indicator.ATR, period)[count - 1]), ATR_DECIMALS)
+        value = round(float(self._windows[timeframe, None].indicator(Indicator.ATR, period)[count - 1]), ATR_DECIMALS)
         return AtrReading(value=value, as_of_ms=self.last_closed_ms(timeframe), bars=count)
 
     def values(self, timeframe: str, kind: Indicator, period: int, count: int) -> tuple[float, ...]:
         """An indicator as of each of the last ``count`` closed bars, oldest first, NaN before it was warm."""
         end = self._count(timeframe)
-        return tuple(self._windows[timeframe].indicator(kind, period)[max(0, end - count) : end].tolist())
+        return tuple(self._windows[timeframe, None].indicator(kind, period)[max(0, end - count) : end].tolist())
 
     def load(self, candles: Sequence[Candle]) -> None:
         """Nothing: the history is already whole."""

@@ -305,19 +305,18 @@ def hold(
 ) -> int:
     """Carry an open position to its end; returns the bar of its last exit, or the number of bars when it stays open."""
     sign = s[SIGN]
-    for bar in range(first, len(opens)):
+    bar = first
+    while bar < len(opens):
+        if bar > first and s[CLOSING] == 0:
+            bar = quiet_until(s, a, bar, highs, lows, closes, open_ms, funding_at, p)
+            if bar >= len(opens):
+                break
         start = float(open_ms[bar])
         rate = funding_at[bar]
         if rate != 0.0 and bar > first:
             s[PAID] -= sign * s[OPEN] / p[STEPS] * opens[bar] * rate
         worse, better = (lows[bar], highs[bar]) if sign > 0 else (highs[bar], lows[bar])
-        quiet = bar > first and s[CLOSING] == 0
-        quiet = quiet and (worse - s[STOP] / p[UNIT]) * sign > 0 and (better - s[AHEAD]) * sign < 0
-        if quiet:
-            if (better - s[BEST]) * sign > 0:
-                s[BEST] = better
-        else:
-            walk(s, out, bar, start, bar == first, opens[bar], worse, better, closes[bar], p)
+        walk(s, out, bar, start, bar == first, opens[bar], worse, better, closes[bar], p)
         marked = a[A_WALLET] + s[REALIZED] - s[FEES] + s[PAID]
         if s[OPEN] <= 0:
             watch_losses(a, start + MINUTE, marked, p)
@@ -326,7 +325,52 @@ def hold(
         watch_losses(a, start + MINUTE, marked, p)
         if a[A_TOTAL] > 0:
             s[CLOSING] = 1.0
+        bar += 1
     return len(opens)
+
+
+def worst_close(s: Floats, a: Floats, p: Floats) -> float:
+    """The close from which on a loss limit may be reached, a hair early: ``watch_losses`` decides."""
+    least = a[A_BASELINE] - (p[TOTAL_LOSS] if p[TOTAL_LOSS] > 0 else a[A_BASELINE] * p[TOTAL_FRACTION])
+    if a[A_DAILY] == 0:
+        daily = p[DAILY_LOSS] if p[DAILY_LOSS] > 0 else a[A_DAY_START] * p[DAILY_FRACTION]
+        least = max(least, a[A_DAY_START] - daily)
+    entry = s[ENTRY] / p[UNIT]
+    settled = a[A_WALLET] + s[REALIZED] - s[FEES] + s[PAID]
+    return float(entry + s[SIGN] * ((least - settled) * p[STEPS] / s[OPEN] + entry * 1e-9))
+
+
+def quiet_until(
+    s: Floats,
+    a: Floats,
+    bar: int,
+    highs: Floats,
+    lows: Floats,
+    closes: Floats,
+    open_ms: Ints,
+    funding_at: Floats,
+    p: Floats,
+) -> int:
+    """The first bar from ``bar`` on in which something can happen: a level, a loss limit, a funding, a new day."""
+    if s[TRAILING] > 0 and p[TRAIL_PAUSE_MS] >= ADVERSE:
+        return bar
+    stop, target, worst, best = s[STOP] / p[UNIT], s[AHEAD], worst_close(s, a, p), s[BEST]
+    day_end = (a[A_DAY] + 1) * DAY - MINUTE
+    here = bar
+    if s[SIGN] > 0:
+        while here < len(lows) and not (lows[here] <= stop or highs[here] >= target or closes[here] <= worst):
+            if funding_at[here] != 0.0 or open_ms[here] >= day_end:
+                break
+            best = max(best, highs[here])
+            here += 1
+    else:
+        while here < len(lows) and not (highs[here] >= stop or lows[here] <= target or closes[here] >= worst):
+            if funding_at[here] != 0.0 or open_ms[here] >= day_end:
+                break
+            best = min(best, lows[here])
+            here += 1
+    s[BEST] = best
+    return here
 
 
 def simulate(
@@ -392,6 +436,7 @@ def simulate(
 
 FUNCTIONS = (
     away, taker_price, stop_ticks, target_scale, has_ladder, position_size, enough, split, enter, ahead, leave,
-    exits_at, move_stop, walk, watch_losses, hold, simulate,
+    exits_at, move_stop, walk, watch_losses, worst_close,
+    quiet_until, hold, simulate,
 )  # fmt: skip
 """What ``research.compiled`` compiles, callees first."""

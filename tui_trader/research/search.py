@@ -8,14 +8,16 @@ by hand. Final candidates are run again by the engine (``research.backtest``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from tui_trader.core.bars import window_of
 from tui_trader.core.candles import ATR_DECIMALS, Indicator
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.parameters import Values
@@ -64,7 +66,7 @@ def _compiled() -> Callable[..., int]:
 
 
 class Market:
-    """One history, prepared once for any number of runs. Safe to share between threads once ``prepare`` was called."""
+    """One history, prepared once for any number of runs. Safe to share between threads."""
 
     def __init__(self, history: History, instrument: Instrument, settings: Settings, costs: Costs) -> None:
         self.history = history
@@ -81,12 +83,14 @@ class Market:
         self.funding_at[at[there]] = history.funding_rate[there]
         self.atr = self._atr()
         self.allowed = {side: self._gate(side) for side in Side}
+        self._prepared: tuple[Settings, Decimal, Floats] | None = None
 
     def _atr(self) -> Floats:
         """The ladder's ATR as the gate sees it at each bar's close; NaN where it refuses for lack or age of it."""
         ladder = self.settings.ladder
         frame = self.book.frame(ladder.atr_timeframe)
-        values = np.round(window_of(frame).indicator(Indicator.ATR, ladder.atr_period), ATR_DECIMALS)
+        window = self.book.window(ladder.atr_timeframe)
+        values = np.round(window.indicator(Indicator.ATR, ladder.atr_period), ATR_DECIMALS)
         at = np.searchsorted(frame.close_ms, self.close_ms, side="right") - 1
         age = self.close_ms - frame.close_ms[np.maximum(at, 0)]
         good = (at >= 0) & (age <= ladder.max_atr_age_s * 1000)
@@ -141,19 +145,27 @@ class Market:
         if allowed is not None:
             good &= allowed[at]
         wanted, at, side = wanted[good], at[good], side[good]
-        decisions = np.column_stack((scan.conviction[wanted], scan.stop[wanted], scan.target[wanted], self.atr[at]))
+        decisions = np.empty((len(at), 4))
+        decisions[:, 0], decisions[:, 3] = scan.conviction[wanted], self.atr[at]
+        decisions[:, 1], decisions[:, 2] = scan.stop[wanted], scan.target[wanted]
         trades = np.zeros((len(at), k.TRADE_COLUMNS))
         exits = np.zeros((len(at), k.MOST_EXITS, k.EXIT_COLUMNS))
         simulate = k.simulate if plain else _compiled()
         count = simulate(
             bars.open, bars.high, bars.low, bars.close, bars.open_ms, at.astype(np.int64), side.astype(np.int64),
-            np.ascontiguousarray(decisions), self.funding_at, self.parameters(wallet), np.zeros(k.STATES),
-            np.zeros(k.ACCOUNTS), trades, exits,
+            decisions, self.funding_at, self.parameters(wallet), np.zeros(k.STATES), np.zeros(k.ACCOUNTS), trades,
+            exits,
         )  # fmt: skip
-        return Found(trades[:count], exits[:count])
+        return Found(trades[:count].copy(), exits[:count].copy())
 
     def parameters(self, wallet: Decimal) -> Floats:
-        """Settings, instrument and costs as the kernel's array."""
+        """Settings, instrument and costs as the kernel's array; kept until one of them is another."""
+        prepared = self._prepared
+        if prepared is None or prepared[0] is not self.settings or prepared[1] != wallet:
+            prepared = self._prepared = (self.settings, wallet, self._parameters(wallet))
+        return prepared[2]
+
+    def _parameters(self, wallet: Decimal) -> Floats:
         instrument, ladder, sizing = self.instrument, self.settings.ladder, self.settings.sizing
         limits, execution = self.settings.limits, self.settings.execution
         tier, _ = Classifier(self.settings.tiers).tier(instrument.base_asset)
@@ -246,6 +258,43 @@ class Market:
         return tuple(
             _trade(self.history, row, rows, strategy) for row, rows in zip(found.trades, found.exits, strict=True)
         )
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a sweep. ``allowed`` as for ``Market.run``."""
+
+    strategy: Strategy
+    timeframe: str
+    values: Values
+    allowed: Flags | None = None
+
+
+def sweep(market: Market, jobs: Iterable[Job], *, wallet: Decimal, threads: int = 0) -> Iterator[Found]:
+    """The results of ``jobs`` in their order, from ``threads`` threads (0: one for each core, 1: this one).
+
+    The arithmetic runs without the interpreter's lock. Jobs are drawn as results are taken, so that memory stays
+    bounded however many there are.
+    """
+
+    def run(job: Job) -> Found:
+        return market.run(job.strategy, job.timeframe, job.values, wallet=wallet, allowed=job.allowed)
+
+    count = threads or os.cpu_count() or 1
+    if count == 1:
+        yield from map(run, jobs)
+        return
+    waiting: deque[Future[Found]] = deque()
+    with ThreadPoolExecutor(count, thread_name_prefix="sweep") as pool:
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(run, job))
+                if len(waiting) >= 4 * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _trade(history: History, row: Floats, exits: Floats, strategy: str) -> Trade:

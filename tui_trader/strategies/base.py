@@ -63,15 +63,31 @@ def last_two(swings: Flags, side_bars: int) -> tuple[Ints, Ints]:
 
 
 class Test(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition at every bar: its values, whether they are met, and a score 0–1; ``words(value)`` is shown."""
+    """One condition at every bar: its values and whether they are met; ``words(value)`` is shown.
+
+    Its score is 0.8 at ``limit`` and 1.0 at ``full``.
+    """
 
     name: str
     values: Floats
     limit: float
+    full: float
     met: Flags
-    score: Floats
     words: Callable[[float], str]
     weight: float = 1.0
+
+    @property
+    def score(self) -> Floats:
+        """Scores 0–1 of all bars."""
+        return self.scores(np.arange(len(self.values)))
+
+    def scores(self, bars: Ints) -> Floats:
+        """Scores 0–1 of some bars, by their indexes."""
+        values, limit, full = self.values[bars], self.limit, self.full
+        with np.errstate(divide="ignore", invalid="ignore"):
+            near = values / limit if full > limit else limit / values
+        margin = (values - limit) / (full - limit)
+        return np.where(self.met[bars], met_score(margin), missed_score(near))
 
     def at(self, index: int) -> Condition:
         """The condition at one bar."""
@@ -82,7 +98,7 @@ class Test(msgspec.Struct, frozen=True, kw_only=True):
             limit=self.limit,
             text=self.words(value),
             met=bool(self.met[index]),
-            score=float(self.score[index]),
+            score=float(self.scores(np.array([index]))[0]),
             weight=self.weight,
         )
 
@@ -104,10 +120,7 @@ def graded(
     if met is None:
         met = values >= limit if full > limit else values <= limit
     met = met & np.isfinite(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        near = values / limit if full > limit else limit / values
-    score = np.where(met, met_score((values - limit) / (full - limit)), missed_score(near))
-    return Test(name=name, values=values, limit=limit, met=met, score=score, words=words, weight=weight)
+    return Test(name=name, values=values, limit=limit, full=full, met=met, words=words, weight=weight)
 
 
 DECIMALS = 8
@@ -123,20 +136,21 @@ class Setups(msgspec.Struct, frozen=True, kw_only=True):
     target: Floats
 
     def scan(self) -> Scan:
-        """Sides and convictions: a setup stands where every test is met."""
+        """Sides and convictions: a setup stands where every test is met. Prices are given only there."""
         met = self.direction != 0
-        weight = sum(test.weight for test in self.tests)
-        total = np.zeros(len(self.direction))
         for test in self.tests:
-            met = met & test.met
-            total = total + test.score * test.weight
-        side = np.where(met, self.direction, 0).astype(np.int8)
-        return Scan(
-            side=side,
-            conviction=np.where(met, total / weight, 0.0),
-            stop=np.round(self.stop, DECIMALS),
-            target=np.round(self.target, DECIMALS),
-        )
+            met &= test.met
+        bars = np.flatnonzero(met)
+        side = np.zeros(len(met), dtype=np.int8)
+        side[bars] = self.direction[bars]
+        total = np.zeros(len(bars))
+        for test in self.tests:
+            total += test.scores(bars) * test.weight
+        conviction, stop, target = np.zeros(len(met)), np.full(len(met), np.nan), np.full(len(met), np.nan)
+        conviction[bars] = total / sum(test.weight for test in self.tests)
+        stop[bars] = np.round(self.stop[bars], DECIMALS)
+        target[bars] = np.round(self.target[bars], DECIMALS)
+        return Scan(side=side, conviction=conviction, stop=stop, target=target)
 
 
 class BarStrategy:

@@ -24,13 +24,20 @@ STRUCTURE_BARS = 60
 """How far before the sweep its last swing may lie, in bars."""
 
 
-class _Sweep(NamedTuple):
-    """A level pierced at bar ``first``, above which price closed again at ``back``; ``at`` is the extreme's bar."""
+MANY = 500_000
+"""How many bars after sweeps are looked at at once."""
 
-    first: int
-    back: int
-    at: int
-    level: float
+
+class _Sweeps(NamedTuple):
+    """Levels pierced at bar ``first``, above which price closed again at ``back``; ``at`` is the extreme's bar.
+
+    Arrays of one shape, in the order in which the sweeps began.
+    """
+
+    first: Ints
+    back: Ints
+    at: Ints
+    level: Floats
 
 
 class _View(NamedTuple):
@@ -83,17 +90,20 @@ class HtfSweep(BarStrategy):
             body = np.abs(bars.close - bars.open) / atr
         direction = np.zeros(count, dtype=np.int8)
         depth, back, age, extreme = (np.full(count, np.nan) for _ in range(4))
+        known = window.higher_closed() if window.higher is not None else np.arange(1, count + 1)
         for sign in (1, -1):
             view = _view(bars, sign)
-            for sweep in _sweeps(view, window, sign, values):
-                index = _shift(view, sweep, int(values["shift_bars"]))
-                if index is None or not np.isfinite(atr[index]):
-                    continue
-                direction[index] = sign
-                depth[index] = (sweep.level - view.low[sweep.at]) / atr[index]
-                back[index] = sweep.back - sweep.first + 1
-                age[index] = index - sweep.back
-                extreme[index] = view.low[sweep.at] * sign
+            found = _sweeps(view, window, known, sign, values)
+            index = _shifts(view, found, int(values["shift_bars"]))
+            there = np.flatnonzero(index >= 0)
+            there = there[np.isfinite(atr[index[there]])]
+            # Of several sweeps that one bar ends, the one that began last stays.
+            bar, low = index[there], view.low[found.at[there]]
+            direction[bar] = sign
+            depth[bar] = (found.level[there] - low) / atr[bar]
+            back[bar] = found.back[there] - found.first[there] + 1
+            age[bar] = bar - found.back[there]
+            extreme[bar] = low * sign
         least, reclaim, shift = values["body_atr"], values["reclaim_bars"], values["shift_bars"]
         return Setups(
             direction=direction,
@@ -113,45 +123,75 @@ def _view(bars: Bars, sign: int) -> _View:
     return _View(low, high, bars.close * sign, np.flatnonzero(swing_highs(high, SWING_BARS)))
 
 
-def _sweeps(view: _View, window: Window, sign: int, values: Values) -> list[_Sweep]:
-    """Every sweep of a swing low of the higher timeframe that failed in time, in the order in which they began.
+def _sweeps(view: _View, window: Window, known: Ints, sign: int, values: Values) -> _Sweeps:
+    """Every sweep of a swing low of the higher timeframe that failed in time; ``known`` bars of it were closed at each.
 
     A level counts from the close of the third bar after it, and while its bar is among the last ``lookback`` ones.
     """
     higher = window.higher if window.higher is not None else window
-    known = window.higher_closed() if window.higher is not None else np.arange(1, len(view.low) + 1)
     prices = higher.bars.low if sign > 0 else -higher.bars.high
-    found: list[_Sweep] = []
-    for swing in np.flatnonzero(swing_lows(prices, SWING_BARS)):
-        begin = max(1, int(np.searchsorted(known, swing + SWING_BARS + 1)))
-        end = max(begin, int(np.searchsorted(known, swing + int(values["lookback"]), side="right")))
-        level = float(prices[swing])
-        pierced = (view.low[begin:end] < level) & (view.close[begin - 1 : end - 1] >= level)
-        for first in np.flatnonzero(pierced) + begin:
-            back = _reclaimed(view, int(first), level, int(values["reclaim_bars"]))
-            if back is not None:
-                at = int(first) + int(np.argmin(view.low[first : back + 1]))
-                found.append(_Sweep(int(first), back, at, level))
-    return sorted(found)
+    swings = np.flatnonzero(swing_lows(prices, SWING_BARS))
+    begin = np.maximum(1, np.searchsorted(known, swings + SWING_BARS + 1))
+    end = np.maximum(begin, np.searchsorted(known, swings + int(values["lookback"]), side="right"))
+    bars: list[Ints] = []
+    for level, start, stop in zip(prices[swings].tolist(), begin.tolist(), end.tolist(), strict=True):
+        pierced = (view.low[start:stop] < level) & (view.close[start - 1 : stop - 1] >= level)
+        bars.append(pierced.nonzero()[0] + start)
+    first = np.concatenate([np.zeros(0, dtype=np.int64), *bars])
+    levels = np.repeat(prices[swings], [len(found) for found in bars])
+    return _failed(view, first, levels, int(values["reclaim_bars"]))
 
 
-def _reclaimed(view: _View, first: int, level: float, bars: int) -> int | None:
-    above = np.flatnonzero(view.close[first : first + bars] > level)
-    return first + int(above[0]) if len(above) else None
+def _failed(view: _View, first: Ints, level: Floats, bars: int) -> _Sweeps:
+    """Of these sweeps those that closed back within ``bars``, in order."""
+    count = len(view.close)
+    back = np.full(len(first), -1)
+    for step in range(bars):
+        here = np.minimum(first + step, count - 1)
+        closed = (back < 0) & (first + step < count) & (view.close[here] > level)
+        back[closed] = here[closed]
+    failed = back >= 0
+    first, back, level = first[failed], back[failed], level[failed]
+    at = first.copy()
+    for step in range(1, bars):
+        here = np.minimum(first + step, back)
+        lower = view.low[here] < view.low[at]
+        at[lower] = here[lower]
+    order = np.lexsort((level, at, back, first))
+    return _Sweeps(first[order], back[order], at[order], level[order])
 
 
-def _shift(view: _View, sweep: _Sweep, bars: int) -> int | None:
-    """The first bar that closes above the last swing high from before the extreme; None when price makes a new extreme
-    first, or time runs out. A swing counts once its third bar after it has closed."""
-    last = int(np.searchsorted(view.swings, sweep.at)) - 1
-    for index in range(sweep.back, min(sweep.back + bars + 1, len(view.close))):
-        if index > sweep.back and view.low[index] < view.low[sweep.at]:
-            return None
-        known = last
-        while known >= 0 and view.swings[known] + SWING_BARS > index:
-            known -= 1
-        if known < 0 or view.swings[known] < sweep.at - STRUCTURE_BARS:
-            continue
-        if view.close[index] > view.high[view.swings[known]]:
-            return index
-    return None
+def _shifts(view: _View, found: _Sweeps, bars: int) -> Ints:
+    """For each sweep the first bar that closes above the last swing high from before the extreme; −1 when price makes a
+    new extreme first, or time runs out. A swing counts once its third bar after it has closed."""
+    result = np.full(len(found.at), -1)
+    if not len(view.swings):
+        return result
+    past = np.zeros(len(view.close) + 1, dtype=np.int64)
+    past[view.swings + 1] = 1
+    past = np.cumsum(past)
+    # A first place for "no swing yet", too far back to count.
+    swings = np.concatenate((np.array([-STRUCTURE_BARS - 1]), view.swings))[past]
+    tops = np.concatenate((np.array([np.inf]), view.high[view.swings]))[past]
+    rows = max(1, MANY // (bars + 1))
+    for start in range(0, len(result), rows):
+        part = slice(start, start + rows)
+        result[part] = _first_shift(view, found.back[part], found.at[part], bars, swings, tops)
+    return result
+
+
+def _first_shift(view: _View, back: Ints, at: Ints, bars: int, swings: Ints, tops: Floats) -> Ints:
+    """``_shifts`` for some sweeps at once, as a table of sweeps by bars. ``swings`` and ``tops``: the last swing high
+    before each bar, and its price.
+    """
+    count = len(view.close)
+    after = back[:, None] + np.arange(bars + 1)
+    index = np.minimum(after, count - 1)
+    broken = view.low[index] < view.low[at][:, None]
+    broken[:, 0] = False
+    broken |= after >= count
+    known = np.maximum(np.minimum(at[:, None], index - SWING_BARS + 1), 0)
+    shifted = (view.close[index] > tops[known]) & (swings[known] >= at[:, None] - STRUCTURE_BARS)
+    over = np.argmax(broken | shifted, axis=1)
+    row = np.arange(len(back))
+    return np.where(shifted[row, over] & ~broken[row, over], index[row, over], -1)
