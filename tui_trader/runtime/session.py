@@ -46,6 +46,7 @@ from tui_trader.venues.base import Venue
 
 if TYPE_CHECKING:
     from tui_trader.config import Loaded
+    from tui_trader.runtime.recorder import Recorder
 
 SETTLE_S = 1.5
 OUTBOX_S = 0.5
@@ -78,6 +79,7 @@ class Session:
         checked: Callable[[], Awaitable[None]] | None = None,
         on_stopped: Callable[[bool], Awaitable[None]] | None = None,
         marks: Sequence[Path] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         self._source = settings_source
         self._loaded = settings_source()
@@ -89,6 +91,7 @@ class Session:
         self._checked = checked
         self._on_stopped = on_stopped
         self._marks = marks
+        self._recorder = recorder
         self._data_dir = store_path.parent
         self.redact = redact or Redactor()
         self.log = SessionLog(self._data_dir / "session.log", self.redact)
@@ -298,7 +301,11 @@ class Session:
             await self._checked()
         from tui_trader.strategies.registry import build_strategies
 
-        engine = Engine(
+        make: Callable[..., Engine] = Engine
+        if self._recorder is not None:
+            self._recorder.on_lost = self._recording_lost
+            make = self._recorder.engine
+        engine = make(
             self._loaded.settings,
             build_strategies(self._loaded.settings),
             mode=self._mode,
@@ -390,6 +397,9 @@ class Session:
     def _store_notice(self, words: str) -> None:
         self._inbox.put(Notice(ts=self._stamp(), severity=Severity.ALARM, text=words))
 
+    def _recording_lost(self, words: str) -> None:
+        self._inbox.put(Notice(ts=self._stamp(), severity=Severity.WARNING, text=words))
+
     # --- the end ---
 
     def _begin_stop(self, reason: str, *, keep: bool) -> asyncio.Task[None]:
@@ -458,6 +468,8 @@ class Session:
         await self._step("kill latch", self._switch.aclose(), 0.5)
         if self._store is not None:
             await self._step("store", self._store.aclose(), STORE_S)
+        if self._recorder is not None:
+            await self._step("recording", self._recorder.aclose(self._reason or "the session did not start"), 1.2)
         self._lock.release()
         self._gone.set()
         await self._step("control", self._control.aclose(), 1.2)

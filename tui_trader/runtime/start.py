@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from tui_trader.venues.hosts import addresses
 
 if TYPE_CHECKING:
     from tui_trader.config import Loaded
+    from tui_trader.runtime.recorder import Recorder
 
 STORE_FILE = "store.sqlite3"
 LOG_FILE = "session.log"
@@ -42,7 +44,7 @@ def _silent(_: str) -> None:
 class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to start. ``arm`` and ``typed_venue`` arm live trading; ``protect_only`` starts live without entries.
 
-    ``say`` hears, line by line, what is being done.
+    ``say`` hears, line by line, what is being done. ``record`` is a file that the session is recorded to.
     """
 
     settings_source: Callable[[], Loaded]
@@ -54,6 +56,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     protect_only: bool = False
     take_over: bool = False
     say: Callable[[str], None] = _silent
+    record: Path | None = None
 
     def __repr__(self) -> str:
         return f"StartOptions(mode={self.mode!r}, data_dir={str(self.data_dir)!r}, environ={HIDDEN})"
@@ -90,12 +93,16 @@ async def build_session(options: StartOptions) -> Session:
     )
     key = _key(options)
     lock = await _acquire(options, settings, key)
+    redact = Redactor()
+    recorder: Recorder | None = None
     try:
+        recorder = _recorder(options, redact)
         for problem in tighten_all(_account_dir(options)):
             options.say(f"note: others may read {problem}")
         access = await _access(options, settings)
         options.say(f"connecting to {settings.venue.name} ({options.mode})")
-        venue = _venue(settings, access)
+        redact.learn(access.key, access.secret.reveal())
+        venue = _venue(settings, access, recorder)
         return Session(
             settings_source=options.settings_source,
             mode=options.mode,
@@ -103,12 +110,15 @@ async def build_session(options: StartOptions) -> Session:
             store_path=_account_dir(options) / STORE_FILE,
             lock=lock,
             armed=armed,
-            redact=Redactor((access.key, access.secret.reveal())),
+            redact=redact,
             checked=_checks(options, settings, venue, access),
             on_stopped=access.on_stopped,
             marks=[file.with_suffix(".epoch") for file in _elsewhere(options, settings, key)],
+            recorder=recorder,
         )
     except BaseException:
+        if recorder is not None:
+            recorder.discard()
         lock.release()
         raise
 
@@ -235,10 +245,23 @@ def _put_aside(folder: Path) -> None:
         log.close()
 
 
-def _venue(settings: Settings, access: _Access) -> Venue:
-    from tui_trader.venues.binance.client import BinanceVenue
+def _recorder(options: StartOptions, redact: Redactor) -> Recorder | None:
+    if options.record is None:
+        return None
+    from tui_trader.runtime.recorder import Recorder
 
-    return BinanceVenue(
+    recorder = Recorder(options.record, redact)
+    recorder.open()
+    options.say(f"recording to {options.record}")
+    return recorder
+
+
+def _venue(settings: Settings, access: _Access, recorder: Recorder | None) -> Venue:
+    from tui_trader.venues.binance.client import BinanceVenue
+    from tui_trader.venues.binance.taped import TapedBinance
+
+    make: Callable[..., Venue] = BinanceVenue if recorder is None else partial(TapedBinance, recorder)
+    return make(
         rest_url=access.rest_url,
         ws_url=access.ws_url,
         key=access.key,

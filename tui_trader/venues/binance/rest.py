@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -164,6 +164,8 @@ class Rest:
         self.guard = HostGuard(base_url, self._sapi)
         self._transport = transport
         self._exchanges: dict[Urgency, Any] = {}
+        self.on_answer: Callable[[str, str, Mapping[str, object], object], None] | None = None
+        """Told path, method, parameters and decoded answer of each request that succeeded; must not raise."""
 
     async def open(self) -> None:
         """Load ccxt and make the instances; sends nothing. A given ``transport`` takes the place of both."""
@@ -267,7 +269,7 @@ class Rest:
             raise VenueUnreachable("not sent: the venue is not open (yet, or any more).")
         self.budget.take(weight, orders=orders, urgency=urgency)
         try:
-            return await exchange.request(path, [api], method, dict(params))
+            answer = await exchange.request(path, [api], method, dict(params))
         except RateLimited as error:
             if error.code not in (-1015, -1008):
                 self.budget.silence(error.retry_after_ms / 1000)
@@ -276,6 +278,9 @@ class Rest:
             raise
         except Exception as error:
             raise _transport_failure(path, error) from error
+        if self.on_answer is not None:
+            self.on_answer(path, method, params, answer)
+        return answer
 
 
 def _transport_failure(path: str, error: Exception) -> Exception:
