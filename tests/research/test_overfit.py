@@ -96,7 +96,7 @@ def test_a_search_that_fits_noise_is_found_out() -> None:
 
 
 def test_cscv_by_hand_with_four_blocks() -> None:
-    """Two trials, twelve days: trial 0 wins in blocks 0 and 1, trial 1 in 2 and 3; four of six halves pick no better."""
+    """Two trials, twelve days: the first wins in blocks 0 and 1, the other in 2 and 3."""
     first = np.repeat([2.0, 2.0, -2.0, -2.0], 3) + np.tile([-0.1, 0.0, 0.1], 4)
     returns = np.stack((first, -first), axis=1)
     # {0,1} and {2,3} pick the loser of the other half; the mixed four tie at zero in sample, and out of it.

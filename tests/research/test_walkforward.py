@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_a_test_begins_after_its_training_and_the_purge(days: int, count: int, a
     for fold in folds:
         assert span.start_ms <= fold.train.start_ms < fold.train.end_ms
         assert fold.test.start_ms == fold.train.end_ms + hours * HOUR_MS < fold.test.end_ms <= span.end_ms
-    for one, two in zip(folds, folds[1:], strict=False):
+    for one, two in pairwise(folds):
         assert one.test.end_ms == two.train.end_ms, "tests follow each other without overlap"
     assert folds[-1].test.end_ms == span.end_ms
 

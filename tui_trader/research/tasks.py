@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 POLL_S = 0.2
+CONNECT_S = 10.0
 TRIES = 3
 """How often a cluster may lose the worker of a task before the task is given up."""
 
@@ -280,7 +281,7 @@ def _cluster(problem: Problem, scheduler: str) -> Iterator[Pool]:
     except ImportError:
         raise UsageError("--scheduler needs Dask: pip install 'tui-trader[cluster]'") from None
     try:
-        client: Any = Client(scheduler, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: Any = Client(scheduler, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise UsageError(f"The Dask scheduler at {scheduler} cannot be reached ({error}).") from None
     with client:
