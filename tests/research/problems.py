@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import cache
 
 from tests.core.build import settings
+from tests.research.build import START
 from tui_trader.core.types import DAY_MS
 from tui_trader.research.history import History, instrument_of, packaged
 from tui_trader.research.tasks import Bench, Problem
@@ -14,10 +15,8 @@ from tui_trader.venues.paper import Costs
 
 @cache
 def recorded(days: int = 4, symbol: str = "SOLUSDT") -> History:
-    """The first days of a packaged recording."""
-    whole = packaged(symbol)
-    start = int(whole.bars.open_ms[0])
-    return whole.between(start, start + days * DAY_MS)
+    """Days of a packaged recording from 17 May 2025 on."""
+    return packaged(symbol).between(START, START + days * DAY_MS)
 
 
 @cache
