@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Any
 
 from tui_trader import clock
 from tui_trader.cli_context import Globals, emit
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from tui_trader.core.settings import Settings
     from tui_trader.core.signals import Strategy
     from tui_trader.core.trained import TrainedSet
+
+
+WIDTH = 100
 
 
 def show_strategies(options: Globals, as_json: bool) -> int:
@@ -82,20 +86,26 @@ def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], ori
     }
 
 
-def _text(row: dict[str, object]) -> str:
+def _text(row: dict[str, Any]) -> str:
     state = "runs" if row["enabled"] else "does not run (strategies.enabled)"
-    lines = [f"{row['name']}: {state}, on {row['timeframe']}", f"    {row['text']}"]
-    for p in row["parameters"]:  # type: ignore[attr-defined]
+    lines = [f"{row['name']}: {state}, on {row['timeframe']}", *_wrapped(row["text"], "    ")]
+    for p in row["parameters"]:
         bounds = f"{p['low']:g} to {p['high']:g}"
         lines.append(
-            f"  {p['name']:16}{p['value']:>9g}  {p['source']:8}{bounds:>14}  default {p['default']:g}: {p['text']}"
+            f"  {p['name']:15}{p['value']:>8g}  {p['source']:8}{bounds:>13}, default {p['default']:g}: {p['text']}"
         )
-    for one in row["trained"]:  # type: ignore[attr-defined]
-        if one["status"] in ("deployed", "demoted"):
-            values = ", ".join(f"{name} {value:g}" for name, value in one["values"].items())
-            where = f"{one['symbol']} {one['exchange']} {one['regime']} {one['timeframe']}"
-            lines += [f"  {one['status']}: {where}, {one['trained']}: {values}", f"    {one['reason']}"]
-    others = sum(one["status"] not in ("deployed", "demoted") for one in row["trained"])  # type: ignore[attr-defined]
+    shown = [one for one in row["trained"] if one["status"] in ("deployed", "demoted")]
+    for one in shown:
+        values = ", ".join(f"{name} {value:g}" for name, value in one["values"].items())
+        where = f"{one['symbol']} {one['exchange']} {one['regime']} {one['timeframe']}"
+        lines.append(f"  {one['status']}: {where}, {one['trained'][:16]}")
+        lines += [*_wrapped(values, "    "), *_wrapped(one["reason"], "    ")]
+    others = len(row["trained"]) - len(shown)
     if others:
-        lines.append(f"  {others} more were trained and not deployed (--json tells why)")
+        were = "was" if others == 1 else "were"
+        lines.append(f"  {others} more {were} trained and not deployed (--json tells why)")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)

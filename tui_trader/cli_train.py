@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -237,7 +238,8 @@ def _deployed_lines(found: Sequence[TrainedSet]) -> list[str]:
         if one.deployed:
             values = ", ".join(f"{name} {value:g}" for name, value in one.values.items())
             state = f"demoted: {one.demoted}" if one.demoted else one.reason
-            lines += [f"✓ {one.strategy} {one.timeframe} {one.regime.value}: {values}", f"    {state}"]
+            lines += [f"✓ {one.strategy} {one.timeframe} {one.regime.value}", f"    {values}"]
+            lines += textwrap.wrap(state, 100, initial_indent="    ", subsequent_indent="    ")
     return [*lines, ""] if lines else lines
 
 

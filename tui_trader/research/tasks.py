@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -197,7 +198,14 @@ def _begin(problem: Problem) -> None:
 
 
 def _version() -> str:
-    return __version__
+    """The package's version and a hash of the sources that decide results."""
+    found = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for folder in ("core", "strategies", "research"):
+        for path in sorted((root / folder).glob("*.py")):
+            found.update(path.name.encode() + path.read_bytes())
+    found.update((root / "venues" / "paper.py").read_bytes())
+    return f"{__version__} ({found.hexdigest()[:12]})"
 
 
 class Pool:
@@ -303,6 +311,7 @@ def _check_workers(client: Any, scheduler: str) -> None:
         ) from None
     if not versions:
         raise UsageError(f"The Dask scheduler at {scheduler} has no worker; start one with `dask worker {scheduler}`.")
-    other = sorted({version for version in versions.values() if version != __version__})
+    mine = _version()
+    other = sorted({version for version in versions.values() if version != mine})
     if other:
-        raise UsageError(f"Workers of {scheduler} run tui-trader {', '.join(other)}; this is {__version__}.")
+        raise UsageError(f"Workers of {scheduler} run tui-trader {', '.join(other)}; this is {mine}.")

@@ -1,0 +1,275 @@
+"""train, optimize and strategies on the command line: documents, what is stored, going on, a real Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.research.problems import recorded
+from tui_trader import cli, clock
+from tui_trader.core.regime import Regime
+from tui_trader.core.trained import TrainedSet
+from tui_trader.store.trained import load_sets, save_sets
+
+Capture = pytest.CaptureFixture[str]
+SYMBOL = "SOLUSDT"
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("TP_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TP_TRAINING_MIN_TRADES", "5")
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[1]))
+
+
+@pytest.fixture
+def candles(tmp_path: Path) -> str:
+    """Four days of real candles as a file."""
+    found = recorded(4)
+    path = tmp_path / "candles.npz"
+    columns = {name: getattr(found.bars, name) for name in ("open", "high", "low", "close", "volume")}
+    np.savez(
+        path,
+        open_time_ms=found.bars.open_ms,
+        funding_time_ms=found.funding_ms,
+        funding_rate=found.funding_rate,
+        **columns,
+    )
+    return str(path)
+
+
+def call(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    code = cli.main(words)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def combinations(document: dict[str, object]) -> list[dict[str, object]]:
+    """What must not depend on where and when it was made."""
+    found = document["combinations"]
+    assert isinstance(found, list)
+    return [{k: v for k, v in one.items() if k != "trained"} for one in found]
+
+
+def test_train_prints_54_combinations_and_stores_them(capsys: Capture, candles: str, tmp_path: Path) -> None:
+    words = ("train", "--symbol", SYMBOL, "--candles", candles, "--sets", "4", "--folds", "2", "--jobs", "1", "--json")
+    code, out, err = call(capsys, *words)
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert len(document["combinations"]) == 54
+    assert (document["symbol"], document["exchange"], document["partial"]) == (SYMBOL, "binance", False)
+    assert document["data_hash"]
+    assert {c["status"] for c in document["combinations"]} >= {"kept", "too_little_history"}
+    sets = load_sets(tmp_path / "data" / "demo" / "store.sqlite3")
+    assert len(sets) == 54
+    assert sum(one.in_use for one in sets) == document["deployed"]
+    assert {one.search for one in sets} == {document["search"]}
+    # The same once more: everything is known, nothing is searched again, nothing is stored twice.
+    code, out, err = call(capsys, *words)
+    assert (code, err) == (0, "")
+    assert combinations(json.loads(out)) == combinations(document)
+    with closing(sqlite3.connect(tmp_path / "data" / "demo" / "store.sqlite3")) as db:
+        assert db.execute("SELECT count(*) FROM trained_assets").fetchone() == (54,)
+    code, out, err = call(capsys, *words[:-1])
+    assert (code, err) == (0, "")
+    assert "of 54 deployed" in out
+    assert max(len(line) for line in out.splitlines() if not line.startswith(("✓", "    ", "Stored"))) <= 100
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
+    capsys: Capture, candles: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tui_trader.store.trained as stored
+
+    save, saved = stored.save_sets, []
+
+    def interrupted(path: Path, sets: list[object]) -> None:
+        save(path, sets)  # type: ignore[arg-type]
+        saved.append(len(sets))
+        if len(saved) == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    words = ("train", "--symbol", SYMBOL, "--candles", candles, "--sets", "4", "--folds", "2", "--jobs", "1", "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(stored, "save_sets", interrupted)
+        code, out, _ = call(capsys, *words)
+    partial = json.loads(out)
+    assert (code, partial["partial"], len(partial["combinations"])) == (130, True, 12)
+    assert len(load_sets(tmp_path / "data" / "demo" / "store.sqlite3")) == 12
+    code, out, _ = call(capsys, *words)
+    whole = json.loads(out)
+    assert (code, whole["partial"], len(whole["combinations"])) == (0, False, 54)
+    before = [c for c in whole["combinations"] if c in partial["combinations"]]
+    assert len(before) == 12, "what was finished was not searched again"
+
+
+def test_optimize_and_going_on(capsys: Capture, candles: str) -> None:
+    words = ("optimize", "--strategy", "volume_breakout", "--symbol", SYMBOL, "--candles", candles, "--timeframe", "1m")
+    more = ("--folds", "2", "--jobs", "1", "--resume", "mine")
+    code, out, err = call(capsys, *words, *more, "--trials", "8", "--json")
+    assert (code, err) == (0, "")
+    first = json.loads(out)
+    assert (first["trials"], first["study"], first["engine"]["difference"]) == (8, "mine", "")
+    assert Path(first["journal"]).is_file()
+    code, out, err = call(capsys, *words, *more, "--trials", "16")
+    assert (code, err) == (0, "")
+    assert "16 trials" in out
+    assert "the same trades" in out
+    assert "probability of overfitting" in out
+    assert max(map(len, out.splitlines())) <= 140
+    code, _, err = call(capsys, *words, *more, "--ladder")
+    assert (code, "made with other data" in err) == (2, True)
+    code, _, err = call(capsys, *words, "--resume", "../x")
+    assert (code, "is no name" in err) == (2, True)
+    code, _, err = call(capsys, "optimize", "--strategy", "nonsense", "--candles", candles)
+    assert (code, "there is no strategy 'nonsense'" in err) == (2, True)
+
+
+def trained(regime: Regime, **changes: object) -> TrainedSet:
+    """A stored set for BTC."""
+    one = TrainedSet(
+        symbol="BTCUSDT",
+        exchange="binance",
+        strategy="volume_breakout",
+        regime=regime,
+        timeframe="5m",
+        values={"bars": 30.0, "max_range_atr": 4.0, "volume_mult": 2.2, "atr_period": 20.0},
+        trained_ms=1_748_000_000_000,
+        deployed=True,
+        metrics={"oos_mean_r": 0.2},
+        reason="out of sample +0.20 R a trade on 34 trades (+6.8 R), the default -0.10 R a trade on 40 trades (-4.0 R)",
+    )
+    return msgspec.structs.replace(one, **changes)
+
+
+def test_strategies_say_values_and_their_source(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TP_STRATEGIES_PARAMETERS", "ma_crossover.length=90")
+    sets = [
+        trained(Regime.BULL),
+        trained(Regime.BEAR, demoted="40 trades gave -0.50 R each"),
+        trained(Regime.SIDEWAYS, deployed=False, reason="3 trades out of sample, 20 are needed"),
+    ]
+    save_sets(tmp_path / "data" / "demo" / "store.sqlite3", sets)
+    code, out, err = call(capsys, "strategies", "--json")
+    assert (code, err) == (0, "")
+    rows = {row["name"]: row for row in json.loads(out)["strategies"]}
+    assert list(rows) == ["ma_crossover", "htf_sweep", "volume_breakout", "divergence_capitulation"]
+    length = next(p for p in rows["ma_crossover"]["parameters"] if p["name"] == "length")
+    told = tuple(length[key] for key in ("value", "source", "default", "low", "high"))
+    assert told == (90, "config", 60, 5, 400)
+    assert rows["volume_breakout"]["parameters"][0]["source"] == "default"
+    assert [len(row["trained"]) for row in rows.values()] == [0, 0, 3, 0]
+    found = {(t["regime"], t["status"], t["reason"]) for t in rows["volume_breakout"]["trained"]}
+    assert ("bear", "demoted", "40 trades gave -0.50 R each") in found
+    code, out, err = call(capsys, "strategies")
+    assert (code, err) == (0, "")
+    assert "  deployed: BTCUSDT binance bull 5m, 2025-05-23" in out
+    assert "  demoted: BTCUSDT binance bear 5m" in out
+    assert "1 more was trained and not deployed" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+# --- a real cluster ---
+
+
+@contextlib.contextmanager
+def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    started = subprocess.Popen(
+        [sys.executable, "-m", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ.copy()
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def wait_for(path: Path, what: str, process: subprocess.Popen[bytes] | None = None, seconds: float = 60) -> None:
+    until = clock.monotonic() + seconds
+    while not path.exists():
+        assert clock.monotonic() < until, f"{what} did not come"
+        assert process is None or process.poll() is None, f"{what}: ended early"
+        time.sleep(0.02)
+
+
+def stored_rows(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path, timeout=5)) as db, contextlib.suppress(sqlite3.Error):
+        return int(db.execute("SELECT count(*) FROM trained_assets").fetchone()[0])
+    return 0
+
+
+@pytest.mark.timeout(240)
+def test_a_dask_cluster_that_loses_a_worker_finds_the_same(capsys: Capture, candles: str, tmp_path: Path) -> None:
+    """A scheduler and two workers as processes of their own; one is killed after the first outcome was stored."""
+    words = ("train", "--symbol", SYMBOL, "--candles", candles, "--sets", "60", "--folds", "2", "--json")
+    facts = tmp_path / "scheduler.json"
+    quiet = ("--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", str(facts))
+    worker = (
+        "distributed.cli.dask_worker", "--scheduler-file", str(facts), "--no-nanny", "--nthreads", "1",
+        "--no-dashboard", "--host", "127.0.0.1", "--local-directory", str(tmp_path),
+    )  # fmt: skip
+    store = tmp_path / "far" / "demo" / "store.sqlite3"
+    with process("distributed.cli.dask_scheduler", *quiet, "--port", "0") as scheduler:
+        wait_for(facts, "the scheduler", scheduler)
+        address = json.loads(facts.read_text())["address"]
+        with process(*worker, "--name", "one") as one, process(*worker, "--name", "two"):
+            both_there(address)
+            far = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "tui_trader",
+                    "--data-dir",
+                    str(tmp_path / "far"),
+                    *words,
+                    "--scheduler",
+                    address,
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            try:
+                until = clock.monotonic() + 90
+                while not stored_rows(store):
+                    assert clock.monotonic() < until, "nothing was stored"
+                    assert far.poll() is None, far.stderr.read().decode()  # type: ignore[union-attr]
+                    time.sleep(0.02)
+                one.kill()
+                done = stored_rows(store)
+                out, err = far.communicate(timeout=120)
+            finally:
+                far.kill()
+                far.wait()
+    assert far.returncode == 0, err.decode()
+    assert done < 54, "the worker was killed midway"
+    code, near, _ = call(capsys, *words, "--jobs", "1")
+    assert code == 0
+    assert combinations(json.loads(out)) == combinations(json.loads(near))
+
+
+def both_there(address: str) -> None:
+    """Wait until both workers have said hello, asked from a process of its own."""
+    ask = (
+        "import sys; from distributed import Client; c = Client(sys.argv[1], timeout=30); "
+        "c.wait_for_workers(2, timeout=60); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", ask, address], check=True, capture_output=True, timeout=90)
