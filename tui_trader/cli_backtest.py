@@ -93,7 +93,7 @@ def run_backtest(context: Globals, question: Question) -> int:
         )
     except ParameterError as error:
         raise UsageError(f"--param: {error}") from None
-    history = _history(symbol, question)
+    history = _history(context, symbol, question)
     instrument = instrument_of(symbol)
     wallet = number("--wallet", question.wallet)
     costs = _costs(question)
@@ -244,21 +244,22 @@ def _costs(question: Question) -> Costs:
     )
 
 
-def _history(symbol: str, question: Question) -> History:
-    from tui_trader.research.history import from_npz, packaged
+def _history(context: Globals, symbol: str, question: Question) -> History:
+    from tui_trader.research.history import load_history
 
-    found = from_npz(question.candles, symbol) if question.candles is not None else packaged(symbol)
-    begin = _moment("--from", question.begin, int(found.bars.open_ms[0]))
-    end = _moment("--to", question.end, int(found.bars.open_ms[-1]) + 1)
-    if end <= begin:
-        raise UsageError("--to must lie after --from.")
-    return found.between(begin, end) if question.begin or question.end else found
+    return load_history(
+        symbol,
+        file=question.candles,
+        store_path=context.store_path(),
+        start_ms=_moment("--from", question.begin),
+        end_ms=_moment("--to", question.end),
+    )
 
 
-def _moment(flag: str, text: str, otherwise: int) -> int:
-    """A date or time in UTC, like 2025-05-20 or 2025-05-20T12:00, in ms."""
+def _moment(flag: str, text: str) -> int | None:
+    """A date or time in UTC, like 2025-05-20 or 2025-05-20T12:00, in ms; None when nothing was given."""
     if not text:
-        return otherwise
+        return None
     try:
         return clock.parse_utc(text)
     except ValueError:

@@ -48,6 +48,8 @@ EXPECTED = {
     "sends",
     "misplaced",
     "violations",
+    "funding_rates",
+    "candle_gaps",
 }
 
 

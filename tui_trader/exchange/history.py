@@ -89,7 +89,11 @@ class Recording(msgspec.Struct, frozen=True):
 @functools.cache
 def load_recording(symbol: str) -> Recording:
     """Read a packaged recording; raises FileNotFoundError when there is none for `symbol`."""
-    raw = resources.files("tui_trader.exchange").joinpath("data", f"{symbol}.npz").read_bytes()
+    return decode_recording(resources.files("tui_trader.exchange").joinpath("data", f"{symbol}.npz").read_bytes())
+
+
+def decode_recording(raw: bytes) -> Recording:
+    """A recording in the compact format (whole ticks and lots, see ``data/NOTICE.md``)."""
     with np.load(io.BytesIO(raw), allow_pickle=False) as z:
         tick = 10.0 ** -int(z["price_decimals"])
         lot = 10.0 ** -int(z["quantity_decimals"])

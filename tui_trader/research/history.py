@@ -1,9 +1,12 @@
-"""History of one symbol: 1 m bars and funding from the package or a file, checked, with its gaps and its hash."""
+"""History of one symbol: 1 m bars and funding, checked, with its gaps and its hash; and where it is taken from."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Callable
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,7 @@ from tui_trader.core.bars import Bars
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.types import MINUTE_MS
 from tui_trader.errors import UsageError
-from tui_trader.exchange.history import load_recording
+from tui_trader.exchange.history import Recording, decode_recording, load_recording
 from tui_trader.exchange.specs import SPECS
 
 if TYPE_CHECKING:
@@ -23,12 +26,15 @@ if TYPE_CHECKING:
 DECIMALS = 10
 """To so many decimals prices and volumes are rounded: a file's binary fractions must not lie just beyond a tick."""
 FIELDS = ("open", "high", "low", "close", "volume")
+EXCHANGE = "binanceusdm"
+"""The exchange whose candles are meant unless another is named, by its ccxt id."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """1 m bars of one symbol, oldest first, and the funding that was charged.
 
-    ``funding_ms`` int64 and ``funding_rate`` float64, shape (m,). ``gaps`` are (first missing open, next present open).
+    ``funding_ms`` int64 and ``funding_rate`` float64, shape (m,). ``gaps`` are (first missing open, next present open);
+    one at the beginning or the end is time that was asked for and is not there.
     ``digest`` is the SHA-256 of all values; ``source`` says where they came from.
     """
 
@@ -52,6 +58,19 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
             self.source,
         )
 
+    def asked(self, start_ms: int | None, end_ms: int | None) -> History:
+        """The part between two moments (None: no bound), with what is missing at its ends among the gaps."""
+        if start_ms is None and end_ms is None:
+            return self
+        times = self.bars.open_ms
+        begin = int(times[0]) if start_ms is None else start_ms
+        end = int(times[-1]) + MINUTE_MS if end_ms is None else end_ms
+        part = self.between(begin, end)
+        first, last = int(part.bars.open_ms[0]), int(part.bars.open_ms[-1]) + MINUTE_MS
+        before = ((begin, first),) if first - begin >= MINUTE_MS else ()
+        after = ((last, end),) if end - last >= MINUTE_MS else ()
+        return msgspec.structs.replace(part, gaps=(*before, *part.gaps, *after))
+
 
 def make_history(
     symbol: str,
@@ -59,10 +78,15 @@ def make_history(
     funding_ms: NDArray[np.int64],
     funding_rate: NDArray[np.float64],
     source: str,
+    row: Callable[[int], str] | None = None,
 ) -> History:
-    """Check bars and funding and put them together. Raises ``UsageError`` naming the first bad bar."""
+    """Check bars and funding and put them together. Raises ``UsageError`` naming the first bad bar.
+
+    ``row`` gives the words for where bar ``index`` stands in its file.
+    """
     bars = msgspec.structs.replace(bars, **{name: np.round(getattr(bars, name), DECIMALS) for name in FIELDS})
-    _check(symbol, bars, source)
+    _check(symbol, bars, source, row or (lambda index: f"candle {index + 1}"))
+    _check_funding(symbol, funding_ms, funding_rate, source)
     holes = np.flatnonzero(np.diff(bars.open_ms) != MINUTE_MS)
     gaps = tuple((int(bars.open_ms[i]) + MINUTE_MS, int(bars.open_ms[i + 1])) for i in holes)
     digest = hashlib.sha256(symbol.encode())
@@ -79,26 +103,192 @@ def make_history(
     )
 
 
-def _check(symbol: str, bars: Bars, source: str) -> None:
+def _check(symbol: str, bars: Bars, source: str, row: Callable[[int], str]) -> None:
     if not len(bars):
-        raise UsageError(f"{source} holds no 1 m candles of {symbol} in the time asked for")
-    times = bars.open_ms
-    if np.any(times % MINUTE_MS) or np.any(np.diff(times) <= 0):
-        raise UsageError(f"{source}: the candles of {symbol} are not in order, or not at whole minutes (UTC, ms)")
+        raise UsageError(f"{source} holds no 1 m candles of {symbol} in the time asked for.")
+    _check_order(symbol, bars.open_ms, source, row)
     prices = np.stack([getattr(bars, name) for name in FIELDS[:4]])
     good = np.isfinite(prices).all(axis=0) & (prices > 0).all(axis=0) & np.isfinite(bars.volume) & (bars.volume >= 0)
     good &= (bars.low <= np.minimum(bars.open, bars.close)) & (bars.high >= np.maximum(bars.open, bars.close))
     if not good.all():
         at = int(np.flatnonzero(~good)[0])
-        raise UsageError(f"{source}: the candle of {symbol} at {int(times[at])} ms cannot be true: {bars.candle(at)}")
+        values = ", ".join(f"{name} {float(getattr(bars, name)[at]):.10g}" for name in FIELDS)
+        raise UsageError(
+            f"{source}, {row(at)}: the candle of {symbol} at {shown(int(bars.open_ms[at]))} cannot be true: {values}."
+        )
 
 
-def packaged(symbol: str) -> History:
-    """The recording that ships with the product. Raises ``UsageError`` when there is none for ``symbol``."""
+def _check_order(symbol: str, times: NDArray[np.int64], source: str, row: Callable[[int], str]) -> None:
+    odd = np.flatnonzero(times % MINUTE_MS)
+    if odd.size:
+        at = int(odd[0])
+        raise UsageError(
+            f"{source}, {row(at)}: {int(times[at])} ms is no whole minute (UTC). 1 m candles with the time at which "
+            "they open are needed."
+        )
+    steps = np.diff(times)
+    back = np.flatnonzero(steps <= 0)
+    if back.size:
+        at = int(back[0]) + 1
+        what = "stands there twice" if steps[at - 1] == 0 else f"comes after {shown(int(times[at - 1]))}"
+        raise UsageError(
+            f"{source}, {row(at)}: the candle of {symbol} at {shown(int(times[at]))} {what}. Candles must be in order, "
+            "each once."
+        )
+
+
+def check_spacing(history: History) -> None:
+    """Raises ``UsageError`` when most candles lie further apart than a minute: another timeframe's file."""
+    steps = np.diff(history.bars.open_ms)
+    usual = int(np.median(steps)) if len(steps) else MINUTE_MS
+    if usual != MINUTE_MS:
+        raise UsageError(
+            f"{history.source}: the candles of {history.symbol} lie {usual / MINUTE_MS:g} minutes apart; "
+            "1 m candles are needed."
+        )
+
+
+def _check_funding(symbol: str, funding_ms: NDArray[np.int64], funding_rate: NDArray[np.float64], source: str) -> None:
+    if funding_ms.shape != funding_rate.shape or funding_ms.ndim != 1:
+        raise UsageError(f"{source}: {len(funding_ms)} funding times but {len(funding_rate)} rates of {symbol}.")
+    if np.any(np.diff(funding_ms) <= 0):
+        at = int(np.flatnonzero(np.diff(funding_ms) <= 0)[0]) + 1
+        raise UsageError(
+            f"{source}: the funding of {symbol} at {shown(int(funding_ms[at]))} is not in order (number {at + 1})."
+        )
+    odd = np.flatnonzero(~(np.abs(funding_rate) < 1.0))
+    if odd.size:
+        at = int(odd[0])
+        raise UsageError(
+            f"{source}: the funding rate of {symbol} at {shown(int(funding_ms[at]))} cannot be true: "
+            f"{funding_rate[at]}."
+        )
+
+
+def shown(ms: int) -> str:
+    """A time as people read it, UTC."""
+    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000").removesuffix(":00") + " UTC"
+
+
+# --- where it is taken from ---
+
+
+def load_history(
+    symbol: str,
+    *,
+    file: Path | None = None,
+    store_path: Path | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    exchange: str = EXCHANGE,
+) -> History:
+    """1 m history of ``symbol`` from ``start_ms`` on and before ``end_ms`` (ms, UTC; None: as far as there is any).
+
+    From ``file`` when one is given. Else what the store holds, when it covers the time asked for, and else the
+    package's recording. Without bounds: what ``backfill`` fetched from ``exchange``; failing that, the longer one of
+    the candles that this store's sessions recorded themselves and the package's. What is missing stands in
+    ``History.gaps``.
+    Raises ``UsageError``, ``StoreError``.
+    """
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        raise UsageError(f"The end {shown(end_ms)} must lie after the beginning {shown(start_ms)}.")
+    if file is not None:
+        from tui_trader.research.files import read_history
+
+        found = read_history(file, symbol)
+        return (_with_funding(found, store_path, exchange)).asked(start_ms, end_ms)
+    candidates = [*_stored(symbol, store_path, start_ms, end_ms, exchange), *_packaged_part(symbol, start_ms, end_ms)]
+    if not candidates:
+        raise UsageError(_nothing(symbol, start_ms, end_ms, exchange))
+    return _chosen(candidates, start_ms, end_ms).asked(start_ms, end_ms)
+
+
+def _chosen(candidates: list[History], start_ms: int | None, end_ms: int | None) -> History:
+    """The first that covers what was asked for, in their order; else the one with the most candles."""
+    if start_ms is not None or end_ms is not None:
+        for found in candidates:
+            times = found.bars.open_ms
+            begins = start_ms is None or int(times[0]) < start_ms + MINUTE_MS
+            ends = end_ms is None or int(times[-1]) + MINUTE_MS >= end_ms
+            if begins and ends:
+                return found
+    elif _is_fetched(candidates[0]):
+        return candidates[0]
+    return max(candidates, key=lambda found: len(found.bars))
+
+
+def _is_fetched(found: History) -> bool:
+    return found.source.endswith("(backfill)")
+
+
+def _stored(
+    symbol: str, store_path: Path | None, start_ms: int | None, end_ms: int | None, exchange: str
+) -> list[History]:
+    if store_path is None or not store_path.is_file():
+        return []
+    from tui_trader.store.candles import OWN, ccxt_name, read_candles, read_funding
+
+    found = []
+    name = ccxt_name(exchange)
+    for where, words in ((name, f"{name} (backfill)"), (OWN, "its own sessions")):
+        columns = read_candles(store_path, symbol, where, start_ms, end_ms)
+        if len(columns[0]):
+            bars = Bars(timeframe="1m", open_ms=columns[0], **dict(zip(FIELDS, columns[1:], strict=True)))
+            funding = read_funding(store_path, symbol, name)
+            source = f"the store {store_path.parent.name}/{store_path.name}, from {words}"
+            history = make_history(symbol, bars, *funding, source)
+            found.append(history.between(int(bars.open_ms[0]), int(bars.open_ms[-1]) + MINUTE_MS))
+    return found
+
+
+def _with_funding(found: History, store_path: Path | None, exchange: str) -> History:
+    """A file without funding takes what was backfilled for its time."""
+    if len(found.funding_ms) or store_path is None or not store_path.is_file():
+        return found
+    from tui_trader.store.candles import ccxt_name, read_funding
+
+    times, rates = read_funding(store_path, found.symbol, ccxt_name(exchange))
+    if not len(times):
+        return found
+    whole = make_history(found.symbol, found.bars, times, rates, found.source)
+    return whole.between(int(found.bars.open_ms[0]), int(found.bars.open_ms[-1]) + MINUTE_MS)
+
+
+def _packaged_part(symbol: str, start_ms: int | None, end_ms: int | None) -> list[History]:
     try:
-        found = load_recording(symbol)
+        found = packaged(symbol)
+    except UsageError:
+        return []
+    times = found.bars.open_ms
+    outside = (start_ms is not None and int(times[-1]) < start_ms) or (end_ms is not None and int(times[0]) >= end_ms)
+    return [] if outside else [found]
+
+
+def _nothing(symbol: str, start_ms: int | None, end_ms: int | None, exchange: str) -> str:
+    since = f" from {shown(start_ms)}" if start_ms is not None else ""
+    until = f" until {shown(end_ms)}" if end_ms is not None else ""
+    try:
+        times = packaged(symbol).bars.open_ms
+    except UsageError:
+        ships = f"No candles of {symbol} ship with tui-trader"
+    else:
+        ships = f"The package has {symbol} from {shown(int(times[0]))} to {shown(int(times[-1]))}"
+    return (
+        f"There are no candles of {symbol}{since}{until} in the store. {ships}. Fetch them with "
+        f"`tui-trader backfill {symbol} --exchange {exchange}`, or give a file with --candles."
+    )
+
+
+@functools.cache
+def packaged(symbol: str) -> History:
+    """The recording that ships with the product. Raises ``UsageError`` when there is none for ``symbol``.
+
+    Of some symbols 30 days ship for research; of the others the 8 days that the simulated exchange replays.
+    """
+    try:
+        found = _recording(symbol)
     except FileNotFoundError:
-        raise UsageError(f"no candles of {symbol} ship with tui-trader; give a file with --candles") from None
+        raise UsageError(f"No candles of {symbol} ship with tui-trader; give a file with --candles.") from None
     count = len(found.close)
     bars = Bars(
         timeframe="1m",
@@ -110,18 +300,16 @@ def packaged(symbol: str) -> History:
     return make_history(symbol, bars, funding_ms, rates, "the recording in the package (Binance USDⓈ-M)")
 
 
+def _recording(symbol: str) -> Recording:
+    file = resources.files("tui_trader.research").joinpath("data", f"{symbol}.npz")
+    return decode_recording(file.read_bytes()) if file.is_file() else load_recording(symbol)
+
+
 def from_npz(path: Path, symbol: str) -> History:
-    """Candles of an ``.npz`` file: arrays open_time_ms, open … volume, and if there funding_time_ms, funding_rate."""
-    with np.load(path, allow_pickle=False) as found:
-        missing = {"open_time_ms", *FIELDS} - set(found.files)
-        if missing:
-            raise UsageError(f"{path} lacks the arrays {', '.join(sorted(missing))}")
-        columns = {name: found[name].astype(np.float64) for name in FIELDS}
-        bars = Bars(timeframe="1m", open_ms=found["open_time_ms"].astype(np.int64), **columns)
-        none = np.zeros(0)
-        funding_ms = (found["funding_time_ms"] if "funding_time_ms" in found.files else none).astype(np.int64)
-        rates = (found["funding_rate"] if "funding_rate" in found.files else none).astype(np.float64)
-    return make_history(symbol, bars, funding_ms, rates, str(path))
+    """Candles of a file of any supported kind (see ``files.read_history``)."""
+    from tui_trader.research.files import read_history
+
+    return read_history(path, symbol)
 
 
 def instrument_of(symbol: str) -> Instrument:

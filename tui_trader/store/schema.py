@@ -102,15 +102,39 @@ def _name_trained_sets(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX trained_assets_key ON trained_assets(symbol, exchange, strategy, regime, timeframe)")
 
 
+def _name_exchanges(db: sqlite3.Connection) -> None:
+    """Candles by exchange: '' is what this store's own sessions heard, other names are what ``backfill`` fetched."""
+    db.execute("ALTER TABLE candles RENAME TO candles_before")
+    db.execute(
+        "CREATE TABLE candles(exchange TEXT NOT NULL DEFAULT '', symbol TEXT, timeframe TEXT, open_ms INTEGER, "
+        "open REAL, high REAL, low REAL, close REAL, volume REAL, extra TEXT, "
+        "PRIMARY KEY(exchange, symbol, timeframe, open_ms)) WITHOUT ROWID"
+    )
+    names = "symbol, timeframe, open_ms, open, high, low, close, volume, extra"
+    db.execute(f"INSERT INTO candles({names}) SELECT {names} FROM candles_before")
+    db.execute("DROP TABLE candles_before")
+    db.execute(
+        "CREATE TABLE funding_rates(exchange TEXT, symbol TEXT, funding_ms INTEGER, rate REAL, extra TEXT, "
+        "PRIMARY KEY(exchange, symbol, funding_ms)) WITHOUT ROWID"
+    )
+    db.execute(
+        "CREATE TABLE candle_gaps(exchange TEXT, symbol TEXT, timeframe TEXT, start_ms INTEGER, end_ms INTEGER, "
+        "extra TEXT, PRIMARY KEY(exchange, symbol, timeframe, start_ms)) WITHOUT ROWID"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create_tables,
     _add_violations,
     begin_chain,
     _name_trained_sets,
+    _name_exchanges,
 )
 """Step n (from 1) brings a database from version n − 1 to n. Steps are never edited after a release, only added."""
 
-UPSERTED = frozenset({"candles", "plans", "orders", "trades", "equity", "state", "meta"})
+UPSERTED = frozenset(
+    {"candles", "funding_rates", "candle_gaps", "plans", "orders", "trades", "equity", "state", "meta"}
+)
 IGNORED = frozenset({"fills", "funding"})
 JSON_COLUMNS: Mapping[str, frozenset[str]] = {
     "plans": frozenset({"body"}),
