@@ -17,6 +17,7 @@ import msgspec
 from tui_trader import clock
 from tui_trader.cli_context import Globals, emit, number, optional, side_of, symbol_of
 from tui_trader.cli_decide import loose_instrument
+from tui_trader.core.candles import CandleBook
 from tui_trader.core.commands import LoadCandles, RequestSnapshot, WatchSymbols
 from tui_trader.core.engine import Engine
 from tui_trader.core.entry import EntryRequest, propose_entry
@@ -44,7 +45,8 @@ from tui_trader.venues.base import Venue
 LOOK_S = 15.0
 SETTLE_S = 2.0
 _TICK_S = 0.1
-_HISTORY = 400
+_HISTORY = 1_000
+"""Minutes asked for: the ladder's ATR and regimes up to 15 m."""
 _NEEDED = ("bid", "ask", "volume", "depth", "equity", "atr")
 
 
@@ -69,7 +71,7 @@ def show_symbol(options: Globals, name: str, as_json: bool) -> int:
     seen = asyncio.run(_look(options, symbol, None))
     row = _row_of(seen.snapshot, symbol)
     if as_json:
-        emit(msgspec.to_builtins(row, enc_hook=str))
+        emit(msgspec.to_builtins(row, enc_hook=str) | {"parameters": seen.parameters})
     else:
         print(_line(row))
         print(f"    depth ±0.5 %{' at least' if row.depth_is_lower_bound else ''} {row.depth:,.0f} USDT")
@@ -89,8 +91,9 @@ def show_validate(
     missing = [f"--{key}" for key in _NEEDED if given[key] is None]
     if missing:
         raise UsageError(f"To answer without a venue, {', '.join(missing)} must be given too; or give none of them.")
-    refusals, note = _offline(options.load().settings, symbol, base, side, belief, given)
-    return _verdict(symbol, side, refusals, note, as_json)
+    settings = options.load().settings
+    refusals, note = _offline(settings, symbol, base, side, belief, given)
+    return _verdict(symbol, side, refusals, note, _in_force(options, settings, symbol, None), as_json)
 
 
 def _offline(
@@ -160,13 +163,27 @@ def _validate_at_venue(options: Globals, symbol: str, side: Side, as_json: bool)
     preview = seen.preview
     if preview is None or preview.error:
         raise VenueUnreachable(f"No verdict on {symbol}: {preview.error if preview else 'the venue told nothing'}.")
-    return _verdict(symbol, side, preview.reasons, preview.sizing_note, as_json)
+    return _verdict(symbol, side, preview.reasons, preview.sizing_note, seen.parameters, as_json)
 
 
-def _verdict(symbol: str, side: Side, refusals: tuple[Refusal, ...], note: str, as_json: bool) -> int:
+def _verdict(
+    symbol: str,
+    side: Side,
+    refusals: tuple[Refusal, ...],
+    note: str,
+    parameters: list[dict[str, object]],
+    as_json: bool,
+) -> int:
     if as_json:
-        reasons = [{"code": r.code, "text": r.text, "hard": r.hard} for r in refusals]
-        emit({"symbol": symbol, "side": side.value, "allowed": not refusals, "reasons": reasons, "size": note})
+        facts = {
+            "symbol": symbol,
+            "side": side.value,
+            "allowed": not refusals,
+            "reasons": [{"code": r.code, "text": r.text, "hard": r.hard} for r in refusals],
+            "size": note,
+            "parameters": parameters,
+        }
+        emit(facts)
     else:
         print(f"{symbol} {side.value}: {'refused' if refusals else 'allowed'}")
         for refusal in refusals:
@@ -177,12 +194,21 @@ def _verdict(symbol: str, side: Side, refusals: tuple[Refusal, ...], note: str, 
     return 1 if refusals else 0
 
 
+def _in_force(options: Globals, settings: Settings, symbol: str, candles: CandleBook | None) -> list[dict[str, object]]:
+    """The parameters of each enabled strategy on ``symbol`` in its regime, and where they came from."""
+    from tui_trader.cli_strategies import in_force
+    from tui_trader.store.trained import load_sets
+
+    return in_force(settings, load_sets(options.store_path()), symbol, candles)
+
+
 # --- the look ---
 
 
 class _Seen(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     preview: TicketPreview | None
+    parameters: list[dict[str, object]]
 
 
 async def _look(options: Globals, symbol: str, side: Side | None) -> _Seen:
@@ -200,7 +226,9 @@ async def _look(options: Globals, symbol: str, side: Side | None) -> _Seen:
             candles = await venue.candles(symbol, _HISTORY)
             events.append(CandleHistory(ts=venue.clock.now_ms(), symbol=symbol, candles=candles))
             events.append(_leverage_as_if_set(venue.clock.now_ms(), symbol))
-        return await _settle(engine, venue, events, symbol, side)
+        snapshot, preview = await _settle(engine, venue, events, symbol, side)
+        parameters = _in_force(options, settings, symbol, engine.state.candles.get(symbol)) if symbol else []
+        return _Seen(snapshot, preview, parameters)
 
 
 def _leverage_as_if_set(ts: int, symbol: str) -> SendOutcome:
@@ -208,7 +236,9 @@ def _leverage_as_if_set(ts: int, symbol: str) -> SendOutcome:
     return SendOutcome(ts=ts, action=SendAction.LEVERAGE, result=SendResult.ACCEPTED, symbol=symbol, client_id="")
 
 
-async def _settle(engine: Engine, venue: Venue, events: list[Event], symbol: str, side: Side | None) -> _Seen:
+async def _settle(
+    engine: Engine, venue: Venue, events: list[Event], symbol: str, side: Side | None
+) -> tuple[Snapshot, TicketPreview | None]:
     """Feed the engine until what was asked is known for a moment, or the time is up."""
     began = known_since = clock.monotonic()
     while True:
@@ -233,7 +263,7 @@ async def _settle(engine: Engine, venue: Venue, events: list[Event], symbol: str
     preview = None
     if side is not None:
         preview = engine.preview(OpenPosition(ts=venue.clock.now_ms(), symbol=symbol, side=side))
-    return _Seen(snapshot, preview)
+    return snapshot, preview
 
 
 def _known(snapshot: Snapshot, symbol: str) -> bool:

@@ -12,6 +12,7 @@ from tui_trader.cli_context import Globals, emit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tui_trader.core.candles import CandleBook
     from tui_trader.core.settings import Settings
     from tui_trader.core.signals import Strategy
     from tui_trader.core.trained import TrainedSet
@@ -38,6 +39,33 @@ def show_strategies(options: Globals, as_json: bool) -> int:
         return 0
     sys.stdout.write("\n\n".join(_text(row) for row in rows) + "\n")
     return 0
+
+
+def in_force(
+    settings: Settings, sets: Sequence[TrainedSet], symbol: str, candles: CandleBook | None
+) -> list[dict[str, object]]:
+    """What each enabled strategy runs with on ``symbol``: values, regime, and where the values came from."""
+    from tui_trader.core.regime import regime_at
+    from tui_trader.core.trained import TrainedBook
+    from tui_trader.strategies.registry import build_strategies
+
+    book = TrainedBook(sets if settings.training.use_trained else ())
+    found: list[dict[str, object]] = []
+    for name, strategy in build_strategies(settings).items():
+        timeframe = settings.strategies.timeframes.get(name, strategy.timeframe)
+        regime = regime_at(candles, timeframe) if candles is not None else None
+        configured = settings.strategies.parameters_of(name)
+        got = book.optimized_parameters(symbol, settings.venue.name, strategy, regime, timeframe, configured)
+        found.append(
+            {
+                "strategy": name,
+                "timeframe": timeframe,
+                "regime": regime.value if regime is not None else "unknown",
+                "source": got.source,
+                "values": dict(got.values),
+            }
+        )
+    return found
 
 
 def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], origin: str) -> dict[str, object]:

@@ -202,7 +202,8 @@ def finished(study: Study) -> list[Any]:
     """The trials that count, pruned ones included."""
     from optuna.trial import TrialState
 
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    found: list[Any] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return found
 
 
 def _seed(seed: int, part: str, done: int) -> int:

@@ -289,7 +289,7 @@ def _cluster(problem: Problem, scheduler: str) -> Iterator[Pool]:
     except ImportError:
         raise UsageError("--scheduler needs Dask: pip install 'tui-trader[cluster]'") from None
     try:
-        client: Any = Client(scheduler, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: Any = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UsageError(f"The Dask scheduler at {scheduler} cannot be reached ({error}).") from None
     with client:
