@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.core.build import settings
@@ -14,6 +15,7 @@ from tui_trader.core import events as ev
 from tui_trader.core.bars import Window
 from tui_trader.core.parameters import Parameter, Values
 from tui_trader.core.signals import Condition, MarketState, Scan, Signal
+from tui_trader.core.state import Recovered
 from tui_trader.core.types import Leg, Origin, Side
 
 SYMBOL = "BTCUSDT"
@@ -85,7 +87,47 @@ def test_a_signal_becomes_a_protected_position(side: Side) -> None:
     assert abs(plan.entered * plan.avg_entry - 2_100) < 50
     assert actions(desk) == [("opened", ())]
     (stored,) = [r.data for r in desk.records if r.kind == "signals"]
-    assert (stored["action"], stored["conditions"]) == ("opened", ["1.0 > 0.5"])
+    assert (stored["action"], stored["conditions"][0]["text"]) == ("opened", "1.0 > 0.5")
+
+
+def test_a_signal_is_stored_with_its_arithmetic_and_comes_back_after_a_restart() -> None:
+    desk = desk_with(Says(stop=Decimal(43_100)))
+    bar(desk)
+    desk.process(ev.PauseEntries(ts=desk.now, paused=True))
+    bar(desk)
+    rows = [r.data for r in desk.records if r.kind == "signals"]
+    assert rows[0]["conditions"] == (
+        {"name": "breakout", "value": 1.0, "limit": 0.5, "text": "1.0 > 0.5", "met": True, "score": 1.0, "weight": 1.0},
+    )
+    names = ("source", "regime", "timeframe", "threshold", "stop", "target")
+    source = "default: nothing trained for sideways on 1m"
+    assert [rows[0][name] for name in names] == [source, "sideways", "1m", 0.8, 43_100.0, 0.0]
+    shown = tuple(desk.engine.state.signals)
+    assert [row.action for row in shown] == ["refused", "opened"]
+    columns = ("ts", "symbol", "side", "strategy", "conviction", "action", "reasons", "conditions")
+    stored = [
+        {
+            **{k: msgspec.to_builtins(row[k]) for k in columns},
+            "extra": {k: v for k, v in row.items() if k not in columns},
+        }
+        for row in msgspec.json.decode(msgspec.json.encode(rows))
+    ]
+    desk.restart(Recovered(signals=tuple(reversed(stored))))
+    assert tuple(desk.engine.state.signals) == shown
+
+
+def test_a_damaged_signal_is_left_out_and_old_conditions_without_values_too() -> None:
+    good = {"ts": 1, "symbol": "X", "side": "long", "strategy": "s", "conviction": 0.5, "action": "hold", "reasons": []}
+    rows = (
+        {**good, "conditions": ["only words"], "extra": None},
+        {**good, "ts": "when", "conditions": []},
+        {**good, "conviction": float("inf"), "conditions": []},
+        {"symbol": "X"},
+        {**good, "conditions": [{"name": 7}]},
+    )
+    desk = Desk()
+    desk.restart(Recovered(signals=rows))
+    assert [(row.ts, row.conditions) for row in desk.engine.state.signals] == [(1, ())]
 
 
 def test_hold_and_low_conviction_are_kept_and_open_nothing() -> None:

@@ -39,8 +39,12 @@ async def test_open_plans_live_orders_and_recent_facts_come_back(tmp_path: Path)
         store.record(record("equity", ts=NOW - age, equity=Decimal(equity)))
     for plan_id in range(300, 0, -1):
         store.record(record("trades", plan_id=plan_id, closed_ms=NOW + plan_id, pnl=Decimal("0.10")))
+    for n in range(250):
+        store.record(record("signals", ts=NOW + n // 2, symbol="X", reasons=[str(n)], conditions=[], regime="bull"))
     known = await store.recovered()
     await store.aclose()
+    assert [row["reasons"] for row in known.signals] == [[str(n)] for n in range(249, 49, -1)]
+    assert known.signals[0]["extra"] == {"regime": "bull"}
     assert known.plans == ({"plan_id": 2},)
     assert [row["client_id"] for row in known.orders] == ["tt-e-1-sl-0", "tt-e-2-sl-0"]
     assert known.orders[0]["reduce_only"] is True

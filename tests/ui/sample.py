@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tests.ui.sample_strategies import regimes, signals, strategies
 from tui_trader.core.events import Candle, OpenPosition, UserCommand
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg, Severity, Side, Tier
@@ -16,7 +17,6 @@ from tui_trader.core.views import (
     ChannelView,
     ChartLine,
     ChartView,
-    ConditionView,
     EquityPoint,
     HeaderView,
     LadderRow,
@@ -29,9 +29,7 @@ from tui_trader.core.views import (
     PreviewLimit,
     ProtectionView,
     RiskView,
-    SignalRow,
     Snapshot,
-    StrategyRow,
     TicketPreview,
     TradeRow,
     UniverseRow,
@@ -63,6 +61,8 @@ _REFUSED = (
     ("MANTAUSDT", Tier.L2, 2.31, 3, ("spread 3.9 bps > 3.0 bps",)),
 )
 
+NAMES = tuple(member[0] for member in _MEMBERS)
+
 
 def _universe(now: int, wave: float) -> UniverseView:
     members = tuple(
@@ -80,7 +80,7 @@ def _universe(now: int, wave: float) -> UniverseView:
             next_funding_ms=NOW + 8_040_000,
             score=16.0 - rank / 3,
             price_decimals=decimals,
-            regime=("bull", "sideways", "bear")[rank % 3],
+            regimes=regimes(rank),
             has_position=rank <= 2,
             paused=symbol == "ARBUSDT",
         )
@@ -341,60 +341,6 @@ def _trades() -> tuple[TradeRow, ...]:
     return tuple(rows)
 
 
-def _signals() -> tuple[SignalRow, ...]:
-    met = (
-        ConditionView(name="range", value=2.4, limit=3.0, text="range 2.4 ATR ≤ 3.0", met=True),
-        ConditionView(name="volume", value=2.1, limit=1.8, text="volume 2.1× ≥ 1.8×", met=True),
-        ConditionView(name="trend", value=1.0, limit=0.0, text="trend up", met=True),
-    )
-    rows = [
-        SignalRow(
-            ts=NOW - 66_000,
-            symbol="BTCUSDT",
-            side="long",
-            strategy="volume_breakout",
-            conviction=0.86,
-            action="opened",
-            reasons=(),
-            conditions=met,
-        ),
-        SignalRow(
-            ts=NOW - 147_000,
-            symbol="SOLUSDT",
-            side="long",
-            strategy="volume_breakout",
-            conviction=0.71,
-            action="refused",
-            reasons=("funding in 31 min (< 40 min)", "spread 3.4 bps > 3.0 bps"),
-            conditions=met[:2],
-        ),
-        SignalRow(
-            ts=NOW - 1_027_000,
-            symbol="ETHUSDT",
-            side="",
-            strategy="ma_crossover",
-            conviction=0.0,
-            action="hold",
-            reasons=(),
-            conditions=(ConditionView(name="ma", value=-0.0004, limit=0.001, text="−0.04% inside ±0.1%", met=False),),
-        ),
-    ]
-    rows += [
-        SignalRow(
-            ts=NOW - 1_900_000 - i * 900_000,
-            symbol=_MEMBERS[i][0],
-            side=("long", "short")[i % 2],
-            strategy="ma_crossover",
-            conviction=0.5 + i / 20,
-            action=("refused", "closed", "manual")[i % 3],
-            reasons=("margin 14.8 % of 15 % used: 1.4 % more is too much",) if i % 3 == 0 else (),
-            conditions=(),
-        )
-        for i in range(8)
-    ]
-    return tuple(rows)
-
-
 def _log() -> tuple[LogRow, ...]:
     return (
         LogRow(ts=NOW - 60_000, severity=Severity.GOOD, text="BTCUSDT: stop proven at 42,850.0, 0.31 s after the fill"),
@@ -494,7 +440,7 @@ def snapshot(step: int = 0) -> Snapshot:
             ),
             last=last,
             atr=650.0,
-            regime="bull",
+            regimes=regimes(0),
             price_decimals=1,
         ),
         book=_book(last, wave),
@@ -518,42 +464,8 @@ def snapshot(step: int = 0) -> Snapshot:
         ),
         orders=_orders(),
         trades=_trades(),
-        signals=_signals(),
-        strategies=(
-            StrategyRow(
-                name="volume_breakout",
-                running=True,
-                trades=23,
-                wins=14,
-                pnl=61.2,
-                mean_r=0.42,
-                tp1_hits=17,
-                tp1_attempts=22,
-                mean_slippage_pct=0.012,
-            ),
-            StrategyRow(
-                name="ma_crossover",
-                running=True,
-                trades=18,
-                wins=8,
-                pnl=-27.0,
-                mean_r=-0.11,
-                tp1_hits=7,
-                tp1_attempts=15,
-                mean_slippage_pct=0.031,
-            ),
-            StrategyRow(
-                name="htf_sweep",
-                running=False,
-                trades=0,
-                wins=0,
-                pnl=0.0,
-                mean_r=0.0,
-                tp1_hits=0,
-                tp1_attempts=0,
-                mean_slippage_pct=0.0,
-            ),
-        ),
+        signals=signals(NOW, NAMES),
+        strategies=strategies(NAMES),
         equity=curve,
         log=_log(),
         story=STORY,

@@ -110,4 +110,4 @@ def test_the_story_is_told_in_order_and_ends_with_how_it_stands() -> None:
     assert "BTCUSDT: " not in told
     other = story_text(frame(snapshot()), "ETHUSDT").plain
     assert other.startswith("Nothing has happened to ETHUSDT since this session started.")
-    assert "42,850.0  ✓ stop proven 0.4s ago" in detail_text(frame(snapshot()), "BTCUSDT").plain
+    assert "42,850.0  ✓ stop proven 0.4s ago" in detail_text(frame(snapshot()), "BTCUSDT", 100).plain

@@ -90,7 +90,7 @@ def test_any_values_fit(floats: list[float], names: list[str], base: str, width:
     symbol = shown.positions[0].symbol if shown.positions else "BTCUSDT"
     frame = Frame(snapshot=shown, selected=symbol, palette=palette(""), recent=(active,))
     check(frame, width, height)
-    assert detail_text(frame, symbol).plain.replace("\n", "").isprintable()
+    assert detail_text(frame, symbol, 100).plain.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("width", [1, 8, 31, 60, 78, 160, 300])

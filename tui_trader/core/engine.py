@@ -13,7 +13,7 @@ import msgspec
 
 from tui_trader.core import adoption, entries, executor, feedback, housekeeping, manual, reconcile, snapshot
 from tui_trader.core import events as ev
-from tui_trader.core.candles import CandleBook
+from tui_trader.core.candles import TIMEFRAMES, CandleBook
 from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
 from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
@@ -216,7 +216,9 @@ class Engine:
             entries.on_bars(state, event.symbol, bars)
 
     def _on_history(self, event: ev.CandleHistory) -> None:
-        self._series(event.symbol).load(event.candles)
+        series = self._series(event.symbol)
+        series.load(event.candles)
+        entries.note_regimes(self._state, series, TIMEFRAMES)
         plan = self._state.plans.get(event.symbol)
         if plan is not None:
             adoption.complete_adopted(self._state, plan)

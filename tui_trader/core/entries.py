@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from decimal import Decimal
+
+import msgspec
 
 from tui_trader.core import executor
 from tui_trader.core.candles import CandleBook
@@ -12,11 +15,14 @@ from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, pr
 from tui_trader.core.events import Candle, OpenPosition
 from tui_trader.core.gate import GateContext
 from tui_trader.core.oco import Plan
+from tui_trader.core.plain import plain
 from tui_trader.core.regime import regime_at
 from tui_trader.core.signals import MarketState, Signal, Strategy
+from tui_trader.core.soundness import Failure, listen
 from tui_trader.core.state import EngineState
+from tui_trader.core.strategy_rows import ConditionView, SignalRow
 from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
-from tui_trader.core.views import ConditionView, SignalRow, TicketPreview
+from tui_trader.core.views import TicketPreview
 
 STALE_BAR_S = 30.0
 
@@ -105,7 +111,7 @@ def enter_by_hand(state: EngineState, ticket: OpenPosition) -> None:
     verdict = proposal.verdict
     reasons = [refusal.text for refusal in verdict.refusals]
     _audit_entry(state, ticket, allowed=verdict.allowed, reasons=reasons, overridden=verdict.overridden)
-    _decide(state, request, proposal, (), "manual")
+    _decide(state, request, proposal, Basis(), "manual")
 
 
 def _audit_entry(
@@ -141,14 +147,25 @@ def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:
 def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...]) -> None:
     """Bars have closed: let every running strategy look at a member of the universe."""
     series = state.candles.get(symbol)
-    wanted = symbol in state.always or symbol in state.universe.members
-    if series is None or not wanted or _too_late(state, bars[0][1]):
+    if series is None:
         return
     closed = {timeframe for timeframe, _ in bars}
+    note_regimes(state, series, closed)
+    wanted = symbol in state.always or symbol in state.universe.members
+    if not wanted or _too_late(state, bars[0][1]):
+        return
     for name, strategy in state.strategies.items():
-        timeframe = state.settings.strategies.timeframes.get(name, strategy.timeframe)
+        timeframe = state.timeframe_of(strategy)
         if timeframe in closed and name not in state.paused_strategies:
             _evaluate(state, strategy, series, timeframe)
+
+
+def note_regimes(state: EngineState, series: CandleBook, closed: Collection[str]) -> None:
+    """Bars of the timeframes ``closed`` are new: what the market does on those that strategies run on."""
+    for strategy in state.strategies.values():
+        timeframe = state.timeframe_of(strategy)
+        if timeframe in closed:
+            state.regimes[series.symbol, timeframe] = regime_at(series, timeframe)
 
 
 def _too_late(state: EngineState, bar: Candle) -> bool:
@@ -156,33 +173,48 @@ def _too_late(state: EngineState, bar: Candle) -> bool:
     return state.now - (bar.open_ms + MINUTE_MS) > state.ms(STALE_BAR_S)
 
 
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy's word rests on, for the console and the store; empty for entries by hand."""
+
+    conditions: tuple[ConditionView, ...] = ()
+    source: str = ""
+    regime: str = ""
+    timeframe: str = ""
+    threshold: float = 0.0
+    stop: float = 0.0
+    target: float = 0.0
+
+
 def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timeframe: str) -> None:
-    regime = regime_at(series, timeframe)
+    regime = state.regimes.get((series.symbol, timeframe))
     resolved = state.optimized_parameters(series.symbol, strategy, regime, timeframe)
-    signal = strategy.on_bar(
+    signal = listen(
+        strategy,
         MarketState(
             symbol=series.symbol,
             candles=series,
             timeframe=timeframe,
             values=resolved.values,
             source=resolved.source,
-        )
+        ),
     )
     if signal is None:
         return
-    origin = (resolved.source, regime.value if regime is not None else "")
-    if signal.side is None:
-        _note(state, signal, "hold", (signal.note,) if signal.note else (), origin)
+    if isinstance(signal, Failure):
+        _pause_failed(state, strategy.name, series.symbol, signal.words)
         return
-    threshold = state.settings.strategies.threshold
-    if signal.conviction < threshold:
-        _note(state, signal, "refused", (f"conviction {signal.conviction:.2f} < {threshold:.2f}",), origin)
-        return
-    wait = state.cooldown_until.get(signal.symbol, 0) - state.now
-    if wait > 0:
-        _note(
-            state, signal, "refused", (f"cooling down for {wait / 60_000:.0f} min more after the last trade",), origin
-        )
+    basis = Basis(
+        conditions=_conditions(signal),
+        source=resolved.source,
+        regime=regime.value if regime is not None else "unknown",
+        timeframe=timeframe,
+        threshold=state.settings.strategies.threshold,
+        stop=float(signal.stop or 0),
+        target=float(signal.target or 0),
+    )
+    kept_back = _kept_back(state, signal, basis.threshold)
+    if signal.side is None or kept_back:
+        _note(state, signal, basis, kept_back)
         return
     request = EntryRequest(
         symbol=signal.symbol,
@@ -195,18 +227,40 @@ def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timefr
         trained=resolved.trained.identity if resolved.trained is not None else "",
     )
     proposal = propose_entry(gate_context(state, signal.symbol), request, state.depth.get(signal.symbol))
-    _decide(state, request, proposal, _conditions(signal), "opened", origin)
+    _decide(state, request, proposal, basis, "opened")
+
+
+def _kept_back(state: EngineState, signal: Signal, threshold: float) -> str:
+    """Why a strategy's signal does not even come to the gate, or ""."""
+    if signal.side is None:
+        return plain(signal.note)
+    if signal.conviction < threshold:
+        return f"conviction {signal.conviction:.2f} < {threshold:.2f}"
+    wait = state.cooldown_until.get(signal.symbol, 0) - state.now
+    return f"cooling down for {wait / 60_000:.0f} min more after the last trade" if wait > 0 else ""
+
+
+def _pause_failed(state: EngineState, name: str, symbol: str, words: str) -> None:
+    """A strategy that fails is paused: what it would say next is worth nothing; everything else goes on."""
+    problem = f"{name} failed on {symbol}: {words}"
+    state.paused_strategies.add(name)
+    state.failed_strategies[name] = problem
+    detail = {"strategy": name, "symbol": symbol, "reason": words}
+    state.store(
+        "audit", {"ts": state.now, "actor": "engine", "action": "PauseStrategy", "detail": detail}, durable=True
+    )
+    text = f"{problem}; it is paused, open positions stay managed; mend it and start anew, or resume it with p"
+    state.say(Severity.WARNING, text, symbol)
 
 
 def _decide(
     state: EngineState,
     request: EntryRequest,
     proposal: EntryProposal,
-    conditions: tuple[ConditionView, ...],
+    basis: Basis,
     action: str,
-    origin: tuple[str, str] = ("", ""),
 ) -> None:
-    """Enter, or keep the refusal. ``origin`` is where the parameters came from, and the regime."""
+    """Enter, or keep the refusal."""
     reasons = tuple(r.text for r in proposal.verdict.refusals)
     row = SignalRow(
         ts=state.now,
@@ -216,9 +270,7 @@ def _decide(
         conviction=request.conviction,
         action=action if proposal.verdict.allowed else "refused",
         reasons=reasons,
-        conditions=conditions,
-        source=origin[0],
-        regime=origin[1],
+        **msgspec.structs.asdict(basis),
     )
     _keep(state, row)
     if proposal.verdict.refusals:
@@ -260,11 +312,25 @@ def _store_rejection(state: EngineState, request: EntryRequest, proposal: EntryP
 
 def _conditions(signal: Signal) -> tuple[ConditionView, ...]:
     return tuple(
-        ConditionView(name=c.name, value=c.value, limit=c.limit, text=c.text, met=c.met) for c in signal.conditions
+        ConditionView(
+            name=plain(c.name),
+            value=_finite(c.value),
+            limit=_finite(c.limit),
+            text=plain(c.text),
+            met=bool(c.met),
+            score=float(c.score),
+            weight=float(c.weight),
+        )
+        for c in signal.conditions
     )
 
 
-def _note(state: EngineState, signal: Signal, action: str, reasons: tuple[str, ...], origin: tuple[str, str]) -> None:
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _note(state: EngineState, signal: Signal, basis: Basis, reason: str) -> None:
+    """A signal that does not come to the gate."""
     _keep(
         state,
         SignalRow(
@@ -272,30 +338,14 @@ def _note(state: EngineState, signal: Signal, action: str, reasons: tuple[str, .
             symbol=signal.symbol,
             side=signal.side.value if signal.side is not None else "hold",
             strategy=signal.strategy,
-            conviction=signal.conviction,
-            action=action,
-            reasons=reasons,
-            conditions=_conditions(signal),
-            source=origin[0],
-            regime=origin[1],
+            conviction=float(signal.conviction),
+            action="refused" if signal.side is not None else "hold",
+            reasons=(reason,) if reason else (),
+            **msgspec.structs.asdict(basis),
         ),
     )
 
 
 def _keep(state: EngineState, row: SignalRow) -> None:
     state.signals.appendleft(row)
-    state.store(
-        "signals",
-        {
-            "ts": row.ts,
-            "symbol": row.symbol,
-            "side": row.side,
-            "strategy": row.strategy,
-            "conviction": row.conviction,
-            "action": row.action,
-            "reasons": list(row.reasons),
-            "conditions": [c.text for c in row.conditions],
-            "source": row.source,
-            "regime": row.regime,
-        },
-    )
+    state.store("signals", msgspec.to_builtins(row))

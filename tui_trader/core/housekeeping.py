@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import manual, reconcile
+from tui_trader.core import manual, reconcile, restored
 from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.state import EngineState, Recovered, decimals
@@ -169,6 +169,8 @@ def recover(state: EngineState, recovered: Recovered) -> None:
         state.losses = type(state.losses).from_state(state.settings.limits, losses)
     state.trained.recover(recovered.trained, recovered.trained_results)
     state.equity_points.extend(EquityPoint(ts=ts, equity=value) for ts, value in recovered.equity)
+    signals = (restored.signal(row) for row in recovered.signals)
+    state.signals.extend(signal for signal in signals if signal is not None)
     for row in recovered.trades:
         trade = _trade_row(row)
         if trade is not None:

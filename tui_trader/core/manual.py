@@ -193,6 +193,8 @@ def _pause(state: EngineState, command: ev.PauseEntries) -> None:
     verb = "paused" if command.paused else "resumed"
     if command.strategy:
         _toggle(state.paused_strategies, command.strategy, command.paused)
+        if not command.paused:
+            state.failed_strategies.pop(command.strategy, None)
         what = command.strategy
     elif command.symbol:
         _toggle(state.paused_symbols, command.symbol, command.paused)

@@ -16,6 +16,7 @@ from tui_trader.core.oco import Plan
 from tui_trader.core.orders import OwnOrder
 from tui_trader.core.plain import plain
 from tui_trader.core.state import EngineState
+from tui_trader.core.strategy_rows import SignalRow
 from tui_trader.core.types import OrderStatus, Severity
 
 PLAN_IDS = 36**6
@@ -78,3 +79,15 @@ def order(row: dict[str, object]) -> OwnOrder | None:
         found.status = OrderStatus.UNKNOWN
         found.sent_ms = 0
     return found
+
+
+def signal(row: dict[str, object]) -> SignalRow | None:
+    """A stored signal as the console shows it; None when it cannot be. Conditions kept as texts alone are left out."""
+    extra, conditions = row.get("extra"), row.get("conditions")
+    fields = {**(extra if isinstance(extra, dict) else {}), **row}
+    fields["conditions"] = [c for c in conditions if isinstance(c, dict)] if isinstance(conditions, list) else []
+    try:
+        found = msgspec.convert({k: fields[k] for k in SignalRow.__struct_fields__ if k in fields}, SignalRow)
+        return None if any(unsound(found)) else found
+    except (msgspec.ValidationError, ArithmeticError, RecursionError):
+        return None

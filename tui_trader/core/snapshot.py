@@ -12,6 +12,7 @@ from tui_trader.core.portfolio import Position
 from tui_trader.core.protection import longest_naked_s, naked_s, protection, proven_age_s
 from tui_trader.core.risk import open_risk, risk_view, used_margin
 from tui_trader.core.state import EngineState, decimals
+from tui_trader.core.strategy_views import regime_views, strategy_rows
 from tui_trader.core.types import Leg, OrderStatus, VenueBook
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import (
@@ -26,7 +27,6 @@ from tui_trader.core.views import (
     OrderRow,
     PositionRow,
     Snapshot,
-    StrategyRow,
     UniverseRow,
     UniverseView,
 )
@@ -154,6 +154,7 @@ def _universe_row(state: EngineState, symbol: str, rank: int, reasons: tuple[str
         next_funding_ms=m.next_funding_ms,
         score=state.universe.score(symbol),
         price_decimals=_price_decimals(state, symbol),
+        regimes=regime_views(state, symbol),
         has_position=symbol in state.plans,
         paused=symbol in state.paused_symbols,
         reasons=reasons,
@@ -188,8 +189,8 @@ def chart(state: EngineState, symbol: str, timeframe: str) -> ChartView:
         lines=_chart_lines(state, symbol),
         last=(m.last or m.mid) if m is not None else 0.0,
         atr=atr,
-        regime="",
         price_decimals=_price_decimals(state, symbol),
+        regimes=regime_views(state, symbol),
         empty_reason="" if candles else _no_candles(state, symbol),
     )
 
@@ -456,25 +457,3 @@ def order_rows(state: EngineState, now: int) -> tuple[OrderRow, ...]:
         )
         for o in rows[:100]
     )
-
-
-def strategy_rows(state: EngineState) -> tuple[StrategyRow, ...]:
-    """Results per strategy over the trades that are remembered."""
-    rows = []
-    for name in (*state.strategies, "manual"):
-        trades = [t for t in state.trades if t.strategy == name]
-        slippage = sum(t.slippage_pct for t in trades) / len(trades) if trades else 0.0
-        rows.append(
-            StrategyRow(
-                name=name,
-                running=name == "manual" or name not in state.paused_strategies,
-                trades=len(trades),
-                wins=sum(1 for t in trades if t.pnl > 0),
-                pnl=sum(t.pnl for t in trades),
-                mean_r=sum(t.r for t in trades) / len(trades) if trades else 0.0,
-                tp1_hits=sum(t.tp1 for t in trades),
-                tp1_attempts=len(trades),
-                mean_slippage_pct=slippage,
-            )
-        )
-    return tuple(rows)

@@ -20,11 +20,12 @@ from tui_trader.core.regime import Regime
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
+from tui_trader.core.strategy_rows import SignalRow
 from tui_trader.core.tiers import Classifier, DynamicTiers
 from tui_trader.core.trained import Resolved, TrainedBook, TrainedSet, row_of
 from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, VenueBook, dec
 from tui_trader.core.universe import SymbolMetrics, Universe
-from tui_trader.core.views import EquityPoint, LogRow, SignalRow, TradeRow
+from tui_trader.core.views import EquityPoint, LogRow, TradeRow
 
 CONDITIONALS_MAX = 200
 """Conditional orders that Binance lets an account have at a time."""
@@ -56,6 +57,8 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     trained: tuple[TrainedSet, ...] = ()
     trained_results: tuple[tuple[str, float], ...] = ()
     """Trades of trained sets, oldest first: the set's identity and the result in R."""
+    signals: tuple[dict[str, object], ...] = ()
+    """The last rows of signals, newest first."""
 
 
 class ChannelState(msgspec.Struct, kw_only=True):
@@ -111,6 +114,8 @@ class EngineState:
         self.halted = ""
         self.paused_all = False
         self.paused_strategies: set[str] = set()
+        self.failed_strategies: dict[str, str] = {}
+        self.regimes: dict[tuple[str, str], Regime | None] = {}
         self.trained = TrainedBook()
         self.always: tuple[str, ...] = ()
         self.paused_symbols: set[str] = set()
@@ -296,6 +301,10 @@ class EngineState:
         result = f"{pnl:+.2f} USDT ({r:+.2f} R), fees {plan.fees:.2f}; {bare}"
         self.say(severity, f"{plan.symbol}: closed ({plan.close_reason}): {result}", plan.symbol)
         self._judge_set(plan, r)
+
+    def timeframe_of(self, strategy: Strategy) -> str:
+        """The timeframe on which ``strategy`` runs."""
+        return self.settings.strategies.timeframes.get(strategy.name, strategy.timeframe)
 
     def optimized_parameters(self, symbol: str, strategy: Strategy, regime: Regime | None, timeframe: str) -> Resolved:
         """The parameters that ``strategy`` runs with, and where they come from."""

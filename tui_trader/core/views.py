@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tui_trader.core.events import Candle
+from tui_trader.core.strategy_rows import RegimeView, SignalRow, StrategyRow
 from tui_trader.core.types import Channel, Leg, Refusal, Severity, Side, Tier
 
 
@@ -61,7 +62,10 @@ class HeaderView(View, frozen=True, kw_only=True):
 
 
 class UniverseRow(View, frozen=True, kw_only=True):
-    """One symbol of the universe or one refused. ``funding_rate`` a fraction; ``reasons`` empty when tradeable."""
+    """One symbol of the universe or one refused. ``funding_rate`` a fraction; ``reasons`` empty when tradeable.
+
+    ``regimes`` are those of the enabled strategies' timeframes, shortest first; none for a symbol without candles.
+    """
 
     rank: int
     symbol: str
@@ -76,7 +80,7 @@ class UniverseRow(View, frozen=True, kw_only=True):
     next_funding_ms: int
     score: float
     price_decimals: int
-    regime: str = ""
+    regimes: tuple[RegimeView, ...] = ()
     has_position: bool = False
     paused: bool = False
     reasons: tuple[str, ...] = ()
@@ -112,8 +116,8 @@ class ChartView(View, frozen=True, kw_only=True):
     lines: tuple[ChartLine, ...]
     last: float
     atr: float
-    regime: str
     price_decimals: int
+    regimes: tuple[RegimeView, ...] = ()
     empty_reason: str = ""
 
 
@@ -266,48 +270,6 @@ class TradeRow(View, frozen=True, kw_only=True):
     qty_decimals: int
     tp1: bool = False
     slippage_pct: float = 0.0
-
-
-class ConditionView(View, frozen=True, kw_only=True):
-    """One condition of a signal: its value against its limit, met or missed."""
-
-    name: str
-    value: float
-    limit: float
-    text: str
-    met: bool
-
-
-class SignalRow(View, frozen=True, kw_only=True):
-    """A signal or a refusal. ``action``: opened, refused, hold, manual, override, closed.
-
-    ``source`` says where the strategy's parameters came from, ``regime`` what the market did then; "" by hand.
-    """
-
-    ts: int
-    symbol: str
-    side: str
-    strategy: str
-    conviction: float
-    action: str
-    reasons: tuple[str, ...]
-    conditions: tuple[ConditionView, ...]
-    source: str = ""
-    regime: str = ""
-
-
-class StrategyRow(View, frozen=True, kw_only=True):
-    """One strategy and its results of this store's closed trades."""
-
-    name: str
-    running: bool
-    trades: int
-    wins: int
-    pnl: float
-    mean_r: float
-    tp1_hits: int
-    tp1_attempts: int
-    mean_slippage_pct: float
 
 
 class LogRow(View, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from tui_trader.store.schema import BOOL_COLUMNS, JSON_COLUMNS, Table, read_tabl
 from tui_trader.store.trained import read_results, read_sets
 
 _KEPT_TRADES = 200
+_KEPT_SIGNALS = 200
 _LATEST_MS = 4_102_444_800_000
 _MOST_PLANS = 36**6
 """Plan numbers beyond it do not fit into a client id: a cell that holds one is damaged."""
@@ -40,6 +41,7 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
         _ENDED,
     )
     trades = _all(db, known["trades"], f"ORDER BY closed_ms DESC, plan_id DESC LIMIT {_KEPT_TRADES}")
+    signals = _all(db, known["signals"], f"ORDER BY ts DESC, rowid DESC LIMIT {_KEPT_SIGNALS}")
     newest = _newest(db, "fills", "venue_ts")
     fills = db.execute("SELECT symbol, trade_id FROM fills WHERE venue_ts >= ?", (newest - 2 * DAY_MS,)).fetchall()
     since = _newest(db, "equity", "ts") - DAY_MS
@@ -60,6 +62,7 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
         fills_cursor_ms=newest,
         trained=read_sets(db),
         trained_results=read_results(db),
+        signals=tuple(signals),
     )
 
 

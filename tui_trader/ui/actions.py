@@ -258,7 +258,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_up", "pageup", "Page up", "Move the cursor ten rows up.", _LOOK),
     Action("first", "home,g", "First row", "Move the cursor to the first row.", _LOOK),
     Action("last", "end,G", "Last row", "Move the cursor to the last row.", _LOOK),
-    Action("detail", "enter", "Detail (why)", "Everything known about the chosen row: reasons, conditions.", _LOOK),
+    Action("detail", "enter", "Detail (why)", "All about the chosen row: reasons, conditions, parameters.", _LOOK),
     Action(
         "story",
         "h",

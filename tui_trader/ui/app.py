@@ -33,7 +33,7 @@ from tui_trader.ui.messages import RowOpened, RowPicked, TerminalGone
 from tui_trader.ui.palette import ActionProvider
 from tui_trader.ui.screens.main import MainScreen
 from tui_trader.ui.state import Frame, starting_snapshot
-from tui_trader.ui.widgets.table import StripTable
+from tui_trader.ui.widgets.table import Row, StripTable
 
 TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 _FEEDBACK_S = 6.0
@@ -355,9 +355,18 @@ class ConsoleApp(App[ExitReason]):
 
     def chosen_symbol(self) -> str:
         """The symbol of the row under the cursor of the active pane."""
-        pane = self.main.panes[self.recent[0]]
-        row = pane.chosen() if isinstance(pane, StripTable) else None
+        row = self.chosen_row()
         return row.symbol if row is not None else ""
+
+    def chosen_row(self) -> Row | None:
+        """The row under the cursor of the active pane."""
+        pane = self.main.panes[self.recent[0]]
+        return pane.chosen() if isinstance(pane, StripTable) else None
+
+    @property
+    def reading_width(self) -> int:
+        """Cells of a line in a dialog with a text to read."""
+        return min(self.size.width * 96 // 100, 110) - 8
 
     def position_of(self, symbol: str) -> PositionRow | None:
         """The open position in ``symbol`` as of the newest frame."""

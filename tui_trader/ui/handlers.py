@@ -27,8 +27,10 @@ from tui_trader.ui import format as f
 from tui_trader.ui.actions import ACTIONS, all_keys_text
 from tui_trader.ui.numbers import decimal_of
 from tui_trader.ui.screens.dialogs import Choice, ChoiceDialog, Field, Item, PickDialog, PromptDialog, ReadDialog
+from tui_trader.ui.screens.explain import strategy_text
 from tui_trader.ui.screens.texts import detail_text, help_text, story_text
 from tui_trader.ui.screens.ticket import TicketScreen
+from tui_trader.ui.widgets.signals import key_of
 
 if TYPE_CHECKING:
     from tui_trader.ui.app import ConsoleApp
@@ -390,12 +392,19 @@ async def command(app: ConsoleApp) -> None:
 
 
 async def detail(app: ConsoleApp) -> None:
-    """Everything known about the chosen row's symbol."""
+    """Everything known about the chosen row: a signal, a strategy, or its symbol."""
+    row = app.chosen_row()
+    if row is not None and app.picture.active == "performance":
+        body = strategy_text(app.picture, row.key, app.reading_width)
+        app.push_screen(ReadDialog(f"{row.key}: why", body, mode=app.picture.snapshot.header.mode))
+        return
     symbol = app.chosen_symbol() or app.selected
     if not symbol:
         app.say("No row is chosen: j and k move the cursor.", "warn")
         return
-    body = detail_text(app.picture, symbol)
+    signals = app.picture.snapshot.signals if row is not None and app.picture.active == "signals" else ()
+    signal = next((each for each in signals if row is not None and key_of(each) == row.key), None)
+    body = detail_text(app.picture, symbol, app.reading_width, signal)
     app.push_screen(ReadDialog(f"{symbol}: why", body, mode=app.picture.snapshot.header.mode))
 
 
@@ -410,7 +419,7 @@ async def story(app: ConsoleApp) -> None:
 
 async def help_page(app: ConsoleApp) -> None:
     """Every key in force."""
-    body = help_text(app.picture.palette, app.keys, min(app.size.width * 96 // 100, 110) - 8)
+    body = help_text(app.picture.palette, app.keys, app.reading_width)
     app.push_screen(ReadDialog("Keys", body, mode=app.picture.snapshot.header.mode))
 
 

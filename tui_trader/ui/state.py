@@ -114,7 +114,6 @@ def starting_snapshot(lines: tuple[str, ...], *, mode: str, detail: str, failed:
             lines=(),
             last=0.0,
             atr=0.0,
-            regime="",
             price_decimals=2,
             empty_reason=waiting,
         ),

@@ -6,37 +6,18 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from tui_trader.core.views import LadderView, PositionRow, SignalRow, UniverseRow
+from tui_trader.core.strategy_rows import SignalRow
+from tui_trader.core.views import LadderView, PositionRow, UniverseRow
 from tui_trader.ui import format as f
 from tui_trader.ui import guard
 from tui_trader.ui.actions import ACTIONS, all_keys_text, key_text
+from tui_trader.ui.screens.explain import signal_part
+from tui_trader.ui.screens.sheet import Sheet
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import Palette, tone
 from tui_trader.ui.widgets.lists import SEVERITY
+from tui_trader.ui.widgets.regimes import regime_sentence
 from tui_trader.ui.widgets.signals import conditions, own_reasons
-
-
-class Sheet:
-    """A text built line by line in a palette's colours."""
-
-    def __init__(self, colours: Palette) -> None:
-        self.text = Text()
-        self._style = colours.style
-
-    def head(self, words: str) -> None:
-        """A heading, with a line free above it."""
-        if self.text:
-            self.text.append("\n")
-        self.text.append(f"{f.clean(words)}\n", self._style("title_active@raised"))
-
-    def line(self, words: str, role: str = "text") -> None:
-        """A line."""
-        self.text.append(f"{f.clean(words)}\n", self._style(f"{role}@raised"))
-
-    def pair(self, name: str, value: str, role: str = "text", width: int = 18) -> None:
-        """A name and its value."""
-        self.text.append(f"  {f.fit(f.clean(name), width)} ", self._style("dim@raised"))
-        self.text.append(f"{f.clean(value)}\n", self._style(f"{role}@raised"))
 
 
 def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Text:
@@ -58,6 +39,7 @@ def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Te
     sheet.line("  ◌ no proven stop yet, within the promised 3 s; ✗ longer; after 10 s it is closed", "dim")
     sheet.line("  bare≤ the longest time without a proven stop, from the venue's fill on", "dim")
     sheet.line("  ● position, working   ‖ paused   ▶ selected   ◀ your order in the book   ≥ at least", "dim")
+    sheet.line("  Under a timeframe: ▲ bull, ▼ bear, ─ sideways, ? not known before 50 closed bars", "dim")
     sheet.line("  R: profit or loss in multiples of the distance from entry to the first stop", "dim")
     sheet.line("  All times are the venue's, UTC. In the demo its clock runs faster than yours.", "dim")
     sheet.line("  Ages (proven, links) are in your own seconds.", "dim")
@@ -83,10 +65,15 @@ def _pane_lines(sheet: Sheet, colours: Palette, keys: Mapping[str, str], width: 
         sheet.text.append(f"  {line}\n", colours.style("text@raised"))
 
 
-def detail_text(frame: Frame, symbol: str) -> Text:
-    """Everything the snapshot knows of ``symbol``: position, ladder and reasons, orders, signals, liquidity, trades."""
+def detail_text(frame: Frame, symbol: str, width: int, signal: SignalRow | None = None) -> Text:
+    """Everything the snapshot knows of ``symbol``: position, ladder and reasons, orders, signals, liquidity, trades.
+
+    A chosen ``signal`` of it stands first, with its arithmetic.
+    """
     sheet = Sheet(frame.palette)
     snapshot = frame.snapshot
+    if signal is not None:
+        signal_part(sheet, signal, frame.decimals(symbol), width)
     for position in snapshot.positions:
         if position.symbol == symbol:
             _position(sheet, position, snapshot.ts)
@@ -96,8 +83,9 @@ def detail_text(frame: Frame, symbol: str) -> Text:
     signals = [row for row in snapshot.signals if row.symbol == symbol]
     if signals:
         sheet.head("Signals and refusals")
-        for signal in signals[:12]:
-            _signal(sheet, signal)
+        for each in signals[:12]:
+            _signal(sheet, each)
+    _strategies(sheet, frame, symbol, width)
     for row in (*snapshot.universe.members, *snapshot.universe.refused):
         if row.symbol == symbol:
             _liquidity(sheet, row, snapshot.ts)
@@ -190,10 +178,23 @@ def _signal(sheet: Sheet, row: SignalRow) -> None:
         sheet.line(f"      {'✓' if met else '✗'} {text}", "dim" if met else "text")
 
 
+def _strategies(sheet: Sheet, frame: Frame, symbol: str, width: int) -> None:
+    """What each strategy would run with on the symbol now."""
+    found = [(row, use) for row in frame.snapshot.strategies for use in row.uses if symbol in use.symbols]
+    if not found:
+        return
+    sheet.head("Strategies")
+    for row, use in found:
+        sheet.pair(row.name, f"{use.regime} on {row.timeframe}")
+        sheet.block(use.source, width, 21, "ok" if use.trained else "dim")
+
+
 def _liquidity(sheet: Sheet, row: UniverseRow, now: int) -> None:
     sheet.head(f"Liquidity {row.symbol}")
     sheet.pair("tier, score", f"{row.tier}, {f.number(row.score, 2)}")
     sheet.pair("last, 24 h", f"{f.price(row.last, row.price_decimals)}, {f.percent(row.change_pct)}")
+    for number, regime in enumerate(row.regimes):
+        sheet.pair("" if number else "regime", regime_sentence(regime))
     sheet.pair("volume 24 h", f"{f.compact(row.quote_volume)} USDT")
     sheet.pair("spread", f"{f.number(row.spread_bps, 2)} bps")
     bound = "at least " if row.depth_is_lower_bound else ""

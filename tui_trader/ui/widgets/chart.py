@@ -11,6 +11,7 @@ from tui_trader.core.views import ChartLine, ChartView
 from tui_trader.ui import format as f
 from tui_trader.ui.state import Frame
 from tui_trader.ui.widgets.base import Cell, Line, Pane, sentence
+from tui_trader.ui.widgets.regimes import regime_words
 
 _ROLES = {
     "entry": "mine",
@@ -93,15 +94,14 @@ class ChartPane(Pane):
     """The chart of the selected symbol."""
 
     def heading(self, frame: Frame) -> str:
-        """Symbol, timeframe, last price, ATR and regime."""
+        """Symbol, timeframe, last price, ATR, and the regime on each timeframe that strategies run on."""
         chart = frame.snapshot.chart
         if not chart.symbol:
             return "Chart"
         parts = [f"{f.clean(chart.symbol)} {chart.timeframe}", f.price(chart.last, chart.price_decimals)]
         if chart.atr > 0:
             parts.append(f"ATR {f.price(chart.atr, chart.price_decimals)}")
-        if chart.regime:
-            parts.append(f.clean(chart.regime))
+        parts += regime_words(chart.regimes)
         return " · ".join(parts)
 
     def draw(self, frame: Frame, width: int, height: int) -> Sequence[Line]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tui_trader.core.strategy_rows import StrategyRow
 from tui_trader.core.types import Severity
-from tui_trader.core.views import OrderRow, StrategyRow, TradeRow
+from tui_trader.core.views import OrderRow, TradeRow
 from tui_trader.ui import format as f
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import tone
@@ -194,18 +195,18 @@ class PerformancePane(StripTable):
         return "No strategies configured: see [strategies] in config.toml."
 
     def rows(self, frame: Frame, width: int) -> list[Row]:
-        """One row a strategy."""
-        return [_strategy(row) for row in frame.snapshot.strategies]
+        """One row a strategy; under it what it runs with, or why it does not run."""
+        return [_strategy(row, width) for row in frame.snapshot.strategies]
 
 
-def _strategy(row: StrategyRow) -> Row:
+def _strategy(row: StrategyRow, width: int) -> Row:
     hit = row.tp1_hits / row.tp1_attempts if row.tp1_attempts else 0.0
     hits = f"{row.tp1_hits}/{row.tp1_attempts} {f.share(hit, 0)}" if row.tp1_attempts else f.NOTHING
     return Row(
         key=row.name,
         cells=(
             (f.clean(row.name), "text"),
-            ("▶ running" if row.running else "‖ paused", "ok" if row.running else "warn"),
+            state_of(row),
             (str(row.trades), "text"),
             (f.share(row.wins / row.trades, 0) if row.trades else f.NOTHING, "text"),
             (f.signed_money(row.pnl), tone(row.pnl)),
@@ -213,7 +214,32 @@ def _strategy(row: StrategyRow) -> Row:
             (hits, "profit" if hit >= 0.75 else "dim"),
             (f"{f.number(row.mean_slippage_pct, 3)}%", "dim" if row.mean_slippage_pct < 0.3 else "warn"),
         ),
+        below=_runs_with(row, width),
     )
+
+
+def state_of(row: StrategyRow) -> tuple[str, str]:
+    """Running or paused, and the role of the word."""
+    if row.problem:
+        return "✗ failed", "warn"
+    return ("▶ running", "ok") if row.running else ("‖ paused", "warn")
+
+
+def _runs_with(row: StrategyRow, width: int) -> tuple[Line, ...]:
+    """Timeframe and how many symbols have trained, configured or default parameters; what was demoted; the problem."""
+    if not row.timeframe:
+        return ()
+    counts: dict[str, int] = {}
+    for use in row.uses:
+        name = use.source.partition(" ")[0].rstrip(":")
+        counts[name] = counts.get(name, 0) + len(use.symbols)
+    symbols = sum(counts.values())
+    words = [f"on {row.timeframe}"]
+    words += [f"{name} for {f'{count} of' if count < symbols else 'all'} {symbols}" for name, count in counts.items()]
+    demoted = sum(one.state == "demoted" for one in row.sets)
+    pieces = [(" · ".join(words), "dim"), (f"{demoted} demoted" if demoted else "", "warn"), (row.problem, "warn")]
+    room = max(width - 4, 10)
+    return tuple((("   " + part, role),) for text, role in pieces for part in f.wrap(f.clean(text), room))
 
 
 class WorkersPane(StripTable):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tui_trader.core.views import SignalRow
+from tui_trader.core.strategy_rows import SignalRow
 from tui_trader.ui import format as f
 from tui_trader.ui.state import Frame
 from tui_trader.ui.widgets.base import Line
 from tui_trader.ui.widgets.table import Column, Row, StripTable
 
-_ACTIONS = {
+ACTIONS = {
     "opened": ("→ opened", "profit"),
     "refused": ("✗ refused", "warn"),
     "hold": ("· hold", "dim"),
@@ -45,11 +45,16 @@ class SignalsPane(StripTable):
         return [_row(row, width) for row in frame.snapshot.signals]
 
 
+def key_of(row: SignalRow) -> str:
+    """What tells a signal from the others."""
+    return f"{row.ts} {row.symbol} {row.strategy} {row.action}"
+
+
 def _row(row: SignalRow, width: int) -> Row:
-    action, role = _ACTIONS.get(row.action, (f.clean(row.action), "dim"))
+    action, role = ACTIONS.get(row.action, (f.clean(row.action), "dim"))
     side_role = {"long": "profit", "short": "loss"}.get(row.side, "dim")
     return Row(
-        key=f"{row.ts} {row.symbol} {row.strategy} {row.action}",
+        key=key_of(row),
         symbol=row.symbol,
         cells=(
             (f.clock(row.ts), "dim"),
@@ -75,8 +80,18 @@ def own_reasons(row: SignalRow) -> list[str]:
     return [piece for piece in pieces if piece not in said]
 
 
+def circumstances(row: SignalRow) -> str:
+    """Where a strategy judged, in what regime, and whose parameters it used, in few words; "" by hand."""
+    if not row.timeframe:
+        return ""
+    return f.clean(f"{row.timeframe} {row.regime}, {row.source.partition(' ')[0].rstrip(':')}")
+
+
 def explanation(row: SignalRow, width: int, most: int = 3) -> tuple[Line, ...]:
-    """Reasons, then conditions, wrapped into at most ``most`` lines that end with "…" when there is more."""
+    """Reasons, then conditions, wrapped into at most ``most`` lines that end with "…" when there is more.
+
+    The circumstances stand at the end where there is room; the detail has them always.
+    """
     pieces = [(f"{text} {'✓' if met else '✗'}", "dim" if met else "text") for text, met in conditions(row)]
     pieces = [(text, "warn" if row.action == "refused" else "dim") for text in own_reasons(row)] + pieces
     room = max(width - 5, 10)
@@ -93,6 +108,9 @@ def explanation(row: SignalRow, width: int, most: int = 3) -> tuple[Line, ...]:
                 used += 2
             lines[-1].append((part, role))
             used += size
+    around = circumstances(row)
+    if around and used + 2 + f.width_of(around) <= room:
+        lines[-1] += [("  " if used else "", "text"), (around, "faint")]
     shown: list[Line] = [(("   ", "text"), *line) for line in lines if line]
     if len(shown) > most:
         shown = [*shown[: most - 1], (*shown[most - 1], (" …", "dim"))]

@@ -9,6 +9,7 @@ from tui_trader.ui import format as f
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import tone
 from tui_trader.ui.widgets.base import Line
+from tui_trader.ui.widgets.regimes import regime_heading, regime_signs
 from tui_trader.ui.widgets.table import Column, Row, StripTable
 
 _COLUMNS = (
@@ -21,7 +22,6 @@ _COLUMNS = (
     Column("spr", 4, ">", drop=3),
     Column("fund%", 6, ">", drop=4),
     Column("next", 4, ">", drop=6),
-    Column("regime", 8, "<", drop=9),
 )
 _NARROW = tuple(replace(column, width=9, align=">") if column.title == "last" else column for column in _COLUMNS)
 
@@ -35,9 +35,11 @@ class UniversePane(StripTable):
     follows_selection = True
 
     def columns_for(self, frame: Frame, width: int) -> tuple[Column, ...]:
-        """Without the regime as long as no symbol has one."""
+        """With the regimes, once candles of a symbol are known, on the timeframes of the strategies."""
+        regimes = next((row.regimes for row in frame.snapshot.universe.members if row.regimes), ())
+        heading = regime_heading(regimes)
         columns = super().columns_for(frame, width)
-        return columns if any(row.regime for row in frame.snapshot.universe.members) else columns[:-1]
+        return (*columns, Column(heading, len(heading), "<", drop=9)) if heading else columns
 
     def heading(self, frame: Frame) -> str:
         """How many passed, and when the next refresh comes."""
@@ -90,7 +92,7 @@ def _row(row: UniverseRow, now: int, *, narrow: bool) -> Row:
             (f.number(row.spread_bps, 1), "dim"),
             (f.signed(row.funding_rate * 100, 3), funding_role),
             (f.short_countdown(row.next_funding_ms - now) if row.next_funding_ms else f.NOTHING, "dim"),
-            (f.clean(row.regime), "dim"),
+            (regime_signs(row.regimes), "text"),
         ),
     )
 
