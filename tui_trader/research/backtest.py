@@ -26,6 +26,7 @@ from tui_trader.core.signals import Scan, Strategy
 from tui_trader.core.types import DAY_MS, MINUTE_MS, Channel, Leg, Side
 from tui_trader.research.book import HistoryBook
 from tui_trader.research.history import History
+from tui_trader.research.kernel import LEAST_SPREAD
 from tui_trader.venues.paper import Costs, PaperAccount
 
 ADVERSE_MS, FAVOURABLE_MS = 20_000, 40_000
@@ -33,8 +34,6 @@ ADVERSE_MS, FAVOURABLE_MS = 20_000, 40_000
 DEPTH_USDT = 5_000_000.0
 """Depth told to the gate: candles hold none."""
 _FIRST_LOOK = 64
-_LEAST_SPREAD = 1e-9
-"""Told to the gate where no spread is charged: a book without any would count as crossed."""
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -251,8 +250,8 @@ class Backtest:
     def _decide(self, index: int, now: int) -> None:
         candle = self._bars.candle(index)
         if self._decisions[index] or self._step_all:
-            bid = min(self._costs.bid(candle.close), candle.close * (1 - _LEAST_SPREAD))
-            ask = max(self._costs.ask(candle.close), candle.close * (1 + _LEAST_SPREAD))
+            bid = min(self._costs.bid(candle.close), candle.close * (1 - LEAST_SPREAD))
+            ask = max(self._costs.ask(candle.close), candle.close * (1 + LEAST_SPREAD))
             volume = float(self._volumes[index])
             self._say(ev.Ticker24h(ts=now, symbol=self.symbol, last=candle.close, change_pct=0.0, quote_volume=volume))
             self._say(
@@ -375,6 +374,8 @@ class Backtest:
             return self._next_true(index + 1, lambda a, b: self._decisions[a:b])
         if plan.stage is not Stage.OPEN or plan.ladder is None or self._paper.waiting:
             return index + 1
+        if not self._paper.has_stop(self.symbol, plan.stop_price):
+            return index + 1  # the venue refused it because price had passed it; it is tried again each minute
         if plan.trailing and self._settings.execution.trail_min_interval_s * 1000 >= ADVERSE_MS:
             return index + 1  # a move of the stop that was put off may be due without a new best price
         touches = self._touches(plan)

@@ -42,9 +42,11 @@ LEG_STOP, LEG_TP1, LEG_TP2, LEG_CLOSE = 0, 1, 2, 3
 # Places in the state of the open position: prices in ticks, quantities in steps, money in USDT.
 (
     SIGN, ENTRY, STOP, TP1, TP2, BE_FROM, BE_PRICE, DISTANCE, LEFT_1, LEFT_2, OPEN, BEST, TRAIL_AT, AT_BE, TRAILING,
-    CLOSING, REALIZED, FEES, PAID, EXITS, AMBIGUOUS, LADDER, AHEAD,
-) = range(23)  # fmt: skip
-STATES = 23
+    CLOSING, REALIZED, FEES, PAID, EXITS, AMBIGUOUS, LADDER, AHEAD, RESTING, RETRY_AT, REFUSED, BOTH,
+) = range(27)  # fmt: skip
+"""STOP is where the plan wants the stop, RESTING where it stands at the venue, which refuses one that price has passed;
+BOTH is the last bar that reached the stop and a target."""
+STATES = 27
 
 # Places in the state of the account.
 (A_WALLET, A_BASELINE, A_DAY, A_DAY_START, A_DAILY, A_TOTAL, A_FREE_MS, A_ENDED_BAR) = range(8)
@@ -52,6 +54,10 @@ ACCOUNTS = 8
 
 MINUTE, DAY = 60_000, 86_400_000
 ADVERSE, FAVOURABLE = 20_000, 40_000
+LONGEST_PAUSE_S = 30.0
+"""A refused stop is tried again after 1 s, 2 s, 4 s … up to this (``core.feedback``)."""
+LEAST_SPREAD = 1e-9
+"""Told to the gate where no spread is charged: a book without any would count as crossed."""
 HAIR = 1e-7
 """In ticks or steps: what binary fractions may be off by."""
 
@@ -158,7 +164,7 @@ def enter(s: Floats, sign: float, price: float, qty: float, atr: float, hint: fl
     if not has_ladder(entry, stop, sign, scale, p):
         stop = away((entry - sign * atr * p[SL_MULT]) * p[UNIT], sign)
         s[STOP] = max(1.0, min(stop, ticks - 1)) if sign > 0 else max(stop, ticks + 1)
-        ahead(s, p)
+        protect(s, price, p)
         return
     s[LADDER], s[STOP] = 1.0, stop
     s[TP1] = away((entry + sign * scale * p[TP1_MULT]) * p[UNIT], sign)
@@ -167,7 +173,26 @@ def enter(s: Floats, sign: float, price: float, qty: float, atr: float, hint: fl
     s[BE_PRICE] = away((entry + sign * entry * p[BE_OFFSET] / 10_000.0) * p[UNIT], sign)
     s[DISTANCE] = max(1.0, math.floor(scale * p[TRAIL_MULT] * p[UNIT] + 0.5 + HAIR))
     split(s, p)
+    protect(s, price, p)
+
+
+def protect(s: Floats, price: float, p: Floats) -> None:
+    """The first stop: refused where spread and slippage put the entry beyond it, and then the position is closed."""
+    s[RESTING] = s[STOP]
+    if (price - s[STOP] / p[UNIT]) * s[SIGN] <= 0:
+        s[CLOSING] = 1.0
     ahead(s, p)
+
+
+def replace_stop(s: Floats, price: float, now: float, p: Floats) -> None:
+    """Bring the venue's stop to where the plan wants it, if price allows; the older one stays meanwhile."""
+    if s[RESTING] == s[STOP] or now < s[RETRY_AT]:
+        return
+    if (price - s[STOP] / p[UNIT]) * s[SIGN] <= 0:
+        s[RETRY_AT] = now + 1000.0 * min(LONGEST_PAUSE_S, 2.0 ** min(s[REFUSED], 10.0))
+        s[REFUSED] += 1
+        return
+    s[RESTING], s[REFUSED] = s[STOP], 0.0
 
 
 def ahead(s: Floats, p: Floats) -> None:
@@ -193,6 +218,8 @@ def leave(
     """Book one exit of ``qty`` steps at ``ticks``, with the fee rate ``fee``."""
     amount = qty / p[STEPS]
     cost = amount * (ticks / p[UNIT]) * fee
+    if leg == LEG_STOP and s[BOTH] == bar:
+        s[AMBIGUOUS] = 1.0
     s[REALIZED] += (ticks - s[ENTRY]) / p[UNIT] * s[SIGN] * amount
     s[FEES] += cost
     s[OPEN] -= qty
@@ -205,20 +232,22 @@ def leave(
 def exits_at(s: Floats, out: Floats, bar: int, price: float, now: float, gap: bool, p: Floats) -> None:
     """What fills when the market moves to ``price``: a stop first, then targets, nearest first."""
     sign = s[SIGN]
-    if gap and s[CLOSING] > 0:
+    if s[CLOSING] > 0:
         leave(s, out, bar, now, LEG_CLOSE, taker_price(price, -sign, p), s[OPEN], p[TAKER], p)
         return
-    if (price - s[STOP] / p[UNIT]) * sign <= 0:
-        mid = price if gap else s[STOP] / p[UNIT]
+    if (price - s[RESTING] / p[UNIT]) * sign <= 0:
+        mid = price if gap else s[RESTING] / p[UNIT]
         leave(s, out, bar, now, LEG_STOP, taker_price(mid, -sign, p), s[OPEN], p[TAKER], p)
         return
     if s[LEFT_1] > 0 and (price - s[TP1] / p[UNIT]) * sign > 0:
         leave(s, out, bar, now, LEG_TP1, s[TP1], s[LEFT_1], p[MAKER], p)
         s[LEFT_1] = 0.0
+        replace_stop(s, price, now, p)
     if s[LEFT_2] > 0 and (price - s[TP2] / p[UNIT]) * sign > 0:
         leave(s, out, bar, now, LEG_TP2, s[TP2], s[LEFT_2], p[MAKER], p)
         s[LEFT_2] = 0.0
         s[TRAILING] = 1.0
+        replace_stop(s, price, now, p)
 
 
 def move_stop(s: Floats, price: float, now: float, p: Floats) -> None:
@@ -226,6 +255,7 @@ def move_stop(s: Floats, price: float, now: float, p: Floats) -> None:
     sign = s[SIGN]
     if s[LADDER] == 0 or s[CLOSING] > 0:
         return
+    before = s[STOP]
     if s[BEST] == 0 or (price - s[BEST]) * sign > 0:
         s[BEST] = price
     if s[AT_BE] == 0 and (price - s[BE_FROM] / p[UNIT]) * sign >= 0:
@@ -238,6 +268,8 @@ def move_stop(s: Floats, price: float, now: float, p: Floats) -> None:
         moved = away(s[BEST] * p[UNIT] - sign * s[DISTANCE], sign)
         if (moved - s[STOP]) * sign >= p[TRAIL_STEP]:
             s[STOP], s[TRAIL_AT] = moved, now
+    if s[STOP] != before:
+        replace_stop(s, price, now, p)
     ahead(s, p)
 
 
@@ -263,7 +295,7 @@ def walk(
     nearest = s[TP1] if s[LEFT_1] > 0 else s[TP2]
     touched = (worse - s[STOP] / p[UNIT]) * sign <= 0
     if touched and s[LEFT_1] + s[LEFT_2] > 0 and (better - nearest / p[UNIT]) * sign > 0:
-        s[AMBIGUOUS] = 1.0
+        s[BOTH] = bar
     exits_at(s, out, bar, worse, start + ADVERSE, False, p)
     if s[OPEN] <= 0:
         return
@@ -275,6 +307,7 @@ def walk(
     exits_at(s, out, bar, c, start + MINUTE, False, p)
     if s[OPEN] > 0:
         move_stop(s, c, start + MINUTE, p)
+        replace_stop(s, c, start + MINUTE, p)
 
 
 def watch_losses(a: Floats, now: float, equity: float, p: Floats) -> None:
@@ -352,7 +385,7 @@ def quiet_until(
     p: Floats,
 ) -> int:
     """The first bar from ``bar`` on in which something can happen: a level, a loss limit, a funding, a new day."""
-    if s[TRAILING] > 0 and p[TRAIL_PAUSE_MS] >= ADVERSE:
+    if s[RESTING] != s[STOP] or (s[TRAILING] > 0 and p[TRAIL_PAUSE_MS] >= ADVERSE):
         return bar
     stop, target, worst, best = s[STOP] / p[UNIT], s[AHEAD], worst_close(s, a, p), s[BEST]
     day_end = (a[A_DAY] + 1) * DAY - MINUTE
@@ -409,7 +442,7 @@ def simulate(
         if a[A_DAILY] > 0 or a[A_TOTAL] > 0:
             continue
         sign, atr, hint, aim = float(decision_side[d]), decision[d, 3], decision[d, 1], decision[d, 2]
-        touch = closes[bar] * (1.0 + sign * p[HALF_SPREAD])
+        touch = closes[bar] * (1.0 + sign * max(p[HALF_SPREAD], LEAST_SPREAD))
         planned = stop_ticks(touch, sign, atr, hint, p)
         if not has_ladder(touch, planned, sign, target_scale(touch, sign, atr, aim, p), p):
             continue
@@ -435,8 +468,8 @@ def simulate(
 
 
 FUNCTIONS = (
-    away, taker_price, stop_ticks, target_scale, has_ladder, position_size, enough, split, enter, ahead, leave,
-    exits_at, move_stop, walk, watch_losses, worst_close,
+    away, taker_price, stop_ticks, target_scale, has_ladder, position_size, enough, split, ahead, protect,
+    enter, replace_stop, leave, exits_at, move_stop, walk, watch_losses, worst_close,
     quiet_until, hold, simulate,
 )  # fmt: skip
 """What ``research.compiled`` compiles, callees first."""

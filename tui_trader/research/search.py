@@ -1,8 +1,8 @@
 """The fast path: a strategy's scan, the gate as arrays, and the compiled kernel; the same trades as the engine's.
 
 It leaves out what needs more than one symbol or a live venue: other positions' margin, a person's pauses, liquidation,
-slippage refusals (the candles hold no book), splitting at the venue's largest market order, and stops or targets moved
-by hand. Final candidates are run again by the engine (``research.backtest``).
+refusals that rest on an order book (candles hold none), the limit of orders per minute, stops or targets moved by hand.
+A latency is refused. Final candidates are run again by the engine (``research.backtest``).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.tiers import Classifier
 from tui_trader.core.types import HOUR_MS, MINUTE_MS, Side
+from tui_trader.errors import UsageError
 from tui_trader.research import kernel as k
 from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Exit, Trade, day_volume, scan_of
 from tui_trader.research.book import HistoryBook
@@ -52,6 +53,8 @@ class Found(msgspec.Struct, frozen=True):
 
     trades: Floats
     exits: Floats
+    killed: bool = False
+    """Whether the total loss limit ended it."""
 
     @property
     def pnl(self) -> Floats:
@@ -66,9 +69,14 @@ def _compiled() -> Callable[..., int]:
 
 
 class Market:
-    """One history, prepared once for any number of runs. Safe to share between threads."""
+    """One history, prepared once for any number of runs. Safe to share between threads.
+
+    Raises ``UsageError`` for costs with a latency: the kernel fills at the next price, whenever that is.
+    """
 
     def __init__(self, history: History, instrument: Instrument, settings: Settings, costs: Costs) -> None:
+        if costs.latency_ms:
+            raise UsageError("The fast path knows no latency; set it to 0, or let the engine run this backtest.")
         self.history = history
         self.instrument = instrument
         self.settings = settings
@@ -103,7 +111,9 @@ class Market:
         mid = (self.costs.ask(1.0) + self.costs.bid(1.0)) / 2
         spread_bps = (self.costs.ask(1.0) - self.costs.bid(1.0)) / mid * 1e4
         if (
-            tier not in universe.allowed_tiers
+            not self.settings.limits.enabled
+            or self.costs.half_spread_bps / 1e4 > self.settings.limits.price_collar
+            or tier not in universe.allowed_tiers
             or spread_bps > universe.max_spread_bps
             or universe.min_depth > DEPTH_USDT
         ):
@@ -150,13 +160,13 @@ class Market:
         decisions[:, 1], decisions[:, 2] = scan.stop[wanted], scan.target[wanted]
         trades = np.zeros((len(at), k.TRADE_COLUMNS))
         exits = np.zeros((len(at), k.MOST_EXITS, k.EXIT_COLUMNS))
+        account = np.zeros(k.ACCOUNTS)
         simulate = k.simulate if plain else _compiled()
         count = simulate(
             bars.open, bars.high, bars.low, bars.close, bars.open_ms, at.astype(np.int64), side.astype(np.int64),
-            decisions, self.funding_at, self.parameters(wallet), np.zeros(k.STATES), np.zeros(k.ACCOUNTS), trades,
-            exits,
+            decisions, self.funding_at, self.parameters(wallet), np.zeros(k.STATES), account, trades, exits,
         )  # fmt: skip
-        return Found(trades[:count].copy(), exits[:count].copy())
+        return Found(trades[:count].copy(), exits[:count].copy(), bool(account[k.A_TOTAL]))
 
     def parameters(self, wallet: Decimal) -> Floats:
         """Settings, instrument and costs as the kernel's array; kept until one of them is another."""
@@ -231,7 +241,6 @@ class Market:
                 cash[leg.bar] += leg.price * leg.qty * sign - leg.fee
                 held[leg.bar] -= leg.qty * sign
             self._book_funding(trade, cash)
-        ended = bool(trades) and not trades[-1].open_at_end and trades[-1].exits[-1].leg == "CLOSE"
         return BacktestResult(
             trades=trades,
             equity=float(wallet) + np.cumsum(cash) + np.cumsum(held) * bars.close,
@@ -239,7 +248,7 @@ class Market:
             bars=len(bars),
             bars_stepped=0,
             partial=False,
-            killed="the total loss limit was reached" if ended else "",
+            killed="the total loss limit is reached" if found.killed else "",
         )
 
     def _book_funding(self, trade: Trade, cash: Floats) -> None:

@@ -119,6 +119,11 @@ class PaperAccount:
         """Whether a market order waits for its quote."""
         return any(o.order.type is OrderType.MARKET for o in self._orders.values())
 
+    def has_stop(self, symbol: str, trigger: Decimal) -> bool:
+        """Whether a stop rests at this trigger price."""
+        resting = (o.order for o in self._orders.values() if o.order.type.conditional)
+        return any(order.symbol == symbol and order.trigger_price == trigger for order in resting)
+
     def _holding(self, symbol: str) -> _Holding:
         return self._holdings.setdefault(symbol, _Holding())
 
