@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tui_trader.research.walkforward import Span, Worth
 
 WALLET = Decimal(10_000)
+VENUE = "binance"
+"""The console's name of the exchange that history calls by its ccxt id."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TELL_S = 5.0
 
@@ -45,13 +47,18 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool = False
 
 
-def _problem(options: Globals, where: Where) -> Problem:
-    from tui_trader.research.history import from_npz, instrument_of, packaged
+def _problem(options: Globals, where: Where, exchange: str = VENUE) -> Problem:
+    from tui_trader.research.history import EXCHANGE, instrument_of, load_history
     from tui_trader.research.tasks import Problem
     from tui_trader.venues.paper import Costs
 
     symbol, _ = symbol_of(where.symbol)
-    history = from_npz(where.candles, symbol) if where.candles is not None else packaged(symbol)
+    history = load_history(
+        symbol,
+        file=where.candles,
+        store_path=options.store_path(),
+        exchange=EXCHANGE if exchange == VENUE else exchange,
+    )
     settings = options.load().settings
     return Problem(history=history, instrument=instrument_of(symbol), settings=settings, costs=Costs(), wallet=WALLET)
 
@@ -77,7 +84,7 @@ def run_train(options: Globals, where: Where, exchange: str, sets: int, *, again
     from tui_trader.store.trained import load_sets, save_sets
 
     began = clock.monotonic()
-    problem = _problem(options, where)
+    problem = _problem(options, where, exchange)
     symbol, path, code = problem.history.symbol, options.store_path(), code_version()
     grid = Grid(
         sets=sets,
