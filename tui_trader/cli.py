@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from typer.exceptions import Abort, TyperException
 
@@ -88,11 +89,13 @@ def console(
 def run(
     context: typer.Context,
     headless: Annotated[bool, typer.Option("--headless", help="Trade without a terminal.")] = False,
+    record: Annotated[Path | None, typer.Option("--record", help="Record the session to this file.")] = None,
 ) -> None:
     """Start a session; with --headless it needs no terminal."""
     from tui_trader.cli_session import run_console, run_headless
 
-    raise typer.Exit(run_headless(_g(context)) if headless else run_console(_g(context)))
+    options = msgspec.structs.replace(_g(context), record=record)
+    raise typer.Exit(run_headless(options) if headless else run_console(options))
 
 
 @app.command()
@@ -240,6 +243,46 @@ def audit_verify(context: typer.Context, as_json: Json = False) -> None:
     from tui_trader.cli_audit import verify_audit
 
     raise typer.Exit(verify_audit(_g(context), as_json))
+
+
+@app.command()
+def record(
+    context: typer.Context,
+    minutes: Annotated[str, typer.Option(help="How long; without: until it is stopped.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="A new file; without: one in the data folder.")] = None,
+) -> None:
+    """A session without a terminal, with all that it heard and decided stored in a file for `replay`."""
+    from tui_trader.cli_replay import record as record_now
+
+    raise typer.Exit(record_now(_g(context), minutes, out))
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of a session.")],
+    as_json: Json = False,
+) -> None:
+    """A recording through the live engine once more. Exit code 1 at the first decision that differs."""
+    from tui_trader.cli_replay import show_replay
+
+    raise typer.Exit(show_replay(_g(context), file, as_json))
+
+
+@app.command("check-lookahead")
+def check_lookahead(
+    context: typer.Context,
+    strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="Strategy, like volume_breakout.")],
+    symbol: Annotated[str, typer.Option(help="A contract, like BTCUSDT.")] = "BTCUSDT",
+    candles: Annotated[Path | None, typer.Option(help="File of 1 m candles; without: what the package has.")] = None,
+    timeframe: Annotated[str, typer.Option(help="1m 5m 15m 1h 4h 1d; without: the strategy's own.")] = "",
+    cuts: Annotated[int, typer.Option(min=1, max=100_000, help="Most decision bars to cut after.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Decide again without the future, and with a poisoned one. Exit code 1 when a decision changes: lookahead."""
+    from tui_trader.cli_lookahead import check_lookahead as check
+
+    raise typer.Exit(check(_g(context), strategy, symbol, candles, timeframe, cuts, as_json))
 
 
 @app.command("replay-book")

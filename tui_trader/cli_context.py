@@ -26,7 +26,8 @@ _SMALLEST = Decimal(10) ** -12
 
 
 class Globals(msgspec.Struct, frozen=True, kw_only=True):
-    """Options that stand before the command. ``overrides`` are settings given as flags, by path."""
+    """Options that stand before the command. ``overrides`` are settings given as flags, by path;
+    ``record`` is a file that the session is recorded to."""
 
     config: Path | None = None
     data_dir: Path | None = None
@@ -34,6 +35,7 @@ class Globals(msgspec.Struct, frozen=True, kw_only=True):
     overrides: dict[str, object] = {}
     arm: bool = False
     take_over: bool = False
+    record: Path | None = None
 
     def load(self, more: Mapping[str, object] | None = None) -> Loaded:
         """The settings in force; ``more`` are overrides of the command itself. Raises ``ConfigError``."""

@@ -62,16 +62,16 @@ def _asked_first(options: Globals, venue: str) -> bool:
     return is_held(path) and _confirmed(SessionBusyError(busy_words(read_holder(path))))
 
 
-def run_headless(options: Globals) -> int:
-    """A session without a terminal, until a signal or the control socket ends it."""
+def run_headless(options: Globals, minutes: float = 0.0) -> int:
+    """A session without a terminal, until a signal or the control socket ends it, or ``minutes`` (0: no end)."""
     typed = _typed_venue(options, options.load().settings.venue.name)
     try:
-        return _farewell(_loop(_headless(options, typed, options.take_over)))
+        return _farewell(_loop(_headless(options, typed, options.take_over, minutes)))
     except SessionBusyError as error:
         if options.take_over:
             raise
         _confirmed(error)
-    return _farewell(_loop(_headless(options, typed, True)))
+    return _farewell(_loop(_headless(options, typed, True, minutes)))
 
 
 async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
@@ -125,7 +125,7 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
         handlers.remove()
 
 
-async def _headless(options: Globals, typed: str, take_over: bool) -> str:
+async def _headless(options: Globals, typed: str, take_over: bool, minutes: float) -> str:
     from tui_trader.runtime.signals import run_headless as serve
     from tui_trader.runtime.start import build_session, process_log
 
@@ -137,7 +137,17 @@ async def _headless(options: Globals, typed: str, take_over: bool) -> str:
     session = await build_session(_start_options(options, typed, take_over, say))
     say(f"trading headless: {options.mode}, process {os.getpid()}; SIGTERM stops it, positions stay protected")
     with process_log(session):
-        return await serve(session)
+        ending = asyncio.create_task(_stop_after(session, minutes)) if minutes else None
+        try:
+            return await serve(session)
+        finally:
+            if ending is not None:
+                ending.cancel()
+
+
+async def _stop_after(session: Session, minutes: float) -> None:
+    await asyncio.sleep(minutes * 60)
+    await session.stop(f"{minutes:g} minutes are over")
 
 
 def _start_options(options: Globals, typed: str, take_over: bool, say: Callable[[str], None]) -> StartOptions:
@@ -152,6 +162,7 @@ def _start_options(options: Globals, typed: str, take_over: bool, say: Callable[
         protect_only=not options.arm,
         take_over=take_over,
         say=say,
+        record=options.record,
     )
     return built
 

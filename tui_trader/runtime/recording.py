@@ -214,7 +214,8 @@ class RecordingFile:
 
 
 class RecordingReader:
-    """Reads lines back. ``trouble`` says in words why reading ended before the recording did; "" while it did not."""
+    """Reads lines back. ``trouble`` says in words why reading ended before the recording did, "" while it did not;
+    ``damaged`` tells damage from a recording that was merely cut off."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -223,7 +224,7 @@ class RecordingReader:
         self._epoch = ""
         self.trouble = ""
         self.ended = False
-        self._damaged = False
+        self.damaged = False
 
     def header(self) -> Header:
         """The first line. Raises ``UsageError`` when this is no recording, or one that this version cannot read."""
@@ -256,6 +257,7 @@ class RecordingReader:
         for data in self._lines(path):
             held += len(data)
             if held > _BLOCK_MAX:
+                self.damaged = True
                 self.trouble = f"{path.name} is damaged: no sum for {_BLOCK_MAX >> 20} MB"
                 return
             if not data.startswith(b'{"k":"sum"'):
@@ -263,6 +265,7 @@ class RecordingReader:
                 crc = zlib.crc32(data, crc)
                 continue
             if not self._agrees(data, crc):
+                self.damaged = True
                 self.trouble = f"{path.name} is damaged: the sum over its lines is wrong"
                 return
             crc = zlib.crc32(data, crc)
@@ -271,7 +274,7 @@ class RecordingReader:
             held = 0
             if self.ended:
                 return
-        if not self._damaged:
+        if not self.damaged:
             yield from self._decoded(block, path)
 
     def _agrees(self, data: bytes, crc: int) -> bool:
@@ -286,11 +289,13 @@ class RecordingReader:
             try:
                 line = self._decoder.decode(data)
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                self.trouble = self.trouble or f"{path.name} is damaged: a line cannot be read"
+                self.damaged = True
+                self.trouble = f"{path.name} is damaged: a line cannot be read"
                 return
             if isinstance(line, Header):
                 self._epoch = line.epoch
             elif isinstance(line, Part) and (line.number, line.epoch) != (self._number, self._epoch):
+                self.damaged = True
                 self.trouble = f"{path.name} belongs to another recording"
                 return
             elif isinstance(line, End):
@@ -306,6 +311,7 @@ class RecordingReader:
             for line in whole:
                 yield line + b"\n"
             if len(rest) > _BLOCK_MAX:
+                self.damaged = True
                 self.trouble = f"{path.name} is damaged: a line without an end"
                 return
 
@@ -318,7 +324,7 @@ class RecordingReader:
                         yield inflate.decompress(data, _CHUNK * 16)
                         data = inflate.unconsumed_tail
         except zlib.error as error:
-            self._damaged = True
+            self.damaged = True
             self.trouble = f"{path.name} is damaged ({error})"
         except OSError as error:
             self.trouble = f"{path.name} cannot be read ({error.strerror})"

@@ -49,7 +49,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay found. ``difference`` None: every decision was the same. ``trace_hash`` is the SHA-256 over all
     decisions of the replay; ``frame_difference`` says in words where frames gave other events than the engine heard;
-    ``trouble`` why the recording could not be read to its end, or "".
+    ``trouble`` why the recording could not be read to its end, or "", ``damaged`` whether it is damage.
     """
 
     file: str
@@ -66,6 +66,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     difference: Difference | None
     frame_difference: str
     trouble: str
+    damaged: bool
     end: str
     trace_hash: str
 
@@ -144,7 +145,9 @@ def _same(one: ev.Event, other: ev.Event) -> bool:
 
 
 class Replay:
-    """One recording through one engine. ``strategies`` replaces those that the recorded settings name.
+    """One recording through one engine. ``strategies`` replaces those that the recorded settings name; ``folder`` is
+    where a person's own strategies are here, because no recording may say which files are run. ``looks`` False leaves
+    out the frames that were built for a console.
 
     Raises ``UsageError`` when the file is no recording, or names strategies that are not there.
     """
@@ -156,13 +159,14 @@ class Replay:
         strategies: dict[str, Strategy] | None = None,
         make_engine: Callable[..., Engine] = Engine,
         looks: bool = True,
+        folder: str = "",
     ) -> None:
         self._path = path
         self._looks = looks
         self._redact = Redactor()
         self._header = header = RecordingReader(path).header()
         settings = _settings(header)
-        self._strategies = strategies if strategies is not None else build_strategies(settings)
+        self._strategies = strategies if strategies is not None else _strategies(settings, folder)
         self._notes = _notes(header, self._strategies)
         self._engine = make_engine(
             settings,
@@ -203,7 +207,7 @@ class Replay:
                     self._end = line.reason
                 if self._difference is not None:
                     break
-        return self._report(lines.trouble)
+        return self._report(lines)
 
     def _hear(self, line: Frame | Call) -> None:
         self._mono.now = line.mono
@@ -249,7 +253,7 @@ class Replay:
         if replayed != bytes(line.commands) or failed != line.failed:
             self._difference = _difference(line, event, commands, failed)
 
-    def _report(self, trouble: str) -> ReplayReport:
+    def _report(self, lines: RecordingReader) -> ReplayReport:
         header = self._header
         return ReplayReport(
             file=str(self._path),
@@ -265,7 +269,8 @@ class Replay:
             events_checked=self._check.checked,
             difference=self._difference,
             frame_difference=self._check.difference,
-            trouble=trouble if self._difference is None else "",
+            trouble=lines.trouble if self._difference is None else "",
+            damaged=lines.damaged,
             end=self._end,
             trace_hash=self._hash.hexdigest(),
         )
@@ -279,6 +284,11 @@ def _settings(header: Header) -> Settings:
         return Settings.model_validate_json(header.settings)
     except ValueError as error:
         raise UsageError(f"The recording's settings do not fit this version: {error}") from None
+
+
+def _strategies(settings: Settings, folder: str) -> dict[str, Strategy]:
+    chosen = settings.strategies.model_copy(update={"folder": folder})
+    return build_strategies(settings.model_copy(update={"strategies": chosen}))
 
 
 def _notes(header: Header, strategies: dict[str, Strategy]) -> list[str]:
@@ -329,7 +339,8 @@ def replay(
     path: Path,
     *,
     strategies: dict[str, Strategy] | None = None,
+    folder: str = "",
     progress: Callable[[int], bool] = lambda steps: True,
 ) -> ReplayReport:
-    """Replay a recording with the strategies that it names. Raises ``UsageError``."""
-    return Replay(path, strategies=strategies).run(progress)
+    """Replay a recording (see ``Replay``). Raises ``UsageError``."""
+    return Replay(path, strategies=strategies, folder=folder).run(progress)
