@@ -14,9 +14,11 @@ import pytest
 from tests.research.problems import bench, problem, recorded
 from tui_trader.core.parameters import defaults
 from tui_trader.core.regime import Regime, regime_at
+from tui_trader.core.trained import TrainedSet
 from tui_trader.core.types import DAY_MS, HOUR_MS
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.research import kernel as k
+from tui_trader.research.backtest import Backtest
 from tui_trader.research.book import HistoryBook
 from tui_trader.research.history import make_history
 from tui_trader.research.tasks import Bench, Pool, open_pool, with_ladder, work
@@ -71,6 +73,39 @@ def test_a_regime_narrows_entries_to_its_bars_as_known_then() -> None:
             assert regime_at(book, "5m") is regime
             seen += 1
     assert seen > 10
+
+
+@pytest.mark.parametrize("regime", list(Regime))
+def test_the_engine_with_a_trained_set_enters_where_the_search_did(regime: Regime) -> None:
+    """The set is deployed for one regime; the configured values, in force in the others, never enter."""
+    asked = problem(2)
+    run = Backtest(
+        asked.history,
+        STRATEGY,
+        asked.settings,
+        asked.instrument,
+        wallet=asked.wallet,
+        costs=asked.costs,
+        values={**VALUES, "volume_mult": 8.0, "max_range_atr": 0.5},
+        timeframe="1m",
+        step_all=True,
+    )
+    one = TrainedSet(
+        symbol="SOLUSDT",
+        exchange="binance",
+        strategy=STRATEGY.name,
+        regime=regime,
+        timeframe="1m",
+        values=VALUES,
+        trained_ms=1,
+        deployed=True,
+    )
+    run._engine.state.trained.put(one)
+    by_engine = [trade for trade in run.run().trades if not trade.open_at_end]
+    searched = trades(bench(2), asked.span, regime=regime)
+    assert len(searched) > 2
+    assert [trade.decided_ms for trade in by_engine] == searched.decided_ms.tolist()
+    assert [trade.r for trade in by_engine] == pytest.approx(searched.r.tolist(), abs=1e-9)
 
 
 def test_regimes_do_not_look_ahead() -> None:
