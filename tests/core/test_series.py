@@ -113,3 +113,27 @@ def test_too_few_bars_give_nothing(of: Callable[[Floats], Floats]) -> None:
 def test_periods_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         series.ema(np.ones(3), 0)
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80),
+    st.integers(1, 40),
+    st.integers(0, 30),
+)
+def test_a_mean_is_the_same_to_the_last_bit_in_any_array(values: list[float], period: int, cut: int) -> None:
+    array = np.array(values)
+    whole, part = series.sma(array, period), series.sma(array[cut:], period)
+    np.testing.assert_array_equal(part[period - 1 :], whole[cut + period - 1 :])
+    for i in range(period - 1, len(values)):
+        assert whole[i] == pytest.approx(math.fsum(values[i - period + 1 : i + 1]) / period, abs=1e-6)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(1, 40))
+def test_extremes_are_those_of_each_window(values: list[float], period: int) -> None:
+    top, bottom = (find(np.array(values), period) for find in (series.highest, series.lowest))
+    for i in range(len(values)):
+        window = values[max(0, i - period + 1) : i + 1]
+        if len(window) < period:
+            assert np.isnan([top[i], bottom[i]]).all()
+        else:
+            assert (top[i], bottom[i]) == (max(window), min(window))
