@@ -145,8 +145,8 @@ class ScriptedVenue:
     async def instruments(self) -> tuple[Instrument, ...]:
         return ()
 
-    async def candles(self, symbol: str, count: int) -> tuple[Candle, ...]:
-        return await self._answer("candles", f"{symbol} {count}", ())  # type: ignore[return-value]
+    async def candles(self, symbol: str, count: int, timeframe: str = "1m") -> tuple[Candle, ...]:
+        return await self._answer("candles", f"{symbol} {count} {timeframe}", ())  # type: ignore[return-value]
 
     async def permissions(self) -> KeyPermissions:
         usual = KeyPermissions(can_trade=True, can_withdraw=False, can_transfer=False, hedge_mode=False)

@@ -127,7 +127,7 @@ async def test_histories_are_coalesced_retried_and_refusals_told(desk: Desk, mon
     desk.reconciler.request_candles("A", 20)
     desk.run(desk.reconciler.run_candles)
     await desk.heard.count(1, CandleHistory)
-    assert desk.venue.calls == [("candles", "A 20")] * 2
+    assert desk.venue.calls == [("candles", "A 20 1m")] * 2
     desk.venue.answers["candles"] = [VenueRefused("no such symbol", -1121)]
     desk.reconciler.request_candles("B", 5)
     await desk.heard.count(1, Notice)

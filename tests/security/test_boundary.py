@@ -231,6 +231,7 @@ OURS: dict[tuple[str, str], str] = {
     ("FeedLive", "symbol"): "only of symbols that the product watches",
     ("FeedStale", "symbol"): "only of symbols that the product watches",
     ("CandleHistory", "symbol"): "named by the asker",
+    ("CandleHistory", "timeframe"): "named by the asker",
     ("SendOutcome", "symbol"): "of the command",
     ("SendOutcome", "client_id"): "of the command",
     ("SendOutcome", "venue_id"): "a number as text",

@@ -26,7 +26,9 @@ ATR_DECIMALS = 8
 """To so many decimals the ladder's ATR is rounded, so that the last bits of an average never move a stop by a tick."""
 
 _HIGHER = tuple((name, length) for name, length in TIMEFRAMES.items() if length > MINUTE_MS)
-_KEEP = {name: 1500 if name == "1m" else 500 for name in TIMEFRAMES}
+KEPT_MINUTES = 1_500
+KEPT_BARS = 500
+_KEEP = {name: KEPT_MINUTES if name == "1m" else KEPT_BARS for name in TIMEFRAMES}
 _SLACK = 250
 
 
@@ -128,6 +130,7 @@ class CandleBook:
         self._gaps: list[tuple[int, int]] = []
         self._confirmed: list[tuple[int, int]] = []
         self._tracks: dict[tuple[str, Indicator, int], _Track] = {}
+        self._reached: dict[str, int] = {}
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
@@ -149,10 +152,15 @@ class CandleBook:
         self._find_gaps(merged, span, expected)
         self._rebuild(merged)
 
+    def has_history(self, timeframe: str) -> bool:
+        """Whether bars of a higher timeframe were loaded and nothing is missing since then."""
+        return timeframe in self._reached
+
     def load_higher(self, timeframe: str, bars: Sequence[Candle]) -> None:
         """Take closed bars of a higher timeframe from before the kept minutes; what the minutes gave stays.
 
-        Strategies on 1 h and above need more history than minutes can be fetched for.
+        Strategies on 1 h and above need more history than minutes can be fetched for. Idempotent; a bar that cannot be
+        true, or that would close after the newest minute, is left out.
         """
         length = TIMEFRAMES[timeframe]
         known = self._bars[timeframe]
@@ -164,6 +172,7 @@ class CandleBook:
         self._bars[timeframe] = [merged[key] for key in sorted(merged)]
         for key in [key for key in self._tracks if key[0] == timeframe]:
             self._tracks[key] = _Track(*key[1:], self._bars[timeframe])
+        self._reached[timeframe] = newest or self.last_closed_ms(timeframe)
         self._trim()
 
     def update(self, candle: Candle, closed: bool) -> tuple[tuple[str, Candle], ...]:
@@ -316,8 +325,18 @@ class CandleBook:
         self._building = {}
         for name, length in _HIGHER:
             self._rebuild_one(name, length, minutes)
+            if name in self._reached and self._broken_since(name, length):
+                del self._reached[name]
         self._tracks = {key: _Track(*key[1:], self._bars[key[0]]) for key in self._tracks}
         self._trim()
+
+    def _broken_since(self, name: str, length: int) -> bool:
+        """Whether bars are missing that closed after the timeframe's history was loaded."""
+        reached = self._reached[name]
+        return any(
+            after.open_ms - before.open_ms != length and after.open_ms > reached
+            for before, after in pairwise(self._bars[name])
+        )
 
     def _rebuild_one(self, name: str, length: int, minutes: list[Candle]) -> None:
         bars = self._bars[name]

@@ -93,10 +93,11 @@ class WatchSymbols(Order, frozen=True, tag=True, kw_only=True):
 
 
 class LoadCandles(Order, frozen=True, tag=True, kw_only=True):
-    """Backfill ``count`` closed 1 m candles of a symbol."""
+    """Backfill ``count`` closed candles of a symbol."""
 
     symbol: str
     count: int
+    timeframe: str = "1m"
 
 
 class Record(Order, frozen=True, tag=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tui_trader.core import adoption, entries, executor, feedback, housekeeping, manual, reconcile, snapshot
+from tui_trader.core import adoption, entries, executor, feedback, housekeeping, manual, reconcile, snapshot, warmup
 from tui_trader.core import events as ev
 from tui_trader.core.candles import TIMEFRAMES, CandleBook
 from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
@@ -217,7 +217,7 @@ class Engine:
 
     def _on_history(self, event: ev.CandleHistory) -> None:
         series = self._series(event.symbol)
-        series.load(event.candles)
+        warmup.take(self._state, series, event)
         entries.note_regimes(self._state, series, TIMEFRAMES)
         plan = self._state.plans.get(event.symbol)
         if plan is not None:

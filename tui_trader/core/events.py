@@ -122,10 +122,11 @@ class KlineUpdate(Fact, frozen=True, tag=True, kw_only=True):
 
 
 class CandleHistory(Fact, frozen=True, tag=True, kw_only=True):
-    """Closed 1 m candles, oldest first, from a backfill."""
+    """Closed candles, oldest first, from a backfill."""
 
     symbol: str
     candles: tuple[Candle, ...]
+    timeframe: str = "1m"
 
 
 class FeedStale(Fact, frozen=True, tag=True, kw_only=True):

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import manual, reconcile, restored
+from tui_trader.core import manual, reconcile, restored, warmup
+from tui_trader.core.candles import KEPT_MINUTES
 from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.state import EngineState, Recovered, decimals
@@ -14,7 +15,7 @@ from tui_trader.core.tiers import DynamicTiers
 from tui_trader.core.types import MINUTE_MS, Severity, Side
 from tui_trader.core.views import EquityPoint, TradeRow
 
-HISTORY_CANDLES = 1_500
+HISTORY_CANDLES = KEPT_MINUTES
 CANDIDATES_BEYOND = 10
 WALLET_LAG_S = 2.0
 
@@ -91,6 +92,7 @@ def _ensure_history(state: EngineState) -> None:
         if missing and state.now - state.history_asked.get(symbol, -state.ms(60)) >= state.ms(10):
             state.history_asked[symbol] = state.now
             state.out.append(LoadCandles(ts=state.now, symbol=symbol, count=HISTORY_CANDLES))
+    warmup.ask(state)
 
 
 def _ensure_leverage(state: EngineState) -> None:

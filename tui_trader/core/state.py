@@ -135,6 +135,7 @@ class EngineState:
         self.leg_failures: dict[tuple[int, Leg], int] = {}
         self.watching: tuple[str, ...] = ()
         self.history_asked: dict[str, int] = {}
+        self.warmup_looked: dict[str, int] = {}
         self.cooldown_until: dict[str, int] = {}
         self.approvals = 0
         self.alarm = ""

@@ -102,9 +102,11 @@ class SimVenue(BinanceVenue):
                 self._emit(FeedStale(ts=self.clock.now_ms(), symbol=symbol, reason="waiting for the first book"))
         self._watching = wanted
 
-    async def candles(self, symbol: str, count: int) -> tuple[Candle, ...]:
-        """See ``Venue.candles``."""
+    async def candles(self, symbol: str, count: int, timeframe: str = "1m") -> tuple[Candle, ...]:
+        """See ``Venue.candles``; of other timeframes this market has no past."""
         await asyncio.sleep(2 * self._network.delay_s())
+        if timeframe != "1m":
+            return ()
         state = self._states[symbol]
         return tuple(_candle(state, index) for index in range(-min(count, HISTORY, len(state.series.minutes)), 0))
 

@@ -59,7 +59,7 @@ class Reconciler:
         self._snapshot_backoff = Backoff()
         self._rest_up: bool | None = None
         self._since_ms = 0
-        self._histories: dict[str, int] = {}
+        self._histories: dict[tuple[str, str], int] = {}
         self._history_wanted = asyncio.Event()
         self._watch: tuple[str, ...] | None = None
         self._watch_wanted = asyncio.Event()
@@ -75,9 +75,10 @@ class Reconciler:
         if hurry:
             self._hurry.set()
 
-    def request_candles(self, symbol: str, count: int) -> None:
-        """Ask for the last ``count`` closed 1 m candles of ``symbol``."""
-        self._histories[symbol] = max(count, self._histories.get(symbol, 0))
+    def request_candles(self, symbol: str, count: int, timeframe: str = "1m") -> None:
+        """Ask for the last ``count`` closed candles of ``symbol``."""
+        key = (symbol, timeframe)
+        self._histories[key] = max(count, self._histories.get(key, 0))
         self._history_wanted.set()
 
     def request_watch(self, symbols: tuple[str, ...]) -> None:
@@ -102,15 +103,15 @@ class Reconciler:
             await asyncio.sleep(max(0.0, self._silent_until - clock.monotonic()))
 
     async def run_candles(self) -> None:
-        """Worker: backfills, a few symbols at a time; one that failed waits its turn again."""
+        """Worker: backfills, a few at a time, minutes before other timeframes; one that failed waits its turn again."""
         backoff = Backoff()
         while True:
             await self._history_wanted.wait()
-            symbols = list(self._histories)[:HISTORIES_AT_ONCE]
-            asked = [(symbol, self._histories.pop(symbol)) for symbol in symbols]
+            keys = sorted(self._histories, key=lambda key: key[1] != "1m")[:HISTORIES_AT_ONCE]
+            asked = [(*key, self._histories.pop(key)) for key in keys]
             if not self._histories:
                 self._history_wanted.clear()
-            results = await asyncio.gather(*(self._history(symbol, count) for symbol, count in asked))
+            results = await asyncio.gather(*(self._history(*one) for one in asked))
             failures = [error for error in results if error is not None]
             if failures:
                 await asyncio.sleep(max(backoff.after(error) for error in failures[:1]))
@@ -180,17 +181,17 @@ class Reconciler:
             self._since_ms = self._now()
         return max(0, (self._fills_cursor() or self._since_ms) - margin)
 
-    async def _history(self, symbol: str, count: int) -> BaseException | None:
+    async def _history(self, symbol: str, timeframe: str, count: int) -> BaseException | None:
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
-                candles = await self._venue.candles(symbol, count)
+                candles = await self._venue.candles(symbol, count, timeframe)
         except VenueRefused as error:
-            self._say(f"{symbol}: the venue gives no candles: {describe(error)}")
+            self._say(f"{symbol}: the venue gives no {timeframe} candles: {describe(error)}")
             return None
         except (VenueError, TimeoutError) as error:
-            self.request_candles(symbol, count)
+            self.request_candles(symbol, count, timeframe)
             return error
-        self._sink(CandleHistory(ts=self._now(), symbol=symbol, candles=candles))
+        self._sink(CandleHistory(ts=self._now(), symbol=symbol, candles=candles, timeframe=timeframe))
         return None
 
     def _say(self, text: str) -> None:

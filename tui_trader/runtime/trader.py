@@ -201,7 +201,7 @@ class Trader:
         elif isinstance(command, RequestSnapshot):
             self.reconciler.request_snapshot(hurry=command.hurry)
         elif isinstance(command, LoadCandles):
-            self.reconciler.request_candles(command.symbol, command.count)
+            self.reconciler.request_candles(command.symbol, command.count, command.timeframe)
         elif isinstance(command, WatchSymbols):
             self.reconciler.request_watch(command.symbols)
         else:

@@ -71,8 +71,8 @@ class Venue(Protocol):
         """All contracts with their filters."""
         ...
 
-    async def candles(self, symbol: str, count: int) -> tuple[Candle, ...]:
-        """The last ``count`` closed 1 m candles, oldest first."""
+    async def candles(self, symbol: str, count: int, timeframe: str = "1m") -> tuple[Candle, ...]:
+        """The last ``count`` closed candles of a timeframe, oldest first; fewer when the venue has fewer."""
         ...
 
     async def permissions(self) -> KeyPermissions:

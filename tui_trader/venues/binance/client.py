@@ -28,7 +28,7 @@ from tui_trader.core.events import (
 )
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.settings import DataSettings, VenueSettings
-from tui_trader.core.types import MINUTE_MS, Channel, OrderType, Severity, VenueBook
+from tui_trader.core.types import Channel, OrderType, Severity, VenueBook
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
 from tui_trader.secret import Secret, everywhere
 from tui_trader.venues.base import Capabilities, KeyPermissions, Sink
@@ -43,9 +43,9 @@ from tui_trader.venues.binance.answers import (
     InterestAnswer,
     ListenKey,
     Restrictions,
-    candle,
     with_bracket,
 )
+from tui_trader.venues.binance.candles import fetch_candles
 from tui_trader.venues.binance.feeds import MARKET_ALL, PUBLIC_ALL, Feeds, market_streams, public_streams
 from tui_trader.venues.binance.reach import Reach
 from tui_trader.venues.binance.rest import Rest, Transport
@@ -62,7 +62,6 @@ _KEEP_ALIVE_S = 30 * 60.0
 _KEEP_ALIVE_AGAIN_S = 60.0
 _ROTATE_S = 23.5 * 3600
 _SUBSCRIBE_CHUNK = 150
-_KLINE_PAGE = 1000
 _RULES_EVERY_S = 300.0
 _SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
 _USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
@@ -271,24 +270,10 @@ class BinanceVenue:
         await self._load_instruments()
         return self._instruments
 
-    async def candles(self, symbol: str, count: int) -> tuple[Candle, ...]:
-        """See ``Venue.candles``. Pages of 1000, newest first."""
+    async def candles(self, symbol: str, count: int, timeframe: str = "1m") -> tuple[Candle, ...]:
+        """See ``Venue.candles``."""
         wire.symbol(symbol)
-        found: dict[int, Candle] = {}
-        end = self.clock.now_ms() // MINUTE_MS * MINUTE_MS - 1
-        while len(found) < count:
-            limit = min(_KLINE_PAGE, count - len(found))
-            params = {"symbol": symbol, "interval": "1m", "endTime": end, "limit": limit}
-            rows: list[list[Any]] = await self._rest.read(
-                list[list[Any]], "klines", params, weight=5 if limit > 499 else 2
-            )
-            page = [candle(row) for row in rows]
-            fresh = {row.open_ms: row for row in page if row.open_ms + MINUTE_MS - 1 <= end}
-            if not fresh:
-                break
-            found.update(fresh)
-            end = min(fresh) - 1
-        return tuple(found[open_ms] for open_ms in sorted(found))[-count:]
+        return await fetch_candles(self._rest, self.clock, symbol, count, timeframe)
 
     async def _poll_interest(self) -> None:
         while True:
