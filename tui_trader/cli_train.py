@@ -98,17 +98,15 @@ def run_train(options: Globals, where: Where, exchange: str, sets: int, *, again
     known = _whole(mine, grid)
     found = [one for one in mine if (one.strategy, one.timeframe) in known]
     bar = Bar(f"train {symbol}")
-    total = grid.combinations
 
     def done(tried: Sequence[Tried]) -> None:
         now = clock.wall_ms()
         made = [to_set(t, problem, exchange=exchange, trained_ms=now, code=code, search=search) for t in tried]
         save_sets(path, made)
         found.extend(made)
-        bar(len(found), total)
 
     with _pool(problem, where) as pool, interruptible() as pressed:
-        whole = train(pool, grid, known, done, pressed)
+        whole = train(pool, problem, grid, known, done, pressed, bar)
     bar.clear()
     told = _tell_session(options, exchange) if any(one.trained_ms for one in found) else ""
     found.sort(key=lambda one: _order(one, grid))

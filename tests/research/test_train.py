@@ -17,12 +17,13 @@ from tui_trader.research.tasks import open_pool
 from tui_trader.research.train import (
     Grid,
     Tried,
+    judge,
     parameter_sets,
+    run_sets,
     search_name,
     to_set,
     too_little,
     train,
-    try_one,
 )
 from tui_trader.research.walkforward import FIRST_TRAIN, LEAST_TRADES, Results, make_folds, purge_between, score
 from tui_trader.strategies.registry import SHIPPED
@@ -33,7 +34,7 @@ SMALL = Grid(timeframes=("1m", "5m", "4h"), sets=10, folds=2, min_trades=5)
 def run(grid: Grid, jobs: int, known: set[tuple[str, str]] | None = None) -> list[Tried]:
     found: list[Tried] = []
     with open_pool(problem(8), jobs=jobs) as pool:
-        assert train(pool, grid, known or set(), found.extend, lambda: False)
+        assert train(pool, problem(8), grid, known or set(), found.extend, lambda: False)
     return sorted(found, key=lambda t: (t.strategy, t.timeframe, t.regime))
 
 
@@ -71,14 +72,15 @@ def test_what_is_known_is_not_tried_again(tried: list[Tried]) -> None:
 def test_stopping_keeps_what_is_done() -> None:
     found: list[Tried] = []
     with open_pool(problem(8), jobs=1) as pool:
-        assert not train(pool, SMALL, set(), found.extend, lambda: len(found) >= 3)
-    assert len(found) == 3
+        assert not train(pool, problem(8), SMALL, set(), found.extend, lambda: len(found) >= 12)
+    assert len(found) == 12, "nine that lack history, and the first three"
 
 
 def test_the_figures_are_those_of_the_walk_forward_test() -> None:
     """One combination worked out anew from single runs: the picks, the tests, the default beside them."""
     grid = msgspec.structs.replace(SMALL, regimes=(Regime.SIDEWAYS,))
-    (got,) = try_one(bench(8), "volume_breakout", "1m", grid)
+    sets_run = run_sets(bench(8), "volume_breakout", "1m", grid, 0, 10)
+    (got,) = judge(problem(8), "volume_breakout", "1m", grid, sets_run)
     strategy = bench(8).strategy("volume_breakout")
     base = defaults(strategy.parameters)
     span = problem(8).span
@@ -144,8 +146,8 @@ def test_a_set_to_store_says_what_it_rests_on(tried: list[Tried]) -> None:
 def test_a_short_history_says_how_many_days_it_needs() -> None:
     strategy = bench(8).strategy("htf_sweep")
     values = defaults(strategy.parameters)
-    assert too_little(bench(8), strategy, "1m", values) == ""
-    words = too_little(bench(8), strategy, "1d", values)
+    assert too_little(problem(8), strategy, "1m", values) == ""
+    words = too_little(problem(8), strategy, "1d", values)
     assert words == "8 bars of 1d, 345 are needed (345 days): 95 to warm up and 250 to judge"
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Container, Sequence
 import msgspec
 import numpy as np
 
+from tui_trader.core.bars import resample
 from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.parameters import Parameter, resolve
 from tui_trader.core.regime import EMA_PERIOD, Regime
@@ -36,10 +37,13 @@ from tui_trader.research.walkforward import (
     purge_between,
     score,
 )
+from tui_trader.strategies.registry import find_strategy
 
 STRATEGIES = ("htf_sweep", "volume_breakout", "divergence_capitulation")
 LEAST_BARS = 250
 """Bars after the warm-up under which a timeframe is not searched."""
+CHUNK = 5
+"""Sets in one piece of work: small enough that all workers end together, and that Ctrl-C is soon obeyed."""
 
 Values = dict[str, float]
 
@@ -105,7 +109,7 @@ def _column(parameter: Parameter, count: int, rng: np.random.Generator) -> list[
     return [round(parameter.low + parameter.step * int(slot * steps), 10) for slot in slots]
 
 
-# --- one strategy on one timeframe, in a worker ---
+# --- one strategy on one timeframe ---
 
 
 class _Set(msgspec.Struct, frozen=True):
@@ -117,65 +121,70 @@ class _Set(msgspec.Struct, frozen=True):
     last: Results
 
 
-def try_one(bench: Bench, name: str, timeframe: str, grid: Grid) -> tuple[Tried, ...]:
-    """All regimes of a strategy on a timeframe."""
-    strategy = bench.strategy(name)
-    base = resolve(strategy.parameters, bench.problem.settings.strategies.parameters_of(name))
-    lacking = too_little(bench, strategy, timeframe, base)
-    if lacking:
-        return tuple(
-            Tried(
-                strategy=name, regime=r, timeframe=timeframe, status="too_little_history", reason=lacking, values=base
-            )
-            for r in grid.regimes
-        )
-    span = bench.problem.span
+class _Layout(msgspec.Struct, frozen=True):
+    """The windows of a strategy on a timeframe, and the sets that are tried in them."""
+
+    sets: tuple[Values, ...]
+    folds: tuple[Fold, ...]
+    last: Span
+    purge_ms: int
+
+
+def _layout(problem: Problem, strategy: Strategy, timeframe: str, grid: Grid) -> _Layout:
+    base = resolve(strategy.parameters, problem.settings.strategies.parameters_of(strategy.name))
+    span = problem.span
     test_ms = int((span.end_ms - span.start_ms) * (1 - FIRST_TRAIN) / grid.folds)
     purge = purge_between(strategy, timeframe, base, test_ms)
     folds = make_folds(span, grid.folds, anchored=grid.anchored, purge_ms=purge)
-    last = span if grid.anchored else Span(span.end_ms - (folds[0].train.end_ms - folds[0].train.start_ms), span.end_ms)
+    rolling = Span(span.end_ms - (folds[0].train.end_ms - folds[0].train.start_ms), span.end_ms)
     sets = parameter_sets(strategy.parameters, base, grid.sets, grid.seed)
-    by_regime: dict[Regime, list[_Set]] = {regime: [] for regime in grid.regimes}
-    for values in sets:
-        for regime in grid.regimes:
-            by_regime[regime].append(_run_set(bench, strategy, timeframe, values, regime, folds, last))
-    return tuple(
-        _judge(strategy, timeframe, regime, found, folds, last, grid, purge) for regime, found in by_regime.items()
-    )
+    return _Layout(sets, folds, span if grid.anchored else rolling, purge)
 
 
-def too_little(bench: Bench, strategy: Strategy, timeframe: str, values: Values) -> str:
-    """Why a timeframe cannot be searched, or ""."""
-    own, above = strategy.history(values)
-    higher = strategy.higher(timeframe)
-    length = TIMEFRAMES[timeframe]
-    warm = max(own, EMA_PERIOD, -(-above * TIMEFRAMES[higher] // length) if higher is not None else 0)
-    have, need = bench.bars(timeframe), warm + LEAST_BARS
-    if have >= need:
-        return ""
-    return (
-        f"{have} bars of {timeframe}, {need} are needed ({need * length / DAY_MS:.0f} days): {warm} to warm up and "
-        f"{LEAST_BARS} to judge"
-    )
+def run_sets(bench: Bench, name: str, timeframe: str, grid: Grid, first: int, end: int) -> list[list[_Set]]:
+    """In a worker: the sets number ``first`` to ``end`` (exclusive), each in every regime."""
+    strategy = bench.strategy(name)
+    layout = _layout(bench.problem, strategy, timeframe, grid)
+    return [
+        [_run_set(bench, strategy, timeframe, values, regime, layout) for regime in grid.regimes]
+        for values in layout.sets[first:end]
+    ]
 
 
-def _run_set(
-    bench: Bench,
-    strategy: Strategy,
-    timeframe: str,
-    values: Values,
-    regime: Regime,
-    folds: Sequence[Fold],
-    last: Span,
-) -> _Set:
+def _run_set(bench: Bench, strategy: Strategy, timeframe: str, values: Values, regime: Regime, layout: _Layout) -> _Set:
     def run(span: Span) -> Results:
         return bench.trades(strategy, timeframe, values, span, regime=regime)
 
     return _Set(
         values,
-        tuple(run(fold.train).ending_by(fold.train.end_ms) for fold in folds),
-        tuple(run(fold.test) for fold in folds),
-        run(last),
+        tuple(run(fold.train).ending_by(fold.train.end_ms) for fold in layout.folds),
+        tuple(run(fold.test) for fold in layout.folds),
+        run(layout.last),
+    )
+
+
+def judge(problem: Problem, name: str, timeframe: str, grid: Grid, sets: Sequence[Sequence[_Set]]) -> tuple[Tried, ...]:
+    """All regimes of a strategy on a timeframe, from what ``run_sets`` gave for every set."""
+    strategy = find_strategy(name, problem.settings.strategies)
+    layout = _layout(problem, strategy, timeframe, grid)
+    return tuple(
+        _judge(strategy, timeframe, regime, [one[n] for one in sets], layout, grid)
+        for n, regime in enumerate(grid.regimes)
+    )
+
+
+def too_little(problem: Problem, strategy: Strategy, timeframe: str, values: Values) -> str:
+    """Why a timeframe cannot be searched, or ""."""
+    own, above = strategy.history(values)
+    higher = strategy.higher(timeframe)
+    length = TIMEFRAMES[timeframe]
+    warm = max(own, EMA_PERIOD, -(-above * TIMEFRAMES[higher] // length) if higher is not None else 0)
+    have, need = len(resample(problem.history.bars, timeframe)), warm + LEAST_BARS
+    if have >= need:
+        return ""
+    return (
+        f"{have} bars of {timeframe}, {need} are needed ({need * length / DAY_MS:.0f} days): {warm} to warm up and "
+        f"{LEAST_BARS} to judge"
     )
 
 
@@ -188,15 +197,9 @@ def _best(results: Sequence[Results]) -> int:
 
 
 def _judge(
-    strategy: Strategy,
-    timeframe: str,
-    regime: Regime,
-    sets: Sequence[_Set],
-    folds: Sequence[Fold],
-    last: Span,
-    grid: Grid,
-    purge_ms: int,
+    strategy: Strategy, timeframe: str, regime: Regime, sets: Sequence[_Set], layout: _Layout, grid: Grid
 ) -> Tried:
+    folds = layout.folds
     picks = [_best([one.trained[n] for one in sets]) for n in range(len(folds))]
     chosen = _best([one.last for one in sets])
     tested = joined([sets[pick].tested[n] for n, pick in enumerate(picks)])
@@ -214,11 +217,11 @@ def _judge(
         "folds": float(len(folds)),
         "folds_better": float(sum(sets[p].tested[n].r.sum() > sets[0].tested[n].r.sum() for n, p in enumerate(picks))),
         "sets": float(len(sets)),
-        "purge_hours": purge_ms / 3_600_000,
+        "purge_hours": layout.purge_ms / 3_600_000,
     }
     if len(trained) and trained.r.mean() > 0 and len(tested):
         metrics["efficiency"] = float(tested.r.mean() / trained.r.mean())
-    metrics |= _luck(sets, chosen, last)
+    metrics |= _luck(sets, chosen, layout.last)
     default = chosen == 0
     reason = _refusal(tested, plain, grid.min_trades, default=default)
     return Tried(
@@ -274,26 +277,52 @@ def _words(results: Results) -> str:
 
 def train(
     pool: Pool,
+    problem: Problem,
     grid: Grid,
     known: Container[tuple[str, str]],
     done: Callable[[Sequence[Tried]], None],
     stop: Callable[[], bool],
+    tick: Callable[[int, int], object] = lambda done, total: None,
 ) -> bool:
-    """Try what is not ``known`` (strategy, timeframe) yet; ``done`` hears each outcome as it comes. True when all was
-    tried. Long timeframes come last, because they take the least.
+    """Try what is not ``known`` (strategy, timeframe) yet; ``done`` hears all regimes of one as they come, ``tick`` the
+    pieces of work done and their total. True when all was tried.
     """
-    order = sorted(grid.timeframes, key=lambda name: TIMEFRAMES[name])
-    calls: list[tuple[object, ...]] = [
-        (strategy, timeframe, grid)
-        for timeframe in order
+    wanted = [
+        (strategy, timeframe)
+        for timeframe in sorted(grid.timeframes, key=lambda name: TIMEFRAMES[name])
         for strategy in grid.strategies
         if (strategy, timeframe) not in known
     ]
-    count = 0
-    for _, tried in pool.each(try_one, calls, stop):
-        count += 1
-        done(tried)
-    return count == len(calls)
+    searched = []
+    for name, timeframe in wanted:
+        lacking = _lacking(problem, name, timeframe, grid)
+        if lacking:
+            done(lacking)
+        else:
+            searched.append((name, timeframe))
+    cuts = list(range(0, grid.sets, CHUNK))
+    calls = [(name, timeframe, grid, cut, min(cut + CHUNK, grid.sets)) for name, timeframe in searched for cut in cuts]
+    parts: dict[tuple[str, str], dict[int, list[list[_Set]]]] = {one: {} for one in searched}
+    for count, (number, found) in enumerate(pool.each(run_sets, calls, stop), 1):
+        name, timeframe, _, cut, _ = calls[number]
+        mine = parts[name, timeframe]
+        mine[cut] = found
+        if len(mine) == len(cuts):
+            done(judge(problem, name, timeframe, grid, [one for cut in cuts for one in mine[cut]]))
+            del parts[name, timeframe]
+        tick(count, len(calls))
+    return not parts
+
+
+def _lacking(problem: Problem, name: str, timeframe: str, grid: Grid) -> tuple[Tried, ...]:
+    strategy = find_strategy(name, problem.settings.strategies)
+    base = resolve(strategy.parameters, problem.settings.strategies.parameters_of(name))
+    why = too_little(problem, strategy, timeframe, base)
+    return tuple(
+        Tried(strategy=name, regime=r, timeframe=timeframe, status="too_little_history", reason=why, values=base)
+        for r in grid.regimes
+        if why
+    )
 
 
 def to_set(tried: Tried, problem: Problem, *, exchange: str, trained_ms: int, code: str, search: str) -> TrainedSet:
