@@ -17,7 +17,7 @@ import msgspec
 from tui_trader import clock
 from tui_trader.cli_context import Globals, emit, number, optional, side_of, symbol_of
 from tui_trader.cli_decide import loose_instrument
-from tui_trader.core.candles import CandleBook
+from tui_trader.core.candles import TIMEFRAMES, CandleBook
 from tui_trader.core.commands import LoadCandles, RequestSnapshot, WatchSymbols
 from tui_trader.core.engine import Engine
 from tui_trader.core.entry import EntryRequest, propose_entry
@@ -33,7 +33,9 @@ from tui_trader.core.events import (
 )
 from tui_trader.core.gate import GateContext
 from tui_trader.core.indicators import AtrReading
+from tui_trader.core.regime import EMA_PERIOD
 from tui_trader.core.settings import Settings
+from tui_trader.core.strategy_rows import RegimeView
 from tui_trader.core.tiers import Classifier
 from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Side, dec
 from tui_trader.core.universe import SymbolMetrics
@@ -69,12 +71,14 @@ def show_symbol(options: Globals, name: str, as_json: bool) -> int:
     """One symbol's market; 1 when it is not tradeable."""
     symbol, _ = symbol_of(name)
     seen = asyncio.run(_look(options, symbol, None))
-    row = _row_of(seen.snapshot, symbol)
+    row = msgspec.structs.replace(_row_of(seen.snapshot, symbol), regimes=seen.regimes)
     if as_json:
         emit(msgspec.to_builtins(row, enc_hook=str) | {"parameters": seen.parameters})
     else:
         print(_line(row))
         print(f"    depth ±0.5 %{' at least' if row.depth_is_lower_bound else ''} {row.depth:,.0f} USDT")
+        if row.regimes:
+            print(f"    regime {', '.join(one.words for one in row.regimes)}")
         print(f"    {'refused: ' + '; '.join(row.reasons) if row.reasons else 'tradeable'}")
     return 1 if row.reasons else 0
 
@@ -209,6 +213,7 @@ class _Seen(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     preview: TicketPreview | None
     parameters: list[dict[str, object]]
+    regimes: tuple[RegimeView, ...] = ()
 
 
 async def _look(options: Globals, symbol: str, side: Side | None) -> _Seen:
@@ -227,8 +232,19 @@ async def _look(options: Globals, symbol: str, side: Side | None) -> _Seen:
             events.append(CandleHistory(ts=venue.clock.now_ms(), symbol=symbol, candles=candles))
             events.append(_leverage_as_if_set(venue.clock.now_ms(), symbol))
         snapshot, preview = await _settle(engine, venue, events, symbol, side)
-        parameters = _in_force(options, settings, symbol, engine.state.candles.get(symbol)) if symbol else []
-        return _Seen(snapshot, preview, parameters)
+        book = engine.state.candles.get(symbol)
+        parameters = _in_force(options, settings, symbol, book) if symbol else []
+        return _Seen(snapshot, preview, parameters, _regimes(parameters, book or CandleBook(symbol)))
+
+
+def _regimes(parameters: list[dict[str, object]], book: CandleBook) -> tuple[RegimeView, ...]:
+    """What the market does on each timeframe that an enabled strategy runs on."""
+    found = {str(each["timeframe"]): str(each["regime"]) for each in parameters}
+    return tuple(
+        RegimeView(timeframe=name, regime=found[name], bars=len(book.closed(name, EMA_PERIOD)), needed=EMA_PERIOD)
+        for name in TIMEFRAMES
+        if name in found
+    )
 
 
 def _leverage_as_if_set(ts: int, symbol: str) -> SendOutcome:
@@ -251,7 +267,7 @@ async def _settle(
                 elif isinstance(command, RequestSnapshot):
                     events.append(await venue.snapshot(engine.fills_cursor_ms))
                 elif isinstance(command, LoadCandles) and command.symbol == symbol:
-                    candles = await venue.candles(command.symbol, command.count)
+                    candles = await venue.candles(command.symbol, command.count, command.timeframe)
                     events.append(CandleHistory(ts=venue.clock.now_ms(), symbol=symbol, candles=candles))
         now = clock.monotonic()
         snapshot = engine.view(venue.clock.now_ms(), symbol, "15m")

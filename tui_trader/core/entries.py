@@ -20,7 +20,7 @@ from tui_trader.core.regime import regime_at
 from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.soundness import Failure, listen
 from tui_trader.core.state import EngineState
-from tui_trader.core.strategy_rows import ConditionView, SignalRow
+from tui_trader.core.strategy_rows import UNKNOWN, ConditionView, SignalRow
 from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
 from tui_trader.core.views import TicketPreview
 
@@ -206,7 +206,7 @@ def _evaluate(state: EngineState, strategy: Strategy, series: CandleBook, timefr
     basis = Basis(
         conditions=_conditions(signal),
         source=resolved.source,
-        regime=regime.value if regime is not None else "unknown",
+        regime=regime.value if regime is not None else UNKNOWN,
         timeframe=timeframe,
         threshold=state.settings.strategies.threshold,
         stop=float(signal.stop or 0),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from types import UnionType
 
 import msgspec
 
 from tui_trader.core.plain import plain
 from tui_trader.core.signals import Condition, MarketState, Signal, Strategy
-from tui_trader.core.types import Side
+from tui_trader.core.types import ZERO, Side
 
 _LONGEST = 200
 
@@ -48,11 +47,11 @@ def _problem(signal: object, strategy: Strategy, market: MarketState) -> str:
         return f"it said a {type(signal).__name__}, not a Signal"
     if (signal.strategy, signal.symbol) != (strategy.name, market.symbol):
         return plain(f"asked about {market.symbol}, it spoke for {signal.strategy!r} of {signal.symbol!r}"[:_LONGEST])
-    kinds: tuple[tuple[str, object, type | UnionType], ...] = (
-        ("side", signal.side, Side | None),
+    kinds: tuple[tuple[str, object, type], ...] = (
+        ("side", signal.side if signal.side is not None else Side.LONG, Side),
         ("note", signal.note, str),
-        ("stop", signal.stop, Decimal | None),
-        ("target", signal.target, Decimal | None),
+        ("stop", signal.stop if signal.stop is not None else ZERO, Decimal),
+        ("target", signal.target if signal.target is not None else ZERO, Decimal),
     )
     for name, value, kind in kinds:
         if not isinstance(value, kind):

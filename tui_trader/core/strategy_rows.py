@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+UNKNOWN = "unknown"
+"""The word for a regime before there are enough closed bars."""
+
 
 class RegimeView(msgspec.Struct, frozen=True, kw_only=True):
     """What a symbol does on a timeframe: bull, bear, sideways, or unknown: ``bars`` closed of the ``needed`` ones."""
@@ -12,6 +15,15 @@ class RegimeView(msgspec.Struct, frozen=True, kw_only=True):
     regime: str
     bars: int
     needed: int
+
+    @property
+    def words(self) -> str:
+        """The regime, and what is missing where it is not known."""
+        if self.regime != UNKNOWN:
+            return f"{self.regime} on {self.timeframe}"
+        if self.bars < self.needed:
+            return f"unknown on {self.timeframe}: {self.bars} of {self.needed} closed bars"
+        return f"unknown on {self.timeframe} until its next bar closes"
 
 
 class ConditionView(msgspec.Struct, frozen=True, kw_only=True):

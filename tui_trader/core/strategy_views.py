@@ -7,10 +7,8 @@ from tui_trader.core.regime import EMA_PERIOD, Regime
 from tui_trader.core.reliability import promise_of
 from tui_trader.core.signals import Strategy
 from tui_trader.core.state import EngineState
-from tui_trader.core.strategy_rows import ParameterView, RegimeView, StrategyRow, TrainedView, UseView
+from tui_trader.core.strategy_rows import UNKNOWN, ParameterView, RegimeView, StrategyRow, TrainedView, UseView
 from tui_trader.core.trained import TrainedSet
-
-UNKNOWN = "unknown"
 
 
 def regime_views(state: EngineState, symbol: str) -> tuple[RegimeView, ...]:

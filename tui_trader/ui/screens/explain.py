@@ -40,7 +40,8 @@ def confluence_of(conditions: Sequence[ConditionView]) -> float:
 def signal_part(sheet: Sheet, row: SignalRow, decimals: int, width: int) -> None:
     """One signal: what was decided and why, each condition's part, and where the parameters came from."""
     side = "" if row.side == "hold" else f"{row.side} "
-    sheet.head(f"{f.clock(row.ts)} {side}by {row.strategy or 'hand'}")
+    who = "hand" if row.strategy in ("", "manual") else row.strategy
+    sheet.head(f"{f.clock(row.ts)} {side}by {who}")
     words, role = ACTIONS.get(row.action, (row.action, "dim"))
     sheet.pair("decision", words, role)
     for reason in own_reasons(row):
@@ -71,7 +72,7 @@ def _arithmetic(sheet: Sheet, row: SignalRow) -> None:
     sheet.pair("conditions met", f"{met} of {len(row.conditions)}", "text" if met == len(row.conditions) else "warn")
     sheet.pair("confluence", f"{f.number(value, 2)}, the mean of the scores by weight")
     if row.side == "hold":
-        sheet.pair("conviction", "none: a side is taken only when every condition is met", "dim")
+        sheet.pair("conviction", "none: not every condition is met", "dim")
         return
     enough = row.conviction >= row.threshold
     sign = "≥" if enough else "<"

@@ -16,7 +16,6 @@ from tui_trader.ui.screens.sheet import Sheet
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import Palette, tone
 from tui_trader.ui.widgets.lists import SEVERITY
-from tui_trader.ui.widgets.regimes import regime_sentence
 from tui_trader.ui.widgets.signals import conditions, own_reasons
 
 
@@ -194,7 +193,7 @@ def _liquidity(sheet: Sheet, row: UniverseRow, now: int) -> None:
     sheet.pair("tier, score", f"{row.tier}, {f.number(row.score, 2)}")
     sheet.pair("last, 24 h", f"{f.price(row.last, row.price_decimals)}, {f.percent(row.change_pct)}")
     for number, regime in enumerate(row.regimes):
-        sheet.pair("" if number else "regime", regime_sentence(regime))
+        sheet.pair("" if number else "regime", regime.words)
     sheet.pair("volume 24 h", f"{f.compact(row.quote_volume)} USDT")
     sheet.pair("spread", f"{f.number(row.spread_bps, 2)} bps")
     bound = "at least " if row.depth_is_lower_bound else ""

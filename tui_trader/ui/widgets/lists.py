@@ -237,7 +237,8 @@ def _runs_with(row: StrategyRow, width: int) -> tuple[Line, ...]:
     words = [f"on {row.timeframe}"]
     words += [f"{name} for {f'{count} of' if count < symbols else 'all'} {symbols}" for name, count in counts.items()]
     demoted = sum(one.state == "demoted" for one in row.sets)
-    pieces = [(" · ".join(words), "dim"), (f"{demoted} demoted" if demoted else "", "warn"), (row.problem, "warn")]
+    warning = f"trained sets demoted: {demoted}" if demoted else ""
+    pieces = [(" · ".join(words), "dim"), (warning, "warn"), (row.problem, "warn")]
     room = max(width - 4, 10)
     return tuple((("   " + part, role),) for text, role in pieces for part in f.wrap(f.clean(text), room))
 

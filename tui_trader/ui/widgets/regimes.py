@@ -19,15 +19,6 @@ def regime_words(regimes: Sequence[RegimeView]) -> list[str]:
     return [f"{regime} {' '.join(names)}" for regime, names in frames.items()]
 
 
-def regime_sentence(one: RegimeView) -> str:
-    """One regime, and what is missing where it is not known."""
-    if one.regime in SIGNS:
-        return f"{one.regime} on {one.timeframe}"
-    if one.bars < one.needed:
-        return f"unknown on {one.timeframe}: {one.bars} of {one.needed} closed bars"
-    return f"unknown on {one.timeframe} until its next bar closes"
-
-
 def regime_signs(regimes: Sequence[RegimeView]) -> str:
     """A sign under each timeframe of a heading that ``regime_heading`` gives."""
     return " ".join(f.fit(SIGNS.get(one.regime, "?"), len(one.timeframe), ">") for one in regimes)

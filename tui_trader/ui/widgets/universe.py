@@ -24,6 +24,8 @@ _COLUMNS = (
     Column("next", 4, ">", drop=6),
 )
 _NARROW = tuple(replace(column, width=9, align=">") if column.title == "last" else column for column in _COLUMNS)
+_REGIME = 5
+"""Where the regimes stand among the columns."""
 
 
 class UniversePane(StripTable):
@@ -39,7 +41,9 @@ class UniversePane(StripTable):
         regimes = next((row.regimes for row in frame.snapshot.universe.members if row.regimes), ())
         heading = regime_heading(regimes)
         columns = super().columns_for(frame, width)
-        return (*columns, Column(heading, len(heading), "<", drop=9)) if heading else columns
+        # Without a heading it is too wide for any pane, so that it is the first column to leave.
+        regime = Column(heading, len(heading) or width, "<", drop=9)
+        return (*columns[:_REGIME], regime, *columns[_REGIME:])
 
     def heading(self, frame: Frame) -> str:
         """How many passed, and when the next refresh comes."""
@@ -88,11 +92,11 @@ def _row(row: UniverseRow, now: int, *, narrow: bool) -> Row:
             (f.clean(row.tier), "dim"),
             (f.price(row.last, row.price_decimals), "text"),
             (f.signed(row.change_pct, 2), tone(row.change_pct)),
+            (regime_signs(row.regimes), "text"),
             (f.compact(row.quote_volume), "dim"),
             (f.number(row.spread_bps, 1), "dim"),
             (f.signed(row.funding_rate * 100, 3), funding_role),
             (f.short_countdown(row.next_funding_ms - now) if row.next_funding_ms else f.NOTHING, "dim"),
-            (regime_signs(row.regimes), "text"),
         ),
     )
 

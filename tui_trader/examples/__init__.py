@@ -1,0 +1,1 @@
+"""Files to copy into a folder of your own strategies (``strategies.folder``)."""
