@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -177,3 +178,24 @@ def test_an_entry_by_hand_belongs_to_no_set() -> None:
     desk.run(3_000)
     assert desk.engine.state.plans[SYMBOL].trained == ""
     assert desk.engine.state.signals[0].source == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda now: ev.ClosePosition(ts=now, symbol=SYMBOL, fraction=Decimal(1)),
+        lambda now: ev.MoveStop(ts=now, symbol=SYMBOL, price=Decimal(43_000)),
+        lambda now: ev.FlattenAll(ts=now),
+    ],
+)
+def test_what_a_person_has_a_hand_in_does_not_count(command: Callable[[int], ev.Event]) -> None:
+    desk = tuned_desk(trained())
+    bar(desk)
+    assert desk.engine.state.plans[SYMBOL].trained
+    desk.process(command(desk.now))
+    desk.run(3_000)
+    desk.move(42_000.0)
+    desk.run(3_000)
+    (trade,) = [r.data for r in desk.records if r.kind == "trades"]
+    assert trade["trained"] == ""
+    assert desk.engine.state.trained.evidence(trained().identity) is None

@@ -47,6 +47,7 @@ def _plan(state: EngineState, symbol: str, what: str) -> Plan | None:
     if symbol not in state.instruments:
         state.say(Severity.WARNING, f"{symbol}: the venue's filters are not known yet; nothing was done", symbol)
         return None
+    plan.trained = ""  # what a person has a hand in is no result of a trained set any more
     return plan
 
 
@@ -226,6 +227,7 @@ def _cancel_entry(state: EngineState, command: ev.CancelEntry) -> None:
 def flatten_all(state: EngineState, reason: str) -> None:
     """Close every plan and cancel every entry; stops stay until nothing is open."""
     for plan in list(state.plans.values()):
+        plan.trained = ""
         executor.begin_close(state, plan, reason, alarm=False)
         executor.drive(state, plan)
 

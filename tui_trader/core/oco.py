@@ -111,7 +111,7 @@ class Plan(msgspec.Struct, kw_only=True):
     stops_lost: int = 0
     revisions: dict[str, int] = {}
     trained: str = ""
-    """The trained set that the entry's parameters came from, "" for none."""
+    """The trained set that the trade is a result of: its entry's parameters, and no exit changed by a person."""
 
     @property
     def avg_entry(self) -> Decimal:
