@@ -12,21 +12,25 @@ from tui_trader.core.signals import Strategy
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import MINUTE_MS
 
-BARS = KEPT_BARS - 1
-"""Bars asked for at once: one request of little weight, and averages with a long memory have settled at its end."""
+MOST_BARS = KEPT_BARS - 1
+"""Bars that one request of little weight gives."""
+SETTLING_BARS = 60
 LOOK_EVERY_S = 10.0
 
 
-def needs(state: EngineState, symbol: str) -> tuple[str, ...]:
-    """The higher timeframes of which more bars are needed than the kept minutes give, shortest first."""
+def needs(state: EngineState, symbol: str) -> dict[str, int]:
+    """How many bars to load of each higher timeframe of which more are needed than the kept minutes give.
+
+    More than twice what is needed, so that averages with a long memory have settled at their end.
+    """
     most: dict[str, int] = {}
     for timeframe, bars in _asked(state, symbol):
         most[timeframe] = max(bars, most.get(timeframe, 0))
-    return tuple(
-        timeframe
+    return {
+        timeframe: min(2 * most[timeframe] + SETTLING_BARS, MOST_BARS)
         for timeframe, length in TIMEFRAMES.items()
         if length > MINUTE_MS and (most.get(timeframe, 0) + 1) * length > KEPT_MINUTES * MINUTE_MS
-    )
+    }
 
 
 def _asked(state: EngineState, symbol: str) -> Iterator[tuple[str, int]]:
@@ -69,9 +73,9 @@ def _ask_one(state: EngineState, symbol: str) -> None:
     if book is None or not book.closed("1m", 1):
         return
     state.warmup_looked[symbol] = state.now
-    for timeframe in needs(state, symbol):
+    for timeframe, count in needs(state, symbol).items():
         if not book.has_history(timeframe):
-            state.out.append(LoadCandles(ts=state.now, symbol=symbol, count=BARS, timeframe=timeframe))
+            state.out.append(LoadCandles(ts=state.now, symbol=symbol, count=count, timeframe=timeframe))
 
 
 def take(state: EngineState, book: CandleBook, event: CandleHistory) -> None:

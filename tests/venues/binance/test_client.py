@@ -10,11 +10,14 @@ from decimal import Decimal
 
 import pytest
 
-from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
+from tests.core.build import settings as default_settings
+from tui_trader.core.commands import Approval, CancelOrder, LoadCandles, PlaceOrder, QueryOrder
+from tui_trader.core.engine import Engine
 from tui_trader.core.events import (
     AccountSnapshot,
     BookDepth,
     BookTop,
+    CandleHistory,
     Event,
     FeedLive,
     FeedStale,
@@ -32,6 +35,8 @@ from tui_trader.core.settings import DataSettings, VenueSettings
 from tui_trader.core.types import Channel, Leg, OrderSide, OrderStatus, OrderType, VenueBook
 from tui_trader.errors import OrderNotFound, OutcomeUnknown, VenueRefused, VenueUnreachable
 from tui_trader.exchange.server import RunningExchange, running_exchange
+from tui_trader.runtime.reconcile import Reconciler
+from tui_trader.strategies.htf_sweep import HtfSweep
 from tui_trader.venues.binance.client import BinanceVenue
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -170,6 +175,41 @@ async def test_candles_are_closed_complete_and_in_order() -> None:
         opens = [candle.open_ms for candle in candles]
         assert opens == [opens[0] + 60_000 * step for step in range(1_200)]
         assert opens[-1] + 60_000 <= here.venue.clock.now_ms() + 1_000
+
+
+async def test_warm_up_reaches_the_candle_book_within_the_budget() -> None:
+    """Engine, reconciler and the simulated exchange: hours from before the minutes, closed, joined to them."""
+    settings = default_settings(strategies={"timeframes": {"htf_sweep": "5m"}})
+    async with world() as here:
+        engine = Engine(settings, {"htf_sweep": HtfSweep()}, mode="live", venue="binance", epoch="t")
+        engine.state.watching = ("BTCUSDT",)
+        reconciler = Reconciler(here.venue, here.events.append, fills_cursor=lambda: 0, interval_s=lambda: 60.0)
+        reconciler.request_candles("BTCUSDT", 1_500)
+        worker = asyncio.create_task(reconciler.run_candles())
+
+        def warm() -> bool:
+            for event in [e for e in here.events if isinstance(e, CandleHistory)]:
+                here.events.remove(event)
+                for command in engine.process(event):
+                    if isinstance(command, LoadCandles):
+                        reconciler.request_candles(command.symbol, command.count, command.timeframe)
+            book = engine.state.candles.get("BTCUSDT")
+            return book is not None and book.has_history("1h")
+
+        try:
+            await here.until(warm)
+        finally:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+        book = engine.state.candles["BTCUSDT"]
+        opens = [bar.open_ms for bar in book.closed("1h", 500)]
+        assert len(opens) >= 226
+        assert opens == [opens[0] + 3_600_000 * step for step in range(len(opens))]
+        assert opens[-1] + 3_600_000 <= here.venue.clock.now_ms() + 1_000
+        minutes = {bar.open_ms: bar for bar in book.closed("1m", 1_500)}
+        inside = [bar for bar in book.closed("1h", 20) if bar.open_ms in minutes]
+        assert all(bar.open == minutes[bar.open_ms].open for bar in inside)
+        assert here.venue.budget.used < 0.05
 
 
 async def test_a_venue_that_is_not_there_is_unreachable() -> None:
