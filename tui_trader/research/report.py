@@ -109,7 +109,7 @@ def verdict(m: Metrics, result: BacktestResult) -> str:
     against = "more" if m.total_return > m.buy_and_hold else "less"
     text = f"It {word} {abs(m.total_return):.2%} after costs, {against} than buy and hold ({m.buy_and_hold:+.2%})"
     if m.trades < FEW_TRADES:
-        text += f"; {m.trades} trades are too few to tell skill from luck"
+        text += f"; {'1 trade is' if m.trades == 1 else f'{m.trades} trades are'} too few to tell skill from luck"
     if result.partial:
         text += "; the run was cut short"
     return f"{text}."
@@ -138,7 +138,8 @@ def warnings(history: History, result: BacktestResult, m: Metrics) -> tuple[str,
     if len(history.gaps) > 5:
         found.append(f"{len(history.gaps) - 5} more gaps in the candles")
     if m.ambiguous:
-        found.append(f"{m.ambiguous} trades ended in a minute that held both stop and target: counted as stopped")
+        count = "1 trade" if m.ambiguous == 1 else f"{m.ambiguous} trades"
+        found.append(f"{count} ended in a minute that held both stop and target: counted as stopped")
     if result.killed:
         found.append(f"trading ended early: {result.killed}")
     if any(trade.open_at_end for trade in result.trades):
