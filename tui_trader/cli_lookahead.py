@@ -14,16 +14,16 @@ from tui_trader.cli_context import Globals, emit, symbol_of
 from tui_trader.errors import UsageError
 
 if TYPE_CHECKING:
-    from tui_trader.research.lookahead import LookaheadReport, WarmUp
+    from tui_trader.research.lookahead import Finding, LookaheadReport, WarmUp
 
 
 def check_lookahead(
     options: Globals, name: str, contract: str, candles: Path | None, timeframe: str, cuts: int, as_json: bool
 ) -> int:
-    """0: nothing changed; 1: a decision changed with what came after it."""
+    """0: nothing changed; 1: a decision changed with what came after it, or live decides otherwise than a backtest."""
     from tui_trader.core.candles import TIMEFRAMES
     from tui_trader.core.parameters import resolve
-    from tui_trader.research.history import from_npz, instrument_of, packaged
+    from tui_trader.research.history import instrument_of, load_history
     from tui_trader.research.lookahead import Checker
     from tui_trader.strategies.registry import find_strategy
 
@@ -36,7 +36,7 @@ def check_lookahead(
     bar = Bar(f"check {name}")
     checker = Checker(
         strategy,
-        from_npz(candles, symbol) if candles is not None else packaged(symbol),
+        load_history(symbol, file=candles, store_path=options.store_path(), start_ms=None, end_ms=None),
         settings,
         instrument_of(symbol),
         timeframe=chosen,
@@ -68,19 +68,32 @@ def to_text(report: LookaheadReport) -> str:
         *_warm_up(report.warm_up),
     ]
     for found in report.findings:
-        lines += [
-            f"LOOKAHEAD ({found.path}, {found.check}): the decision at {clock.iso_utc(found.bar_ms)} changes",
-            f"  with the future     {found.with_future}",
-            f"  without it          {found.without}",
-        ]
+        lines += _finding(found)
     first = report.first
     if first is None:
         lines.append("no lookahead found: no decision changed with what came after it")
     else:
         lines.append(f"first decision that changes: the bar that closes at {clock.iso_utc(first.bar_ms)}")
+    if report.findings and not report.lookahead:
+        lines.append("no lookahead: a backtest sees more history than live does; let the strategy ask for more of it")
     if not report.decisions:
         lines.append("note: the strategy decides nothing here; try more history (--candles) or another symbol")
     return "\n".join(lines) + "\n"
+
+
+def _finding(found: Finding) -> list[str]:
+    at = clock.iso_utc(found.bar_ms)
+    if found.check == "live":
+        return [
+            f"LIVE DECIDES OTHERWISE ({found.path}) at {at}",
+            f"  in a backtest       {found.with_future}",
+            f"  live                {found.without}",
+        ]
+    return [
+        f"LOOKAHEAD ({found.path}, future {found.check}): the decision at {at} changes",
+        f"  with the future     {found.with_future}",
+        f"  without it          {found.without}",
+    ]
 
 
 def _warm_up(found: WarmUp) -> list[str]:

@@ -47,12 +47,14 @@ BACKTEST_MINUTES = 8 * 1_440
 AFTER_MINUTES = 1_440
 WARM_STARTS = (1, 2, 3, 5, 8, 13, 21, 34)
 """Later beginnings that are tried, in 1/100 of the history."""
+LIVE = "live"
+"""The check of ``on_bar``, bar by bar on a live book, against the scan."""
 COLUMNS = ("side", "conviction", "stop", "target", "regime")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision that changed. ``check`` says what was done to the future, ``path`` whose decision it is (scan,
-    on_bar, backtest, regime); ``bar_ms`` is the close of its bar, ``cut_ms`` where the known past ended.
+    """One decision that changed. ``check`` says what was done to the future (``LIVE``: there was none), ``path`` whose
+    decision it is (scan, on_bar, backtest, regime); ``bar_ms`` is the close of its bar, ``cut_ms`` the end of the past.
     """
 
     check: str
@@ -101,8 +103,13 @@ class LookaheadReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing changed with the future."""
+        """Whether nothing changed with the future, and what is tested is what trades."""
         return not self.findings
+
+    @property
+    def lookahead(self) -> bool:
+        """Whether a decision changed with the future; else findings are only differences between scan and live."""
+        return any(found.check != LIVE for found in self.findings)
 
     @property
     def first(self) -> Finding | None:
@@ -164,10 +171,8 @@ class Checker:
         decided = np.flatnonzero(full.rows[:, 0] != 0)
         cuts = self._cuts(decided, bars)
         poisons = _spread(cuts, POISON_CUTS)
-        recent = int(self._history.bars.open_ms[-1]) - BACKTEST_MINUTES * MINUTE_MS
-        ends = _spread([int(i) for i in decided if full.close_ms[i] > recent], BACKTEST_CUTS)
         starts = [bars * share // 100 for share in WARM_STARTS]
-        self._total = len(cuts) + 4 * len(poisons) + 1 + 2 * len(ends) + len(starts) + 1
+        self._total = len(cuts) + 4 * len(poisons) + 1 + 4 * BACKTEST_CUTS + len(starts) + 1
         for cut in cuts:
             self._compare("truncated", full, self._decide(self._until(int(full.close_ms[cut]))), cut)
         for cut in poisons:
@@ -175,7 +180,7 @@ class Checker:
                 changed = poisoned(self._history.bars, int(full.close_ms[cut]), poison, self._rng)
                 self._compare(name, full, self._decide(changed), cut)
         live = self._live(full, cuts)
-        trades = self._backtests(full, ends)
+        backtests, trades = self._backtests(full.close_ms[decided])
         warm_up = self._warm_up(full, starts)
         return LookaheadReport(
             strategy=self._strategy.name,
@@ -186,7 +191,7 @@ class Checker:
             cuts=len(cuts),
             poisoned=4 * len(poisons),
             live_bars=live,
-            backtests=1 + 2 * len(ends),
+            backtests=backtests,
             trades=trades,
             findings=tuple(sorted(self._findings.values(), key=lambda f: (f.bar_ms, f.check, f.path))),
             warm_up=warm_up,
@@ -238,12 +243,11 @@ class Checker:
 
     def _compare(self, check: str, full: _Decisions, other: _Decisions, cut: int) -> None:
         """The decisions up to and with bar ``cut``."""
-        known = cut + 1
         if other.failed:
             self._add(check, "scan", full, cut, cut, _words(full.rows[cut]), f"it fails: {other.failed}")
             return
-        if len(other.rows) < known or np.any(other.close_ms[:known] != full.close_ms[:known]):
-            return
+        # Where the bar's last minute is missing, its close is only known with the next bar.
+        known = min(cut + 1, len(other.rows))
         one, two = full.rows[:known], other.rows[:known]
         for path, columns in (("scan", slice(0, 4)), ("regime", slice(4, 5))):
             changed = np.flatnonzero(~_alike(one[:, columns], two[:, columns], WITHIN).all(axis=1))
@@ -321,31 +325,35 @@ class Checker:
     def _compare_live(self, full: _Decisions, at: int, row: Floats | str, code: int) -> None:
         seen = full.rows[at]
         if isinstance(row, str):
-            self._add("live", "on_bar", full, at, at, _words(seen), row)
+            self._add(LIVE, "on_bar", full, at, at, _words(seen), row)
         elif not _alike(seen[:4], row[:4], LIVE_WITHIN).all():
-            self._add("live", "on_bar", full, at, at, _words(seen), _words(row))
+            self._add(LIVE, "on_bar", full, at, at, _words(seen), _words(row))
         if code != int(seen[4]):
             row_ = np.array([np.nan] * 4 + [code])
-            self._add("live", "regime", full, at, at, _words(seen, "regime"), _words(row_, "regime"))
+            self._add(LIVE, "regime", full, at, at, _words(seen, "regime"), _words(row_, "regime"))
 
     # --- whole backtests ---
 
-    def _backtests(self, full: _Decisions, ends: list[int]) -> int:
-        """Trades on histories that end, or are mirrored, after a decision; returns how many the whole has."""
+    def _backtests(self, decided_ms: NDArray[np.int64]) -> tuple[int, int]:
+        """Trades on histories that end, or are mirrored, a minute after an entry, and after decisions that the scan
+        made, traded or not; returns how many runs, and trades of the whole.
+        """
         minutes = self._history.bars
         minutes = minutes.slice(max(0, len(minutes) - BACKTEST_MINUTES), len(minutes))
         whole = self._trade(minutes)
+        entered = _spread([trade.decided_ms for trade in whole.trades], BACKTEST_CUTS)
+        others = _spread([int(ms) for ms in decided_ms if ms > minutes.open_ms[0]], BACKTEST_CUTS)
+        ends = sorted({ms + MINUTE_MS for ms in (*entered, *others)})
         for end in ends:
-            now = int(full.close_ms[end])
-            later = int(np.searchsorted(minutes.open_ms, now))
+            later = int(np.searchsorted(minutes.open_ms, end))
             beyond = minutes.slice(0, later + AFTER_MINUTES)
             changed = {
                 "truncated": minutes.slice(0, later),
-                "mirrored": poisoned(beyond, now, POISONS["mirrored"], self._rng),
+                "mirrored": poisoned(beyond, end, POISONS["mirrored"], self._rng),
             }
             for name, bars in changed.items():
-                self._compare_trades(name, whole, self._trade(bars), now)
-        return len(whole.trades)
+                self._compare_trades(name, whole, self._trade(bars), end)
+        return 1 + 2 * len(ends), len(whole.trades)
 
     def _trade(self, bars: Bars) -> BacktestResult:
         past = self._history
