@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_trader.config import (
+    KNOWN_STRATEGIES,
     PRESETS,
     Secret,
     credentials,
@@ -26,6 +27,7 @@ from tui_trader.config_fields import NAMED_IN_SPEC, environment, fields
 from tui_trader.core.settings import Settings, SizingModel
 from tui_trader.core.types import Tier
 from tui_trader.errors import ConfigError
+from tui_trader.strategies.registry import SHIPPED
 
 
 def write(folder: Path, text: str) -> Path:
@@ -299,3 +301,13 @@ def test_a_secret_never_prints(tmp_path: Path) -> None:
         pickle.dumps(got.secret)
     with pytest.raises(TypeError, match="not stored"):
         copy.copy(got.secret)
+
+
+def test_every_shipped_strategy_can_be_enabled_and_own_ones_with_a_folder(tmp_path: Path) -> None:
+    assert KNOWN_STRATEGIES == tuple(kind.name for kind in SHIPPED)
+    names = ",".join(KNOWN_STRATEGIES)
+    assert load(None, environ={"TP_STRATEGIES_ENABLED": names}).settings.strategies.enabled == KNOWN_STRATEGIES
+    own = {"TP_STRATEGIES_ENABLED": "mine", "TP_STRATEGIES_FOLDER": str(tmp_path)}
+    assert load(None, environ=own).settings.strategies.enabled == ("mine",)
+    with pytest.raises(ConfigError, match='strategies.enabled names "mine", which is no strategy'):
+        load(None, environ={"TP_STRATEGIES_ENABLED": "mine"})

@@ -51,7 +51,7 @@ __all__ = [
 
 APP = "tui-trader"
 MAX_FILE_BYTES = 1_000_000
-KNOWN_STRATEGIES = ("ma_crossover", "volume_breakout")
+KNOWN_STRATEGIES = ("ma_crossover", "htf_sweep", "volume_breakout", "divergence_capitulation")
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
     "standard": {},
@@ -393,7 +393,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[list[str], str]]:
 
 
 def _impossible_names(settings: Settings) -> Iterator[tuple[list[str], str]]:
-    for name in settings.strategies.enabled:
+    # A person's own strategies are known once their folder has been read, where the strategies are built.
+    for name in settings.strategies.enabled if not settings.strategies.folder else ():
         if name not in KNOWN_STRATEGIES:
             hint = closest(name, KNOWN_STRATEGIES) or f"; known: {', '.join(KNOWN_STRATEGIES)}"
             yield ["strategies.enabled"], f"strategies.enabled names {_printed(name)}, which is no strategy{hint}"

@@ -90,7 +90,7 @@ async def test_regimes_stand_in_the_chart_the_universe_and_the_detail() -> None:
     head = small.splitlines()[2]
     (member,) = [line for line in small.splitlines() if "ETHUSDT" in line]
     column = head.index("1m 5m")
-    assert member[column : column + 5] == " ▼  ▼"
+    assert member[column : column + 5] == " ─  ▼"
     words = detail_text(FRAME, "SEIUSDT", 100).plain
     assert "bull on 1m" in words
     assert "unknown on 5m: 23 of 50 closed bars" in words
