@@ -25,8 +25,10 @@ from tui_trader.strategies.registry import build_strategies
 from tui_trader.venues.binance.reparse import FrameReader
 
 _TELL_EVERY = 2_000
-_UNHEARD_STEPS = 2_000
-"""A fact of the account waits for the engine at most so many steps: the inbox lets it overtake market data."""
+_UNHEARD_STEPS = 500
+_UNHEARD_AT_END = 100
+"""A fact of the account waits for the engine at most so many steps: the inbox lets it overtake market data. What came
+in the last moment of a session is not waited for."""
 
 _STREAMED = (
     ev.BookTop, ev.BookDepth, ev.TradePrint, ev.MarkPrice, ev.Ticker24h, ev.KlineUpdate, ev.FeedStale, ev.FeedLive,
@@ -119,7 +121,14 @@ class FrameCheck:
         elif self._account and isinstance(event, _ACCOUNT) and _same(self._account[0][1], event):
             self._account.popleft()
             self.checked += 1
-        if self._account and step - self._account[0][0] > _UNHEARD_STEPS:
+        self._find_unheard(step, _UNHEARD_STEPS)
+
+    def ended(self, step: int) -> None:
+        """The recording ended in order at ``step``."""
+        self._find_unheard(step, _UNHEARD_AT_END)
+
+    def _find_unheard(self, step: int, patience: int) -> None:
+        if self._account and not self.difference and step - self._account[0][0] > patience:
             words = trace.sentence(self._account[0][1])
             self.difference = f"a frame before step {self._account[0][0]} says what the engine never heard: {words}"
 
@@ -205,6 +214,7 @@ class Replay:
                     self._look(line)
                 elif isinstance(line, End):
                     self._end = line.reason
+                    self._check.ended(self._steps)
                 if self._difference is not None:
                     break
         return self._report(lines)
