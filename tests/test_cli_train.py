@@ -25,6 +25,8 @@ from tui_trader.core.trained import TrainedSet
 from tui_trader.store.trained import load_sets, save_sets
 
 Capture = pytest.CaptureFixture[str]
+LACKING = 36
+"""Combinations that four days are too short for; they come at once."""
 SYMBOL = "SOLUSDT"
 
 
@@ -219,7 +221,7 @@ def stored_rows(path: Path) -> int:
 
 @pytest.mark.timeout(240)
 def test_a_dask_cluster_that_loses_a_worker_finds_the_same(capsys: Capture, candles: str, tmp_path: Path) -> None:
-    """A scheduler and two workers as processes of their own; one is killed after the first outcome was stored."""
+    """A scheduler and two workers as processes of their own; one is killed after the first search was stored."""
     words = ("train", "--symbol", SYMBOL, "--candles", candles, "--sets", "60", "--folds", "2", "--json")
     facts = tmp_path / "scheduler.json"
     quiet = ("--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", str(facts))
@@ -249,7 +251,7 @@ def test_a_dask_cluster_that_loses_a_worker_finds_the_same(capsys: Capture, cand
             )
             try:
                 until = clock.monotonic() + 90
-                while not stored_rows(store):
+                while stored_rows(store) <= LACKING:
                     assert clock.monotonic() < until, "nothing was stored"
                     assert far.poll() is None, far.stderr.read().decode()  # type: ignore[union-attr]
                     time.sleep(0.02)
@@ -260,7 +262,7 @@ def test_a_dask_cluster_that_loses_a_worker_finds_the_same(capsys: Capture, cand
                 far.kill()
                 far.wait()
     assert far.returncode == 0, err.decode()
-    assert done < 54, "the worker was killed midway"
+    assert LACKING < done < 54, "the worker was killed midway"
     code, near, _ = call(capsys, *words, "--jobs", "1")
     assert code == 0
     assert combinations(json.loads(out)) == combinations(json.loads(near))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_trader.core.parameters import defaults
+from tui_trader.core.reliability import Evidence, observe, promise_of, reason_to_demote
 from tui_trader.core.types import DAY_MS, HOUR_MS
 from tui_trader.errors import UsageError
 from tui_trader.research.walkforward import (
@@ -123,3 +124,22 @@ def test_a_promise_stays_under_what_was_seen() -> None:
     standard_error = made["oos_spread_r"] / math.sqrt(60)
     assert made["oos_mean_r_low"] == pytest.approx(made["oos_mean_r"] - 1.645 * standard_error, abs=0.06)
     assert promise_metrics(results([1.0]), 7) == {}
+
+
+def test_a_promise_out_of_few_trades_is_kept_by_the_same_law_and_broken_by_a_worse_one() -> None:
+    """The whole chain: 40 trades out of sample give the promise, 150 live trades keep or break it."""
+    rng = np.random.default_rng(11)
+
+    def lived(mean: float) -> bool:
+        metrics = promise_metrics(results(rng.normal(0.3, 1.0, 40).tolist()), 7) | {"oos_trades": 40.0}
+        promise = promise_of(metrics)
+        assert promise is not None
+        evidence = Evidence()
+        for r in rng.normal(mean, 1.0, 150).tolist():
+            evidence = observe(evidence, promise, r)
+            if reason_to_demote(evidence, promise, 0.05):
+                return False
+        return True
+
+    assert sum(lived(0.3) for _ in range(150)) >= 140
+    assert sum(lived(-0.6) for _ in range(60)) <= 6
