@@ -18,8 +18,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.core.build import candle_book, settings
+from tests.desk import candles as flat
 from tests.research.problems import recorded
 from tui_trader import cli, clock
+from tui_trader.cli_strategies import in_force
+from tui_trader.config import default_settings
 from tui_trader.core.regime import Regime
 from tui_trader.core.trained import TrainedSet
 from tui_trader.store.trained import load_sets, save_sets
@@ -90,7 +94,7 @@ def test_train_prints_54_combinations_and_stores_them(capsys: Capture, candles: 
     code, out, err = call(capsys, *words[:-1])
     assert (code, err) == (0, "")
     assert "of 54 deployed" in out
-    assert max(len(line) for line in out.splitlines() if not line.startswith(("✓", "    ", "Stored"))) <= 100
+    assert max(len(line) for line in out.splitlines() if "store.sqlite3" not in line) <= 100
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_next_run_goes_on(
@@ -133,7 +137,7 @@ def test_optimize_and_going_on(capsys: Capture, candles: str) -> None:
     assert "16 trials" in out
     assert "the same trades" in out
     assert "probability of overfitting" in out
-    assert max(map(len, out.splitlines())) <= 140
+    assert max(map(len, out.splitlines())) <= 100
     code, _, err = call(capsys, *words, *more, "--ladder")
     assert (code, "made with other data" in err) == (2, True)
     code, _, err = call(capsys, *words, "--resume", "../x")
@@ -186,6 +190,49 @@ def test_strategies_say_values_and_their_source(
     assert "  demoted: BTCUSDT binance bear 5m" in out
     assert "1 more was trained and not deployed" in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_validate_says_where_the_parameters_come_from(capsys: Capture) -> None:
+    asked = (
+        "--bid",
+        "43500",
+        "--ask",
+        "43505",
+        "--volume",
+        "1e9",
+        "--depth",
+        "5e6",
+        "--equity",
+        "10000",
+        "--atr",
+        "650",
+    )
+    code, out, err = call(capsys, "validate", "BTCUSDT", "long", *asked, "--json")
+    assert (code, err) == (0, "")
+    rows = {row["strategy"]: row for row in json.loads(out)["parameters"]}
+    assert list(rows) == list(default_settings().strategies.enabled)
+    first = rows["volume_breakout"]
+    assert (first["timeframe"], first["regime"]) == ("5m", "unknown")
+    assert first["source"] == "default: the regime is not known yet"
+    assert first["values"]["bars"] == 20
+
+
+@pytest.mark.parametrize(
+    ("sets", "changes", "source", "bars"),
+    [
+        ([trained(Regime.SIDEWAYS)], {}, "trained for sideways on 5m", 30),
+        ([trained(Regime.BULL)], {}, "default: nothing trained for sideways on 5m", 20),
+        ([trained(Regime.SIDEWAYS, demoted="it lost")], {}, "default: the trained set was demoted, it lost", 20),
+        ([trained(Regime.SIDEWAYS)], {"use_trained": False}, "default: nothing trained for sideways on 5m", 20),
+    ],
+)
+def test_the_parameters_in_force_are_those_of_the_regime_at_hand(
+    sets: list[TrainedSet], changes: dict[str, object], source: str, bars: int
+) -> None:
+    chosen = settings(training=changes, strategies={"enabled": ("volume_breakout",)})
+    book = candle_book(flat(43_500.0, 650.0))
+    (row,) = in_force(chosen, sets, "BTCUSDT", book)
+    assert (row["regime"], row["source"], row["values"]["bars"]) == ("sideways", source, bars)  # type: ignore[index]
 
 
 # --- a real cluster ---

@@ -219,7 +219,18 @@ def _train_text(problem: Problem, found: Sequence[TrainedSet], grid: Grid, whole
     if not whole:
         lines.append(f"Cut short: {len(found)} of {grid.combinations} are done and kept; the same command goes on.")
     lines.append(f"Stored in {path}" + (f"; the running session: {told}" if told else "; used from the next start on"))
-    return "\n".join(lines)
+    return _joined(lines)
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Lines of at most 100 columns; words that are longer, like paths, stay whole."""
+    wrapped = [
+        textwrap.wrap(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        if len(line) > 100
+        else [line]
+        for line in lines
+    ]
+    return "\n".join(line for part in wrapped for line in part)
 
 
 def _cell(one: TrainedSet | None) -> str:
@@ -243,8 +254,7 @@ def _deployed_lines(found: Sequence[TrainedSet]) -> list[str]:
         if one.deployed:
             values = ", ".join(f"{name} {value:g}" for name, value in one.values.items())
             state = f"demoted: {one.demoted}" if one.demoted else one.reason
-            lines += [f"✓ {one.strategy} {one.timeframe} {one.regime.value}", f"    {values}"]
-            lines += textwrap.wrap(state, 100, initial_indent="    ", subsequent_indent="    ")
+            lines += [f"✓ {one.strategy} {one.timeframe} {one.regime.value}: {values}", f"  {state}"]
     return [*lines, ""] if lines else lines
 
 
@@ -346,7 +356,7 @@ def _optimize_text(found: Optimized) -> str:
     lines += ["", *_luck_lines(found)]
     if found.partial:
         lines.append(f"Cut short; go on with --resume {found.study}.")
-    return "\n".join(lines)
+    return _joined(lines)
 
 
 def _window(span: Span) -> str:
