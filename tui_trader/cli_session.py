@@ -146,6 +146,9 @@ async def _headless(options: Globals, typed: str, take_over: bool, minutes: floa
 
 
 async def _stop_after(session: Session, minutes: float) -> None:
+    """Stop once it has traded for so long."""
+    while not session.started:  # noqa: ASYNC110 - a start takes a second or two, and a failed one cancels this
+        await asyncio.sleep(0.05)
     await asyncio.sleep(minutes * 60)
     await session.stop(f"{minutes:g} minutes are over")
 

@@ -20,7 +20,8 @@ from tests.runtime.test_session import enter, options, simulated, trading, until
 from tui_trader import cli
 from tui_trader.core.commands import Announce, Command, PlaceOrder
 from tui_trader.core.engine import Engine
-from tui_trader.core.events import ClosePosition, Event, KillSwitch, Notice, Timer
+from tui_trader.core.events import ClosePosition, Event, FlattenAll, KillSwitch, Notice, Timer
+from tui_trader.core.state import Recovered
 from tui_trader.core.types import Severity
 from tui_trader.errors import UsageError
 from tui_trader.runtime.recorder import Recorder
@@ -154,6 +155,23 @@ def test_a_frame_that_says_otherwise_is_named(recorded: Path, tmp_path: Path) ->
     assert "says what the engine never heard" in report.frame_difference
 
 
+async def test_a_session_that_took_over_a_position_begins_with_what_the_store_knew(tmp_path: Path) -> None:
+    file = tmp_path / "second.jsonl.gz"
+    async with simulated() as exchange:
+        async with trading(options(exchange, tmp_path)) as session:
+            await enter(session)
+        async with trading(options(exchange, tmp_path, record=file)) as session:
+            await until(lambda: session.view("BTCUSDT", "1m"))
+            await until(lambda: session.view("BTCUSDT", "1m").positions)  # type: ignore[union-attr]
+            session.send(FlattenAll(ts=session.now_ms()))
+            await until(lambda: not session.view("BTCUSDT", "1m").positions)  # type: ignore[union-attr]
+    recovered = msgspec.json.decode(RecordingReader(file).header().recovered, type=Recovered)
+    assert len(recovered.plans) == 1
+    report = replay(file)
+    assert report.same
+    assert report.orders >= 1
+
+
 # --- cut off and damaged ---
 
 
@@ -267,6 +285,18 @@ async def test_parts_are_read_as_one(tmp_path: Path) -> None:
     assert "missing" in replay(recorder.path, strategies={}).trouble
 
 
+async def test_what_a_killed_process_leaves_is_all_but_its_last_second(tmp_path: Path) -> None:
+    recorder = _recorder(tmp_path)
+    engine = _engine(recorder)
+    engine.process(_note(1, "before"))
+    await asyncio.sleep(2.5)
+    left = copy(recorder.path, tmp_path)
+    await recorder.aclose()
+    report = replay(left, strategies={})
+    assert (report.steps, report.difference, report.damaged, report.end) == (1, None, False, "")
+    assert "cut off, as after a crash" in report.trouble
+
+
 async def test_a_full_recording_ends_in_words_and_can_be_replayed(tmp_path: Path) -> None:
     said: list[str] = []
     recorder = _recorder(tmp_path, max_bytes=1)
@@ -377,3 +407,31 @@ def test_the_command_line(recorded: Path, tmp_path: Path, capsys: pytest.Capture
     assert cli.main(("replay", str(cut))) == 0
     assert "not read to the end" in capsys.readouterr().out
     assert cli.main(("replay", str(tmp_path / "nothing"))) == 2
+
+
+def test_record_and_replay_by_the_command_line(tmp_path: Path) -> None:
+    def call(*words: str) -> tuple[int, str, str]:
+        environment = {
+            **os.environ,
+            "TP_DATA_DIR": str(tmp_path / "data"),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "tui_trader", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    code, _, told = call("--speed", "20", "record", "--minutes", "0.05")
+    assert (code, "replay it: tui-trader replay" in told) == (0, True), told
+    (file,) = (tmp_path / "data" / "demo" / "recordings").iterdir()
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    code, out, _ = call("replay", str(file), "--json")
+    document = json.loads(out)
+    assert (code, document["same"], document["mode"], document["end"]) == (0, True, "demo", "0.05 minutes are over")
+    code, _, told = call("record", "--minutes", "0.05", "--out", str(file))
+    assert (code, "never overwrites" in told) == (2, True)

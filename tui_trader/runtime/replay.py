@@ -319,18 +319,20 @@ def _notes(header: Header, strategies: dict[str, Strategy]) -> list[str]:
 
 
 def _difference(line: Step, event: ev.Event, commands: list[Command], failed: str) -> Difference:
-    """Only the commands that differ, in words; all of one side where it has more."""
+    """From the first command that differs on, in words; in full where the words are the same."""
     recorded = msgspec.json.decode(line.commands, type=list[msgspec.Raw])
     replayed = [encode(command) for command in commands]
     same = 0
     while same < min(len(recorded), len(replayed)) and bytes(recorded[same]) == replayed[same]:
         same += 1
+    before, after = [bytes(raw) for raw in recorded[same:]], replayed[same:]
+    tell = _words if [_words(data) for data in before] != [_words(data) for data in after] else _text
     return Difference(
         n=line.n,
         ts=event.ts,
         event=trace.sentence(event),
-        recorded=tuple(_words(bytes(raw)) for raw in recorded[same:]) + _raised(line.failed),
-        replayed=tuple(_words(data) for data in replayed[same:]) + _raised(failed),
+        recorded=tuple(tell(data) for data in before) + _raised(line.failed),
+        replayed=tuple(tell(data) for data in after) + _raised(failed),
     )
 
 
@@ -342,7 +344,11 @@ def _words(data: bytes) -> str:
     try:
         return trace.sentence(msgspec.json.decode(data, type=Command))
     except msgspec.MsgspecError:
-        return data.decode("utf-8", "replace")
+        return _text(data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def replay(

@@ -136,6 +136,11 @@ class Session:
             raise RuntimeError("the session has not started")
         return self._trader.engine
 
+    @property
+    def started(self) -> bool:
+        """Whether it trades, or has traded."""
+        return self._trader is not None
+
     def now_ms(self) -> int:
         """Venue time."""
         return self._venue.clock.now_ms()
