@@ -343,6 +343,28 @@ def backtest(
 
 
 @app.command()
+def backfill(
+    context: typer.Context,
+    name: Symbol,
+    exchange: Annotated[str, typer.Option(help="Any exchange of ccxt, by its id, like bybit or okx.")] = "binanceusdm",
+    days: Annotated[int, typer.Option(min=0, max=3_660, help="So many days until the end; 0: 30, or --from.")] = 0,
+    begin: Annotated[str, typer.Option("--from", help="First day or time, UTC.")] = "",
+    end: Annotated[str, typer.Option("--to", help="End (exclusive), UTC; without: now.")] = "",
+    timeframe: Annotated[str, typer.Option(help="1m 5m 15m 1h 4h 1d; a backtest needs 1m.")] = "1m",
+    url: Annotated[str, typer.Option(help="Another address of the exchange, like a simulated one.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Candles and funding rates of a contract into the store; what is there is not fetched again."""
+    from tui_trader.cli_history import Wish
+    from tui_trader.cli_history import backfill as fetch
+
+    wish = Wish(
+        symbol=name, exchange=exchange, timeframe=timeframe, days=days, begin=begin, end=end, url=url, as_json=as_json
+    )
+    raise typer.Exit(fetch(_g(context), wish))
+
+
+@app.command()
 def drill(
     context: typer.Context,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 20,

@@ -251,12 +251,12 @@ def _history(context: Globals, symbol: str, question: Question) -> History:
         symbol,
         file=question.candles,
         store_path=context.store_path(),
-        start_ms=_moment("--from", question.begin),
-        end_ms=_moment("--to", question.end),
+        start_ms=moment("--from", question.begin),
+        end_ms=moment("--to", question.end),
     )
 
 
-def _moment(flag: str, text: str) -> int | None:
+def moment(flag: str, text: str) -> int | None:
     """A date or time in UTC, like 2025-05-20 or 2025-05-20T12:00, in ms; None when nothing was given."""
     if not text:
         return None

@@ -128,6 +128,8 @@ class CandleStore:
         try:
             with self._writing():
                 self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+                # Safe against a crash of the process; what a power cut takes can be fetched again.
+                self._db.execute("PRAGMA synchronous = NORMAL")
                 migrate(self._db)
                 self._tables = read_tables(self._db)
         except BaseException:
