@@ -13,7 +13,7 @@ from tests.desk import Desk
 from tui_trader.core import events as ev
 from tui_trader.core.candles import CandleBook
 from tui_trader.core.signals import MarketState, Signal
-from tui_trader.core.soundness import Failure, listen
+from tui_trader.core.soundness import Failure, higher_of, listen
 from tui_trader.core.types import Side
 
 MARKET = MarketState(symbol=SYMBOL, candles=CandleBook(SYMBOL), timeframe="1m", values={})
@@ -86,6 +86,15 @@ def test_what_cannot_be_traded_or_shown_is_a_failure(changes: dict[str, object],
     found = listen(Answers(msgspec.structs.replace(GOOD, **changes)), MARKET)
     assert isinstance(found, Failure)
     assert words in found.words
+
+
+def test_a_higher_timeframe_that_is_none_or_fails_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = Says()
+    for answer, shown in (("1h", "1h"), (None, ""), ("2h", ""), (7, ""), (["1h"], "")):
+        monkeypatch.setattr(strategy, "higher", lambda timeframe, answer=answer: answer)
+        assert higher_of(strategy, "5m") == shown
+    monkeypatch.setattr(strategy, "higher", lambda timeframe: 1 / 0)
+    assert higher_of(strategy, "5m") == ""
 
 
 def test_what_is_no_signal_is_a_failure() -> None:

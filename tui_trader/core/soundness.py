@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.plain import plain
 from tui_trader.core.signals import Condition, MarketState, Signal, Strategy
 from tui_trader.core.types import ZERO, Side
@@ -73,3 +74,12 @@ def _wrong(condition: Condition) -> str:
     if not (math.isfinite(condition.score) and math.isfinite(condition.weight)):
         return plain(f"the score or weight of the condition {condition.name[:_LONGEST]} is not finite")
     return ""
+
+
+def higher_of(strategy: Strategy, timeframe: str) -> str:
+    """The higher timeframe that a strategy names, "" where it has none or fails: it is told when it judges a bar."""
+    try:
+        named = strategy.higher(timeframe)
+        return named if named in TIMEFRAMES else ""
+    except (Exception, SystemExit):  # noqa: BLE001  # whatever a person's own code does
+        return ""

@@ -6,6 +6,7 @@ from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.regime import EMA_PERIOD, Regime
 from tui_trader.core.reliability import promise_of
 from tui_trader.core.signals import Strategy
+from tui_trader.core.soundness import higher_of
 from tui_trader.core.state import EngineState
 from tui_trader.core.strategy_rows import UNKNOWN, ParameterView, RegimeView, StrategyRow, TrainedView, UseView
 from tui_trader.core.trained import TrainedSet
@@ -40,7 +41,7 @@ def _strategy(state: EngineState, strategy: Strategy) -> StrategyRow:
         state,
         strategy.name,
         timeframe=timeframe,
-        higher=strategy.higher(timeframe) or "",
+        higher=higher_of(strategy, timeframe),
         threshold=state.settings.strategies.threshold,
         problem=state.failed_strategies.get(strategy.name, ""),
         parameters=tuple(

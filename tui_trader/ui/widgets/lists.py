@@ -235,7 +235,9 @@ def _runs_with(row: StrategyRow, width: int) -> tuple[Line, ...]:
         counts[name] = counts.get(name, 0) + len(use.symbols)
     symbols = sum(counts.values())
     words = [f"on {row.timeframe}"]
-    words += [f"{name} for {f'{count} of' if count < symbols else 'all'} {symbols}" for name, count in counts.items()]
+    words += [f"{name} for {count if count < symbols else 'all'}" for name, count in counts.items()]
+    if len(counts) == 1:
+        words[-1] += f" {symbols} symbols"
     demoted = sum(one.state == "demoted" for one in row.sets)
     warning = f"trained sets demoted: {demoted}" if demoted else ""
     pieces = [(" · ".join(words), "dim"), (warning, "warn"), (row.problem, "warn")]
