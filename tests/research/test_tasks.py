@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -18,6 +19,7 @@ from tui_trader.core.trained import TrainedSet
 from tui_trader.core.types import DAY_MS, HOUR_MS
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.research import kernel as k
+from tui_trader.research import tasks
 from tui_trader.research.backtest import Backtest
 from tui_trader.research.book import HistoryBook
 from tui_trader.research.history import make_history
@@ -213,6 +215,24 @@ def test_an_unreachable_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("tui_trader.research.tasks.CONNECT_S", 0.5)
     with pytest.raises(UsageError, match="cannot be reached"), open_pool(problem(2), scheduler="tcp://127.0.0.1:1"):
         pass
+
+
+class Workers:
+    """A cluster's client as far as it is asked for versions."""
+
+    def __init__(self, **versions: str) -> None:
+        self.versions = versions
+
+    def run(self, function: Callable[[], str]) -> dict[str, str]:
+        return {name: version or function() for name, version in self.versions.items()}
+
+
+def test_workers_must_run_this_very_code() -> None:
+    tasks._check_workers(Workers(one="", two=""), "tcp://x")
+    with pytest.raises(UsageError, match=r"run tui-trader 0\.0 \(abc\); this is"):
+        tasks._check_workers(Workers(one="", two="0.0 (abc)"), "tcp://x")
+    with pytest.raises(UsageError, match="has no worker"):
+        tasks._check_workers(Workers(), "tcp://x")
 
 
 def test_a_worker_keeps_one_bench() -> None:

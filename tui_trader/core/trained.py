@@ -20,7 +20,7 @@ class TrainedSet(msgspec.Struct, frozen=True, kw_only=True):
     """One searched set. ``metrics`` are out of sample; ``demoted`` says why it is not used any more, or "".
 
     ``window`` is the history it rests on (first ms, end ms), ``code`` the version that made it, ``search`` names the
-    search itself (data, code and its size), ``oos_r`` are the results of its trades out of sample in R.
+    search itself (data, code and its size), ``oos_r`` are the last results of its trades out of sample in R.
     """
 
     symbol: str

@@ -42,6 +42,8 @@ from tui_trader.strategies.registry import find_strategy
 STRATEGIES = ("htf_sweep", "volume_breakout", "divergence_capitulation")
 LEAST_BARS = 250
 """Bars after the warm-up under which a timeframe is not searched."""
+KEPT_RESULTS = 500
+"""Results out of sample that are stored with a set, the last ones."""
 CHUNK = 5
 """Sets in one piece of work: small enough that all workers end together, and that Ctrl-C is soon obeyed."""
 
@@ -343,5 +345,5 @@ def to_set(tried: Tried, problem: Problem, *, exchange: str, trained_ms: int, co
         reason=tried.reason,
         code=code,
         search=search,
-        oos_r=tried.oos_r,
+        oos_r=tried.oos_r[-KEPT_RESULTS:],
     )
