@@ -203,6 +203,12 @@ def test_a_store_of_an_earlier_version_is_read_and_migrated_with_its_candles(tmp
     assert len(load_history("OLDUSDT", store_path=path).bars) == 300
 
 
+def test_a_store_that_is_still_empty_has_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite3"
+    path.touch()
+    assert load_history("BTCUSDT", store_path=path) == packaged("BTCUSDT")
+
+
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     path.write_bytes(b"no database at all" * 100)

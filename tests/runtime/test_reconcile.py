@@ -134,6 +134,20 @@ async def test_histories_are_coalesced_retried_and_refusals_told(desk: Desk, mon
     assert len(desk.venue.calls) == 3
 
 
+async def test_minutes_come_before_other_timeframes_and_each_is_told_apart(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "HISTORIES_AT_ONCE", 1)
+    desk.reconciler.request_candles("A", 226, "1h")
+    desk.reconciler.request_candles("A", 10)
+    desk.reconciler.request_candles("B", 10)
+    desk.run(desk.reconciler.run_candles)
+    heard = await desk.heard.count(3, CandleHistory)
+    assert desk.venue.calls == [("candles", "A 10 1m"), ("candles", "B 10 1m"), ("candles", "A 226 1h")]
+    told = [(e.symbol, e.timeframe) for e in heard if isinstance(e, CandleHistory)]
+    assert told == [("A", "1m"), ("B", "1m"), ("A", "1h")]
+
+
 async def test_only_the_newest_watch_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "after", lambda self, error: 0.0)
     desk.venue.answers["watch"] = [VenueUnreachable("down"), None]

@@ -58,14 +58,14 @@ def read_candles(
         "AND open_ms >= ? AND open_ms < ?"
     )
     given: list[object] = [symbol, timeframe, _bound(start_ms, -_FOREVER), _bound(end_ms, _FOREVER)]
+    parts: list[Floats] = []
     with _reading(path, "candles") as db:
-        if _has(db, "candles", "exchange"):
+        named = _has(db, "candles", "exchange")
+        if named:
             sql += " AND exchange = ?"
             given.append(exchange)
-        elif exchange != OWN:
-            sql += " AND 0"
-        rows = db.execute(sql + " ORDER BY open_ms", given)
-        parts = list(_chunks(rows, 6))
+        if named or (exchange == OWN and _has(db, "candles", "open_ms")):
+            parts = list(_chunks(db.execute(sql + " ORDER BY open_ms", given), 6))
     table = np.concatenate(parts) if parts else np.zeros((0, 6))
     return table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3], table[:, 4], table[:, 5]
 
