@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from tui_trader.core.candles import ATR_DECIMALS, Indicator
+from tui_trader.core.candles import ATR_DECIMALS, TIMEFRAMES, Indicator
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.parameters import Values
 from tui_trader.core.settings import Settings, SizingModel
@@ -148,8 +148,10 @@ class Market:
         """
         bars = self.history.bars
         scan = scan_of(strategy, self.book, timeframe, values)
-        wanted = np.flatnonzero((scan.side != 0) & (scan.conviction >= self.settings.strategies.threshold))
-        at = np.searchsorted(self.close_ms, self.book.frame(timeframe).close_ms[wanted])
+        wanted = np.flatnonzero(scan.side != 0)
+        wanted = wanted[scan.conviction[wanted] >= self.settings.strategies.threshold]
+        closes = self.book.frame(timeframe).open_ms[wanted] + TIMEFRAMES[timeframe]
+        at = np.searchsorted(self.close_ms, closes)
         side = scan.side[wanted]
         good = np.where(side > 0, self.allowed[Side.LONG][at], self.allowed[Side.SHORT][at])
         if allowed is not None:

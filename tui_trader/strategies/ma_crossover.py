@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tui_trader.core.bars import Window
@@ -9,6 +11,11 @@ from tui_trader.core.parameters import Parameter, Values
 from tui_trader.core.series import sma
 from tui_trader.core.types import MINUTE_MS
 from tui_trader.strategies.base import BarStrategy, Setups, graded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 
 class MaCrossover(BarStrategy):
@@ -37,18 +44,28 @@ class MaCrossover(BarStrategy):
         """Every bar whose close falls on the evaluation grid is judged."""
         bars = window.bars
         length, band = int(values["length"]), values["band"]
-        mean = np.full(len(bars), np.nan)
-        mean[1:] = sma(bars.close, length)[:-1]
-        away = bars.close / mean - 1.0
-        due = bars.close_ms % (int(values["every_min"]) * MINUTE_MS) == 0
+        every, closes = int(values["every_min"]) * MINUTE_MS, bars.close_ms
+        # Few bars are on the grid: everything but the mean is worked out for those alone.
+        at = np.flatnonzero(closes // every * every == closes)
+        at = at[at >= length]
+        close, mean = bars.close[at], sma(bars.close, length)[at - 1]
+        away = close / mean - 1.0
         sign = np.where(away >= 0, 1, -1)
-        beyond = np.where(sign > 0, bars.close > mean * (1 + band), bars.close < mean * (1 - band))
+        beyond = np.where(sign > 0, close > mean * (1 + band), close < mean * (1 - band))
+
+        def spread(found: Floats) -> Floats:
+            whole: Floats = np.full(len(bars), np.nan)
+            whole[at] = found
+            return whole
+
+        direction, met = np.zeros(len(bars), dtype=np.int8), np.zeros(len(bars), dtype=np.bool_)
+        direction[at], met[at] = sign, beyond
         test = graded(
-            "distance to the mean", np.abs(away), band, 5 * band, lambda v: f"{v:.2%} from the mean", met=beyond
+            "distance to the mean", spread(np.abs(away)), band, 5 * band, lambda v: f"{v:.2%} from the mean", met=met
         )
         return Setups(
-            direction=np.where(due & np.isfinite(mean), sign, 0).astype(np.int8),
+            direction=direction,
             tests=(test,),
-            stop=bars.close * (1 - sign * values["stop_pct"] / 100),
-            target=bars.close * (1 + sign * values["target_pct"] / 100),
+            stop=spread(close * (1 - sign * values["stop_pct"] / 100)),
+            target=spread(close * (1 + sign * values["target_pct"] / 100)),
         )
