@@ -15,6 +15,7 @@ from tests.research.build import settings
 from tui_trader.core.parameters import resolve
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
+from tui_trader.errors import ConfigError
 from tui_trader.research.backtest import Backtest, BacktestResult
 from tui_trader.research.history import History, instrument_of, make_history, packaged
 from tui_trader.research.lookahead import Checker
@@ -66,6 +67,29 @@ def test_it_backtests_and_every_bar_stepped_gives_the_same(chosen: Settings, som
     assert {trade.strategy for trade in quick.trades} == {NAME}
     assert quick.trades == whole.trades
     assert np.array_equal(quick.equity, whole.equity)
+
+
+def failing(tmp_path: Path, chosen: Settings, line: str) -> Strategy:
+    """The copy with a line of its own at the start of ``setups``."""
+    file = tmp_path / EXAMPLE.name
+    text = file.read_text(encoding="utf-8").replace("bars = window.bars\n", f"bars = window.bars\n        {line}\n")
+    file.write_text(text, encoding="utf-8")
+    return build_strategies(chosen)[NAME]
+
+
+@pytest.mark.parametrize(
+    ("line", "step_all", "words"),
+    [
+        ("1 / 0", False, f"{NAME} failed on the history: ZeroDivisionError: division by zero .{EXAMPLE.name}, line "),
+        ("if len(bars) < 500: 1 / 0", True, f"{NAME} failed on SOLUSDT: ZeroDivisionError.*What was tested until then"),
+    ],
+)
+def test_a_backtest_of_a_failing_copy_says_so_and_gives_no_result(
+    tmp_path: Path, chosen: Settings, some_days: History, line: str, step_all: bool, words: str
+) -> None:
+    strategy = failing(tmp_path, chosen, line)
+    with pytest.raises(ConfigError, match=words):
+        run(strategy, some_days, chosen, step_all=step_all)
 
 
 def test_it_does_not_look_ahead(chosen: Settings, some_days: History) -> None:

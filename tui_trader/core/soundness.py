@@ -27,8 +27,13 @@ def listen(strategy: Strategy, market: MarketState) -> Signal | Failure | None:
         signal = strategy.on_bar(market)
         problem = "" if signal is None else _problem(signal, strategy, market)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a person's own code does
-        return Failure(plain(f"{type(error).__name__}: {error}"[:_LONGEST] + _place(error, strategy)))
+        return Failure(words_of(error, strategy))
     return Failure(problem) if problem else signal
+
+
+def words_of(error: BaseException, strategy: Strategy) -> str:
+    """What a strategy raised, and the line of its file."""
+    return plain(f"{type(error).__name__}: {error}"[:_LONGEST] + _place(error, strategy))
 
 
 def _place(error: BaseException, strategy: Strategy) -> str:

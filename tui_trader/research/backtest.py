@@ -22,9 +22,11 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.parameters import Values, resolve
 from tui_trader.core.settings import Settings
-from tui_trader.core.signals import Scan, Strategy
+from tui_trader.core.signals import Strategy
 from tui_trader.core.types import DAY_MS, MINUTE_MS, Channel, Leg, Side
+from tui_trader.errors import ConfigError
 from tui_trader.research.book import HistoryBook
+from tui_trader.research.book import scan_of as scan_of
 from tui_trader.research.history import History
 from tui_trader.research.kernel import LEAST_SPREAD
 from tui_trader.venues.paper import Costs, PaperAccount
@@ -185,7 +187,10 @@ class Backtest:
     # --- the run ---
 
     def run(self, progress: Callable[[int, int], bool] | None = None) -> BacktestResult:
-        """Go through the whole history. ``progress(done, total)`` returns False to stop with a partial result."""
+        """Go through the whole history. ``progress(done, total)`` returns False to stop with a partial result.
+
+        Raises ``ConfigError`` when the strategy fails at a bar.
+        """
         self._prepare()
         total = len(self._bars)
         partial = False
@@ -199,6 +204,9 @@ class Backtest:
                 if not progress(min(index, total), total):
                     partial = True
                     break
+        failed = self._engine.state.failed_strategies.get(self._strategy.name)
+        if failed is not None:
+            raise ConfigError(f"{failed}. What was tested until then says nothing; mend the strategy.")
         return self._result(min(index, total), partial)
 
     def _prepare(self) -> None:
@@ -459,21 +467,6 @@ class Backtest:
             partial=partial,
             killed=self._engine.state.killed,
         )
-
-
-def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Values) -> Scan:
-    """What the strategy says over the whole history, and nothing before it has the history that it asks for."""
-    above = strategy.higher(timeframe)
-    window = book.window(timeframe, above)
-    scan = strategy.scan(window, values)
-    count, higher_count = strategy.history(values)
-    # Both counts only grow, so that what is too early is a beginning.
-    early = count - 1
-    if above is not None:
-        early = max(early, int(np.searchsorted(window.higher_closed(), higher_count)))
-    side = scan.side.copy()
-    side[: max(early, 0)] = 0
-    return msgspec.structs.replace(scan, side=side)
 
 
 def day_volume(history: History) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

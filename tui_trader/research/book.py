@@ -6,13 +6,18 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from tui_trader.core.bars import Bars, Window, resample, window_of
 from tui_trader.core.candles import ATR_DECIMALS, TIMEFRAMES, CandleBook, Indicator
 from tui_trader.core.events import Candle
 from tui_trader.core.indicators import AtrReading
+from tui_trader.core.parameters import Values
+from tui_trader.core.signals import Scan, Strategy
+from tui_trader.core.soundness import words_of
 from tui_trader.core.types import MINUTE_MS
+from tui_trader.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,3 +119,26 @@ class HistoryBook(CandleBook):
 
     def _count(self, timeframe: str) -> int:
         return int(np.searchsorted(self._closes[timeframe], self._now, side="right"))
+
+
+def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Values) -> Scan:
+    """What the strategy says over the whole history, and nothing before it has the history that it asks for.
+
+    Raises ``ConfigError`` when a person's own strategy fails; in a shipped one it is a defect of the product.
+    """
+    try:
+        above = strategy.higher(timeframe)
+        window = book.window(timeframe, above)
+        scan = strategy.scan(window, values)
+        count, higher_count = strategy.history(values)
+    except Exception as error:
+        if type(strategy).__module__.startswith("tui_trader."):
+            raise
+        raise ConfigError(f"{strategy.name} failed on the history: {words_of(error, strategy)}. Mend it.") from error
+    # Both counts only grow, so that what is too early is a beginning.
+    early = count - 1
+    if above is not None:
+        early = max(early, int(np.searchsorted(window.higher_closed(), higher_count)))
+    side = scan.side.copy()
+    side[: max(early, 0)] = 0
+    return msgspec.structs.replace(scan, side=side)

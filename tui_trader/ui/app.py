@@ -361,7 +361,13 @@ class ConsoleApp(App[ExitReason]):
     def chosen_row(self) -> Row | None:
         """The row under the cursor of the active pane."""
         pane = self.main.panes[self.recent[0]]
-        return pane.chosen() if isinstance(pane, StripTable) else None
+        if not isinstance(pane, StripTable):
+            return None
+        if not pane.size.height:
+            # Its key was pressed a moment ago and the screen has not been laid out anew yet.
+            pane.picture = self.picture
+            pane.draw(self.picture, 80, 24)
+        return pane.chosen()
 
     @property
     def reading_width(self) -> int:
