@@ -411,7 +411,7 @@ def tick(state: EngineState) -> None:
 
 
 def _last_word_ms(order: OwnOrder) -> int:
-    seen = 0 if order.status is OrderStatus.TRIGGERED or order.negatives else order.proven_ms
+    seen = 0 if order.triggered_ms or order.negatives else order.proven_ms
     return max(order.sent_ms, order.query_ms, seen)
 
 
@@ -425,7 +425,7 @@ def _question_due_s(state: EngineState, order: OwnOrder) -> float:
     if order.unresolved or order.negatives or order.cancel_tries > 2:
         return min(QUESTION_PAUSE_MAX_S, wait * (1 + min(order.negatives, 6)) * doubling)
     # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
-    if order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET:
+    if order.triggered_ms or order.type is OrderType.MARKET:
         return min(QUESTION_PAUSE_MAX_S, wait * doubling)
     # A stop is proven by being seen, and an entry may fill at any time: while the stream is silent that must show soon.
     watched = order.leg in (Leg.STOP, Leg.ENTRY)

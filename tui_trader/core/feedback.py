@@ -157,6 +157,8 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         _if_more_than_ordered(state, order, fill)
         order.booked += fill.qty
         order.filled_qty = max(order.filled_qty, order.booked)
+        if order.type.conditional:
+            order.triggered_ms = order.triggered_ms or state.now
         if order.live and order.filled_qty >= order.qty:
             order.status = OrderStatus.FILLED
             _store_order(state, order)

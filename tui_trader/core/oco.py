@@ -21,7 +21,7 @@ import msgspec
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import Ladder
 from tui_trader.core.orders import OwnOrder
-from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Origin, Side
+from tui_trader.core.types import ZERO, Leg, OrderType, Origin, Side
 
 SILENT_PATIENCE = 3
 """How many times as long an unproven stop is waited for while the venue does not answer the question about it."""
@@ -430,6 +430,6 @@ def is_over(plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> bool:
 def stuck_stop(orders: list[OwnOrder], now: int, limit_ms: int) -> OwnOrder | None:
     """A stop that triggered longer than ``limit_ms`` ago and has not ended: it protects nothing."""
     for order in orders:
-        if order.leg is Leg.STOP and order.status is OrderStatus.TRIGGERED and now - order.triggered_ms > limit_ms:
+        if order.leg is Leg.STOP and order.live and 0 < order.triggered_ms < now - limit_ms:
             return order
     return None

@@ -141,9 +141,10 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     def proven(self) -> bool:
         """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough.
 
-        While it is doubted it proves nothing, although nothing is concluded about it either (I5).
+        While it is doubted it proves nothing, although nothing is concluded about it either (I5). A conditional order
+        that is partly filled has triggered.
         """
-        seen = self.proven_ms > 0 and not self.doubted
+        seen = self.proven_ms > 0 and not self.doubted and not self.triggered_ms
         return seen and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
 
     @property
@@ -191,8 +192,8 @@ def _advance(order: OwnOrder, update: OrderUpdate) -> bool:
     if order.status.terminal and update.status is OrderStatus.PARTIALLY_FILLED:
         return update.filled_qty > order.filled_qty
     order.status = update.status
-    if order.status is OrderStatus.TRIGGERED and not order.triggered_ms:
-        order.triggered_ms = update.ts
+    if order.type.conditional and order.status in (OrderStatus.TRIGGERED, OrderStatus.PARTIALLY_FILLED):
+        order.triggered_ms = order.triggered_ms or update.ts
     return True
 
 
