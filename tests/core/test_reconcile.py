@@ -8,6 +8,7 @@ import msgspec
 
 from tests.core.test_executor import QTY, opened, prices
 from tests.desk import Desk, instrument
+from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.state import Recovered
 from tui_trader.core.types import Channel, Leg, Origin, Side
@@ -237,6 +238,28 @@ def test_i7_a_fill_newer_than_the_first_snapshot_is_not_overwritten_by_it() -> N
     assert state.portfolio.position("BTCUSDT").qty == Decimal("-0.030") == desk.position
     assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.030"]
     assert not state.reconciling
+
+
+def test_i17_funding_told_again_after_a_restart_is_counted_once() -> None:
+    desk = opened()
+    paid = ev.FundingPayment(ts=desk.now, symbol="BTCUSDT", amount=Decimal("-1.25"), venue_ts=desk.now, tran_id="f1")
+    for _ in range(2):
+        desk.process(paid)
+    assert desk.engine.state.plans["BTCUSDT"].funding == Decimal("-1.25")
+    revive(desk, remembered(desk))
+    desk.process(paid)
+    assert desk.engine.state.plans["BTCUSDT"].funding == Decimal("-1.25")
+    assert len([r for r in desk.records if r.kind == "funding"]) == 1
+
+
+def test_funding_charged_is_looked_up_at_once_and_never_given_to_a_plan_without_fills() -> None:
+    desk = Desk().start()
+    asked = desk.engine.process(ev.BalanceUpdate(ts=desk.now, wallet=Decimal(9_999), reason="FUNDING_FEE"))
+    assert [c.reason.split(":")[0] for c in asked if isinstance(c, cmd.RequestSnapshot)] == ["funding was charged"]
+    low = Decimal(43_000)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=low))
+    desk.process(ev.FundingPayment(ts=desk.now, symbol="BTCUSDT", amount=Decimal(-1), venue_ts=desk.now, tran_id="f9"))
+    assert desk.engine.state.plans["BTCUSDT"].funding == 0
 
 
 def test_what_was_traded_elsewhere_before_the_first_start_is_kept_as_external_and_not_counted_twice() -> None:

@@ -282,6 +282,8 @@ class Engine:
         if event.reason in TRANSFERS and before is not None:
             self._state.losses.transfer(event.wallet - before)
         self._state.portfolio.wallet = event.wallet
+        if event.reason == "FUNDING_FEE":
+            self._state.ask_snapshot("funding was charged: which position it belongs to stands in the account")
 
     def _on_timer(self, event: ev.Timer) -> None:
         executor.tick(self._state)

@@ -22,6 +22,9 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, T
 CLOSE_WAIT_S = 1.0
 """How long a market close waits for targets and entries to go and for the venue's word on what is open."""
 
+NOTICED_S = 2.0
+"""A position found bare is given this long to get its stop, however long it was bare unnoticed."""
+
 PROVE_AGAIN_S = 2.0
 """A stop or a working entry that was not seen for this long is asked about."""
 
@@ -289,10 +292,12 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
     if open_qty <= 0 or oco.proven_stop(plan, orders, open_qty) is not None:
         _covered(state, plan, open_qty)
         return
-    if not plan.naked_since_ms:
-        plan.naked_since_ms = state.now
+    plan.naked_since_ms = plan.naked_since_ms or state.now
+    plan.naked_noticed_ms = plan.naked_noticed_ms or state.now
     naked = state.now - max(plan.naked_since_ms, state.reachable_since())
-    if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable():
+    # What is heard late may be bare for long already: its stop, sent in this very call, is given a moment.
+    late = state.now - plan.naked_noticed_ms < state.ms(NOTICED_S)
+    if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable() and not late:
         begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
 
 
@@ -301,7 +306,7 @@ def _covered(state: EngineState, plan: Plan, open_qty: Decimal) -> None:
         return
     bare_ms = state.now - plan.naked_since_ms
     plan.longest_naked_ms = max(plan.longest_naked_ms, bare_ms)
-    plan.naked_since_ms = 0
+    plan.naked_since_ms = plan.naked_noticed_ms = 0
     plan.stop_failures = 0
     if open_qty > 0:
         bare = f"after {bare_ms / 1000 / state.rate:.1f} s without one"

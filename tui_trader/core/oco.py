@@ -102,10 +102,12 @@ class Plan(msgspec.Struct, kw_only=True):
     targets_off_ms: int = 0
     fees: Decimal = ZERO
     funding: Decimal = ZERO
+    funding_ids: list[str] = msgspec.field(default_factory=list)
     realized: Decimal = ZERO
     first_fill_ms: int = 0
     closed_ms: int = 0
     naked_since_ms: int = 0
+    naked_noticed_ms: int = 0
     longest_naked_ms: int = 0
     stop_failures: int = 0
     stops_lost: int = 0

@@ -29,7 +29,7 @@ def restore(state: EngineState, recovered: Recovered) -> None:
         plan = restored.plan(state, body)
         if plan is None or plan.stage is Stage.CLOSED or plan.symbol in state.plans:
             continue
-        plan.naked_since_ms = 0
+        plan.naked_since_ms = plan.naked_noticed_ms = 0
         state.plans[plan.symbol] = plan
         state.next_plan_id = max(state.next_plan_id, plan.plan_id + 1)
         open_qty = max(ZERO, plan.entered - plan.exited)
@@ -126,8 +126,12 @@ def on_funding(state: EngineState, payment: FundingPayment) -> None:
     if not state.portfolio.is_new_funding(payment):
         return
     plan = state.plans.get(payment.symbol)
-    if plan is not None and payment.venue_ts >= plan.first_fill_ms:
+    if plan is not None and payment.tran_id in plan.funding_ids:
+        # Counted before a restart: the venue tells of the last hours again.
+        return
+    if plan is not None and 0 < plan.first_fill_ms <= payment.venue_ts:
         plan.funding += payment.amount
+        plan.funding_ids.append(payment.tran_id)
         state.save_plan(plan)
         state.say(Severity.INFO, f"{payment.symbol}: funding {payment.amount:+.4f} USDT", payment.symbol)
     state.store(
