@@ -262,6 +262,73 @@ def test_funding_charged_is_looked_up_at_once_and_never_given_to_a_plan_without_
     assert desk.engine.state.plans["BTCUSDT"].funding == 0
 
 
+def test_i6_the_fills_cursor_is_the_last_complete_look_never_a_fill_heard() -> None:
+    desk = opened()
+    looked = desk.now
+    desk.snapshot()
+    desk.run(500)
+    assert desk.engine.fills_cursor_ms == looked
+    desk.run(5_000)
+    by_hand(desk, "BUY", "0.002")
+    desk.run(100)
+    assert desk.engine.fills_cursor_ms == looked
+    order = next(o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    order.booked -= Decimal("0.010")
+    assert desk.engine.fills_cursor_ms == order.sent_ms, "what was not heard of an order holds it back"
+    cursors = [r.data["value"] for r in desk.records if r.data.get("key") == "fills_cursor"]
+    assert cursors[-1] == looked
+    state = {"fills_cursor": cursors[-1]}
+    desk.restart(msgspec.structs.replace(remembered(desk), state=state))
+    assert desk.engine.fills_cursor_ms == looked
+
+
+def snapshot_without(desk: Desk) -> ev.AccountSnapshot:
+    """What a replica that is behind the entry answers: no position, our orders resting."""
+    return ev.AccountSnapshot(ts=desk.now, asked_at=desk.now, positions=(), orders=(), wallet=Decimal(10_000))
+
+
+def test_i5_a_lagging_first_snapshot_does_not_take_the_stop_away() -> None:
+    desk = opened()
+    recovered = remembered(desk)
+    recovered = msgspec.structs.replace(recovered, fills_cursor_ms=desk.now - 500)
+    desk.restart(recovered)
+    stop = prices(desk, "STOP_MARKET")
+    info = desk._get("/fapi/v1/exchangeInfo", {}, signed=False)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=tuple(instrument(s) for s in info["symbols"])))
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    desk.process(snapshot_without(desk))
+    assert "BTCUSDT" in desk.engine.state.reconciling
+    desk.run(200)
+    assert stop[0] in prices(desk, "STOP_MARKET")
+    desk.run(6_000)
+    assert (desk.position, prices(desk, "STOP_MARKET")) == (QTY, stop)
+    assert not desk.engine.state.reconciling
+
+
+def test_a_plan_that_the_venues_word_changed_is_stored() -> None:
+    desk = opened()
+    desk.run(4_000)
+    desk.stream_faults = lambda event: True
+    by_hand(desk, "SELL", "0.020", reduceOnly="true")
+    desk.stream_faults = None
+    desk.run(9_000)
+    desk.snapshot()
+    desk.run(3_000)
+    body = [r.data["body"] for r in desk.records if r.kind == "plans"][-1]
+    assert Decimal(body["entered"]) - Decimal(body["exited"]) == Decimal("0.020") == desk.position
+
+
+def test_a_position_turned_by_somebody_is_protected_without_waiting_for_the_old_plan() -> None:
+    desk = opened()
+    desk.faults = lambda method, path, reply: None if method == "DELETE" else reply
+    by_hand(desk, "SELL", "0.065")
+    desk.run(1_500)
+    assert desk.position == Decimal("-0.025")
+    assert ("STOP_MARKET", "BUY", "0.025") in [row[:3] for row in desk.resting()]
+    assert desk.engine.state.plans["BTCUSDT"].side is Side.SHORT
+
+
 def test_what_was_traded_elsewhere_before_the_first_start_is_kept_as_external_and_not_counted_twice() -> None:
     desk = Desk()
     by_hand(desk, "BUY", "0.030")

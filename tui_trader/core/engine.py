@@ -84,8 +84,8 @@ class Engine:
 
     @property
     def fills_cursor_ms(self) -> int:
-        """Venue time of the newest known fill."""
-        return self._state.portfolio.fills_cursor_ms
+        """Venue time from which on fills may be unknown here."""
+        return self._state.fills_cursor_ms()
 
     @property
     def state(self) -> EngineState:

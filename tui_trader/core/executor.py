@@ -11,9 +11,9 @@ from decimal import Decimal
 from tui_trader.core import oco
 from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
-from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
+from tui_trader.core.exits import on_price
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.ladder import LadderError
+from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
 from tui_trader.core.orders import ClientId, OwnOrder
 from tui_trader.core.state import EngineState
@@ -166,6 +166,11 @@ def drive(state: EngineState, plan: Plan) -> None:
         # Before the first comparison with the venue a stop that rests there would only be doubled.
         return
     orders = state.ledger.of_plan(plan.plan_id)
+    if _turned(state, plan, orders):
+        for order in orders:
+            cancel(state, Cancel(client_id=order.client_id))
+        finish(state, plan)
+        return
     counted, open_qty = _open(state, plan, orders)
     if any(o.unbooked > 0 for o in orders):
         state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
@@ -176,6 +181,17 @@ def drive(state: EngineState, plan: Plan) -> None:
         # stay until the snapshot has spoken.
         _watch_protection(state, plan, counted, orders)
         return
+    _go_on(state, plan, instrument, orders, counted, open_qty)
+
+
+def _go_on(
+    state: EngineState,
+    plan: Plan,
+    instrument: Instrument,
+    orders: list[OwnOrder],
+    counted: Decimal,
+    open_qty: Decimal,
+) -> None:
     _settle_stage(state, plan, open_qty, orders)
     flat = open_qty <= 0 and _venue_agrees_flat(state, plan)
     if flat and oco.is_over(plan, open_qty, orders):
@@ -193,6 +209,13 @@ def drive(state: EngineState, plan: Plan) -> None:
             cancel(state, step)
         elif _may_send(state, plan, step, counted if step.leg is Leg.STOP else open_qty, orders):
             _send_step(state, plan, step, orders)
+
+
+def _turned(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> bool:
+    """Whether somebody turned the position against the plan: it must not keep what stands now from being protected."""
+    against = state.portfolio.position(plan.symbol).qty * plan.side.sign < 0
+    pending = any(o.unbooked > 0 or (o.live and o.leg is Leg.ENTRY) for o in orders)
+    return against and plan.entered > 0 and not pending
 
 
 def _open(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> tuple[Decimal, Decimal]:
@@ -338,7 +361,7 @@ def finish(state: EngineState, plan: Plan) -> None:
         state.leg_failures.pop((plan.plan_id, leg), None)
     state.save_plan(plan)
     if state.portfolio.position(plan.symbol).qty != 0:
-        state.ask_snapshot(f"{plan.symbol}: a position is left that no plan owns")
+        state.require_snapshot(f"{plan.symbol}: a position is left that no plan owns")
     elif plan.entered > 0:
         state.ask_snapshot(f"{plan.symbol}: flat; looking whether anything of ours rests in either book")
     if plan.entered <= 0:
@@ -347,52 +370,6 @@ def finish(state: EngineState, plan: Plan) -> None:
     state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
     state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)
     state.book_trade(plan)
-
-
-def set_levels(state: EngineState, plan: Plan) -> None:
-    """Ladder on the real average fill; when it cannot be computed, at least a stop."""
-    instrument = state.instruments[plan.symbol]
-    if plan.entered <= 0 and state.open_qty(plan) <= 0:
-        _provisional_stop(state, plan, instrument)
-        return
-    if plan.entered <= 0:
-        _take_over(state, plan)
-    if plan.avg_entry <= 0:
-        price = state.trigger_price(plan.symbol)
-        if price <= 0:
-            return
-        plan.entry_value = plan.entered * price
-    try:
-        for text in plan_levels(plan, instrument, state.settings.ladder):
-            state.say(Severity.INFO, text, plan.symbol)
-    except LadderError as error:
-        distance = emergency_distance(plan.avg_entry, plan.atr, state.settings.ladder)
-        plan.stop_price = plan.stop_price or protective_stop(plan.side, plan.avg_entry, distance, instrument)
-        plan.initial_stop = plan.initial_stop or plan.stop_price
-        state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
-
-
-def _provisional_stop(state: EngineState, plan: Plan, instrument: Instrument) -> None:
-    """A stop for what the venue says is filled, at the price it says, until the fills themselves are heard."""
-    told = (o.avg_price for o in state.ledger.of_plan(plan.plan_id) if o.leg is Leg.ENTRY and o.avg_price > 0)
-    price = next(told, plan.expected_entry) or state.trigger_price(plan.symbol)
-    if price <= 0:
-        return
-    distance = emergency_distance(price, plan.atr, state.settings.ladder)
-    if plan.stop_hint is not None and (price - plan.stop_hint) * plan.side.sign > 0:
-        distance = abs(price - plan.stop_hint)
-    plan.stop_price = protective_stop(plan.side, price, distance, instrument)
-    text = f"{plan.symbol}: the venue says that the entry filled; stop at {plan.stop_price} until its fills are heard"
-    state.say(Severity.INFO, text, plan.symbol)
-
-
-def _take_over(state: EngineState, plan: Plan) -> None:
-    """A position stands in the plan's direction before any of its own fills was heard: the plan owns it from now on."""
-    position = state.portfolio.position(plan.symbol)
-    plan.entered = state.open_qty(plan)
-    plan.entry_value = plan.entered * position.entry
-    plan.first_fill_ms = plan.first_fill_ms or state.now
-    plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
 
 
 def query(state: EngineState, order: OwnOrder) -> None:

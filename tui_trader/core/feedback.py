@@ -10,8 +10,9 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
-from tui_trader.core.executor import begin_close, drive, is_beyond, query, set_levels
+from tui_trader.core.executor import begin_close, drive, is_beyond, query
 from tui_trader.core.exits import on_exit_fill
+from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, apply_update
 from tui_trader.core.state import EngineState

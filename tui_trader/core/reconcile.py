@@ -15,7 +15,7 @@ from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, Fill, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, parse_client_id
-from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.portfolio import Portfolio, Position
 from tui_trader.core.state import EngineState, Recovered
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
 
@@ -34,6 +34,7 @@ def restore(state: EngineState, recovered: Recovered) -> None:
         state.next_plan_id = max(state.next_plan_id, plan.plan_id + 1)
         open_qty = max(ZERO, plan.entered - plan.exited)
         state.portfolio.adopt(plan.symbol, open_qty * plan.side.sign, plan.avg_entry)
+        state.portfolio.position(plan.symbol).last_fill_ms = recovered.fills_cursor_ms
     for row in recovered.orders:
         order = restored.order(row)
         if order is not None and state.ledger.get(order.client_id) is None:
@@ -65,6 +66,8 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         _compare(state, snapshot, symbol, venue.get(symbol), first)
     _settle_orders(state, snapshot)
     state.reconciled_ms = snapshot.ts
+    state.looked_ms = snapshot.asked_at
+    state.store("state", {"key": "fills_cursor", "value": state.fills_cursor_ms()})
     if snapshot.asked_at >= state.resync_ms:
         state.resync_ms = 0
     if first:
@@ -164,6 +167,12 @@ def _compare(
     elif position.last_fill_ms >= snapshot.asked_at:
         _traded_meanwhile(state, symbol, first)
         return
+    elif _may_lag(state, position, qty, snapshot):
+        state.reconciling.setdefault(symbol, state.now)
+        if first:
+            state.uncompared.add(symbol)
+        state.ask_snapshot(f"{symbol}: less is shown than was filled a moment ago; the answer may be an old one")
+        return
     elif not first and position.mismatches == 0:
         position.mismatches = 1
         state.reconciling[symbol] = state.now
@@ -176,6 +185,13 @@ def _compare(
         plan = _adopt(state, snapshot, symbol, qty, entry)
         if state.killed and not first:
             executor.begin_close(state, plan, f"kill switch: {state.killed}")
+
+
+def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot) -> bool:
+    """Whether a lagging replica explains that less is shown than is counted: protection is not taken away for that."""
+    sign = 1 if position.qty > 0 else -1
+    young = snapshot.asked_at - position.last_fill_ms < state.ms(state.settings.execution.replica_lag_s)
+    return young and position.qty != 0 and qty * sign < abs(position.qty)
 
 
 def _traded_meanwhile(state: EngineState, symbol: str, first: bool) -> None:
@@ -198,7 +214,10 @@ def _agree(state: EngineState, snapshot: AccountSnapshot, symbol: str) -> None:
     for order in state.ledger.of_plan(plan.plan_id):
         if order.updated_ms < snapshot.asked_at:
             order.booked = max(order.booked, order.filled_qty)
+    before = plan.entered - plan.exited
     _align(state, plan, state.open_qty(plan), state.portfolio.position(symbol).entry)
+    if plan.entered - plan.exited != before:
+        state.save_plan(plan, durable=True)
 
 
 def _align(state: EngineState, plan: Plan, open_after: Decimal, entry: Decimal) -> None:
@@ -226,6 +245,7 @@ def _venue_wins(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty:
     before = position.qty
     if plan is not None:
         _align(state, plan, max(ZERO, qty * plan.side.sign), entry)
+        state.save_plan(plan, durable=True)
         for order in state.ledger.of_plan(plan.plan_id):
             order.booked = max(order.booked, order.filled_qty)
     state.portfolio.adopt(symbol, qty, entry or state.trigger_price(symbol) or position.entry)

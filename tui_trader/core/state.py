@@ -114,6 +114,7 @@ class EngineState:
         self.uncompared: set[str] = set()
         self.snapshot_asked_ms = 0
         self.snapshot_asked_at = 0
+        self.looked_ms = 0
         self.foreign_conditionals = 0
         self.snapshot_credit = SNAPSHOT_BURST
         self.snapshot_credit_ms = 0
@@ -190,6 +191,14 @@ class EngineState:
         self.snapshot_credit, self.snapshot_credit_ms = credit - 1.0, self.now
         self.snapshot_asked_ms, self.snapshot_due = self.now, ""
         self.out.append(RequestSnapshot(ts=self.now, reason=reason))
+
+    def fills_cursor_ms(self) -> int:
+        """From when on the venue's fills may be unknown here, venue ms: the last complete look, or earlier when an
+        order is in doubt or its fills were not heard. A fill heard meanwhile says nothing about those before it.
+        """
+        cursor = self.looked_ms or self.portfolio.fills_cursor_ms
+        doubtful = (o.sent_ms for o in self.ledger if o.sent_ms and (o.unbooked > 0 or o.unresolved))
+        return min(cursor, min(doubtful, default=cursor))
 
     def count_conditionals_full(self) -> None:
         """The venue says that there is no room for another conditional order: entries wait for the next snapshot."""
