@@ -199,7 +199,8 @@ class Account:
 
     async def _hedge_mode(self) -> bool:
         now = system_clock.monotonic()
-        if not self._mode_at or now - self._mode_at > _MODE_EVERY_S:
+        # In hedge mode nothing is compared, so it is asked about each time until the account is one-way again.
+        if self._hedge or not self._mode_at or now - self._mode_at > _MODE_EVERY_S:
             self._hedge = await self.hedge_mode()
             self._mode_at = now
         return self._hedge

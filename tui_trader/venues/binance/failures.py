@@ -20,7 +20,9 @@ _UNKNOWN_CODES = frozenset({-1006, -1007, -4116})
 _GONE_CODES = frozenset({-2011, -2013})
 _LARGEST_CODE = 1_000_000
 _SILENCING = frozenset({429, 418, 403})
-_DEFAULT_SILENCE_MS = {429: 60_000, 418: 120_000, 403: 300_000}
+_DEFAULT_SILENCE_MS = {429: 15_000, 418: 120_000, 403: 15_000}
+"""Silence where the answer names none. The venue's own 429 and 418 name one; a page of something in between (a proxy, a
+firewall) must not keep a bare position without its stop for minutes."""
 
 
 class ErrorBody(msgspec.Struct, gc=False):
