@@ -289,11 +289,6 @@ class OrderWatch:
         """What the venue says is entered while its trades were not heard, signed; also of an earlier process's entries."""
         return sum((s.sign * max(ZERO, s.said - s.traded) for s in self._entries(symbol)), ZERO)
 
-    def _not_watched(self, client_id: str) -> bool:
-        """Whether an order left in an earlier process."""
-        found = self.sent.get(client_id)
-        return found is None or found.order is None
-
     def done(self) -> None:
         """The call is over: what is open now bounds the exits of the next one."""
         self._told.clear()
