@@ -154,7 +154,9 @@ def test_a_failed_worker_halts_entries_and_keeps_protection() -> None:
 def test_hedge_mode_halts() -> None:
     made = fresh()
     made.process(ev.AccountSnapshot(ts=NOW, asked_at=NOW, positions=(), orders=(), wallet=Decimal(1), hedge_mode=True))
-    assert "hedge mode" in made.state.halted
+    assert "hedge_mode" in [r.code for r in made.state.blocks()]
+    made.process(ev.AccountSnapshot(ts=NOW + 1, asked_at=NOW + 1, positions=(), orders=(), wallet=Decimal(1)))
+    assert "hedge_mode" not in [r.code for r in made.state.blocks()], "it ends with the mode"
 
 
 def test_time_never_goes_back() -> None:

@@ -398,7 +398,8 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     plan = state.plan_of(order.plan_id)
     what = f"{order.symbol}: the venue refused {order.leg.name} {order.qty}: {reason} ({code})"
     if code in WRONG_MODE:
-        state.halted = "the account is in hedge mode, in which exits are refused; switch it to one-way mode"
+        state.hedge_mode = True
+        state.ask_snapshot("the venue speaks of hedge mode")
     if plan is None or order.leg is Leg.ENTRY:
         state.say(Severity.WARNING, what, order.symbol)
         return

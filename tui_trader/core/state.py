@@ -105,6 +105,7 @@ class EngineState:
         self.killed = ""
         self.stopping = ""
         self.halted = ""
+        self.hedge_mode = False
         self.paused_all = False
         self.paused_strategies: set[str] = set()
         self.trained = TrainedBook()
@@ -392,6 +393,7 @@ class EngineState:
             ("killed", self.killed and f"kill switch latched: {self.killed}; re-arm to trade again"),
             ("not_armed", "" if self.armed else "entries are not armed for this account"),
             ("stopping", self.stopping and f"the session is stopping: {self.stopping}"),
+            ("hedge_mode", "the account is in hedge mode, in which exits are refused" if self.hedge_mode else ""),
             ("halted", self.halted and f"entries halted: {self.halted}"),
             ("paused", "entries are paused by hand" if self.paused_all else ""),
             ("reconciling", "" if self.reconciled_ms else "the account has not been compared with the venue yet"),
