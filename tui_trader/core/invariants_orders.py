@@ -286,7 +286,7 @@ class OrderWatch:
         return most if instrument is None else instrument.ceil_market_qty(most)
 
     def _unheard(self, symbol: str) -> Decimal:
-        """What the venue says is entered while its trades were not heard, signed; also of an earlier process's entries."""
+        """What the venue says is entered while its trades were not heard, signed; of earlier processes, too."""
         return sum((s.sign * max(ZERO, s.said - s.traded) for s in self._entries(symbol)), ZERO)
 
     def done(self) -> None:
