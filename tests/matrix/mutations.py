@@ -209,6 +209,11 @@ def nothing_is_compared_while_a_plan_runs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "on_snapshot", when_idle)
 
 
+@mutation("crash-lagging-replica")
+def a_lagging_word_of_flat_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconcile, "_may_lag", lambda state, position, qty, snapshot: False)
+
+
 @mutation("adopt-foreign", "adopt-at-start", "short-adopted-while-holding")
 def nothing_is_adopted(patch: pytest.MonkeyPatch) -> None:
     def ignored(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, why: str) -> Plan:
@@ -220,7 +225,7 @@ def nothing_is_adopted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(adoption, "adopted_plan", ignored)
 
 
-@mutation("closed-elsewhere", "reduced-elsewhere", "flipped-elsewhere", "closed-elsewhere-unheard")
+@mutation("adopt-at-start", "entry-not-found-but-filled")
 def the_venue_never_wins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "_venue_wins", lambda state, snapshot, symbol, qty, entry: None)
     patch.setattr(feedback, "_concerned", lambda state, fill, before: None)
