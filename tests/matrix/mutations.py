@@ -24,7 +24,7 @@ from tui_trader.core import (
     reconcile,
 )
 from tui_trader.core.commands import CancelOrder
-from tui_trader.core.events import OrderUpdate, SendOutcome, SendResult
+from tui_trader.core.events import Fill, OrderUpdate, SendOutcome, SendResult
 from tui_trader.core.oco import Place, Plan, Stage
 from tui_trader.core.orders import OrderLedger, OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio
@@ -228,7 +228,13 @@ def nothing_is_adopted(patch: pytest.MonkeyPatch) -> None:
 @mutation("adopt-at-start", "entry-not-found-but-filled")
 def the_venue_never_wins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "_venue_wins", lambda state, snapshot, symbol, qty, entry: None)
-    patch.setattr(feedback, "_concerned", lambda state, fill, before: None)
+    book = feedback.on_fill
+
+    def own_only(state: EngineState, fill: Fill) -> None:
+        if state.ledger.find(fill.client_id, fill.venue_id) is not None:
+            book(state, fill)
+
+    patch.setattr(feedback, "on_fill", own_only)
 
 
 @mutation("sold-while-entering", "flipped-elsewhere", "short-adopted-while-holding")
