@@ -15,54 +15,28 @@ from tui_trader.core.exits import on_exit_fill
 from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, apply_update
+from tui_trader.core.refusals import (
+    CLOSED_SYMBOL_S,
+    HTTP_REFUSALS,
+    KNOWN_STOP_REFUSALS,
+    NOT_SEEN_PAUSE_S,
+    NOT_SEEN_S,
+    NOT_SEEN_YET,
+    REDUCE_ONLY_REFUSED,
+    STOP_CLOSING_S,
+    STOP_LIMIT_REACHED,
+    STOP_PATIENCE_S,
+    STOP_TRIES,
+    SYMBOL_CLOSED,
+    TARGET_PATIENCE_S,
+    TARGETS_OFF_S,
+    UNDELIVERED_MAX_S,
+    UNDELIVERED_S,
+    WOULD_TRIGGER,
+    WRONG_MODE,
+)
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
-
-WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
-"""The venue refuses a stop because price is already beyond it: the position must be closed at once."""
-
-REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
-
-WRONG_MODE = frozenset({-4061})
-"""The account's position mode is not the one that orders are made for."""
-
-NOT_SEEN_YET = -4509
-"""The venue's conditional orders do not see the position yet."""
-
-STOP_LIMIT_REACHED = -4045
-
-VENUE_TROUBLE = frozenset({-1000, -1001, -1016, -1021})
-"""Refusals that say nothing about the order: the venue's own trouble, or a clock that is being mended."""
-
-KNOWN_STOP_REFUSALS = REDUCE_ONLY_REFUSED | WRONG_MODE | VENUE_TROUBLE | {0, NOT_SEEN_YET, STOP_LIMIT_REACHED, -2019}
-"""What a stop may be refused for in normal trading; anything else means that the venue has changed."""
-
-HTTP_REFUSALS = range(-599, -399)
-"""An HTTP status as a code: something before the venue answered, not the venue."""
-
-STOP_TRIES = 3
-STOP_CLOSING_S = 5.0
-"""How long a stop that was refused for good rests before it is tried again beside the market close."""
-
-NOT_SEEN_S = 1.5
-NOT_SEEN_PAUSE_S = 0.25
-"""A stop for a position that the venue's conditional orders do not see yet is tried again this soon, until the position
-has been bare for ``NOT_SEEN_S``; then it is closed."""
-
-STOP_PATIENCE_S = 30.0
-"""The longest pause before a stop that price has passed is tried again while an older one stands."""
-
-SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
-CLOSED_SYMBOL_S = 5.0
-"""The longest pause between two market closes of a symbol that takes no orders."""
-
-TARGETS_OFF_S = 2.0
-UNDELIVERED_S = 0.5
-UNDELIVERED_MAX_S = 8.0
-"""The first and the longest pause before what did not reach the venue is sent again; forgotten when it is reached."""
-
-TARGET_PATIENCE_S = 60.0
-"""The longest pause before a refused target is tried again."""
 
 BY_THE_VENUE = {
     "autoclose-": "liquidated by the venue",
