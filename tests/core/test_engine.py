@@ -99,7 +99,9 @@ def test_i11_a_link_that_is_down_blocks_entries_and_alarms_once(channel: Channel
     desk.log.clear()
     for _ in range(2):
         desk.process(ev.LinkDown(ts=desk.now, channel=channel, reason="reset"))
-    assert desk.log == [f"{channel.value} is down: reset; no entries; 1 position(s) rely on the stops at the venue"]
+    assert desk.log == [
+        f"the {channel.shown} link is down: no entries, 1 open, each behind its stop at the venue (reset)"
+    ]
     assert "blind" in [r.code for r in desk.engine.state.blocks()]
     desk.process(ev.LinkUp(ts=desk.now, channel=channel))
     desk.run(2_000)

@@ -55,6 +55,9 @@ def remembered(desk: Desk) -> Recovered:
                 "price": str(order.price),
                 "trigger_price": str(order.trigger_price),
             }
+    for row in orders.values():
+        own = (r.data["qty"] for r in desk.records if r.kind == "fills" and r.data["client_id"] == row["client_id"])
+        row["booked"] = sum(own, Decimal(0))
     live = [p["body"] for p in plans.values() if not p["closed_ms"]]
     fills = tuple(f"{r.data['symbol']}:{r.data['trade_id']}" for r in desk.records if r.kind == "fills")
     return Recovered(
@@ -180,6 +183,22 @@ def test_a_restored_order_whose_fill_was_stored_before_it_does_not_keep_the_plan
     assert [o.client_id for o in desk.engine.state.ledger if o.unbooked] == []
     desk.move(43_000.0, ms=4_000)
     assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+
+
+def test_i2_a_fill_whose_word_was_stored_without_it_is_no_excess_after_a_restart() -> None:
+    desk = Desk().start()
+    snapshot, desk._snapshot = desk._snapshot, lambda: None
+    desk.stream_faults = lambda event: True
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    (entry,) = (o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    assert (entry.filled_qty, entry.booked) == (QTY, 0)
+    desk._snapshot, desk.stream_faults = snapshot, None
+    revive(desk, remembered(desk))
+    desk.run(5_000)
+    assert desk.position == QTY, desk.log[-3:]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.engine.state.plans["BTCUSDT"].entered == QTY
 
 
 def test_a_plan_accounts_for_what_the_agreed_position_holds() -> None:

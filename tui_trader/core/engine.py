@@ -236,7 +236,9 @@ class Engine:
             latency_ms=event.latency_ms or before.latency_ms,
         )
         if not before.up:
-            state.say(Severity.INFO, f"{event.channel.value} is up")
+            state.say(Severity.INFO, f"the {event.channel.shown} link is up")
+            if state.alarm.startswith(_down(event.channel)):
+                state.alarm = ""
             if event.channel is Channel.REST:
                 executor.on_reached(state)
             if event.channel is Channel.PRIVATE:
@@ -248,9 +250,8 @@ class Engine:
         state = self._state
         channel = state.channels[event.channel]
         if channel.up:
-            held = sum(1 for p in state.plans.values() if state.open_qty(p) > 0)
-            means = f"; {held} position(s) rely on the stops at the venue" if held else ""
-            state.say(Severity.ALARM, f"{event.channel.value} is down: {event.reason}; no entries{means}")
+            words = f"{_down(event.channel)}{_relying(state)} ({event.reason.rstrip('.')})"
+            state.say(Severity.ALARM, words)
         channel.up, channel.reason, channel.until_ms = False, event.reason, event.until_ms
 
     def _on_skew(self, event: ev.ClockSkew) -> None:
@@ -288,3 +289,16 @@ class Engine:
     def _on_timer(self, event: ev.Timer) -> None:
         executor.tick(self._state)
         housekeeping.on_timer(self._state)
+
+
+def _down(channel: Channel) -> str:
+    return f"the {channel.shown} link is down: no entries"
+
+
+def _relying(state: EngineState) -> str:
+    """What protects the open positions when a link is down, in words; "" when there is none."""
+    held = [plan for plan in state.plans.values() if state.open_qty(plan) > 0]
+    bare = sum(1 for plan in held if plan.naked_since_ms)
+    if bare:
+        return f", {bare} of {len(held)} open without a proven stop"
+    return f", {len(held)} open, each behind its stop at the venue" if held else ""

@@ -123,9 +123,8 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     order = state.ledger.find(fill.client_id, fill.venue_id)
     before = state.portfolio.position(fill.symbol).qty
     plan = state.plan_of(order.plan_id) if order is not None else _concerned(state, fill, before)
-    leg = order.leg if order is not None else None
     if state.portfolio.contained(fill):
-        _late_fill(state, fill, plan, leg)
+        _late_fill(state, fill, plan, order)
         return
     realized = state.portfolio.book_fill(fill)
     if order is not None:
@@ -137,7 +136,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
         if order.live and order.filled_qty >= order.qty:
             order.status = OrderStatus.FILLED
             _store_order(state, order)
-    _store_fill(state, fill, plan, leg)
+    _store_fill(state, fill, plan, order)
     _if_by_the_venue(state, fill, plan)
     if plan is None:
         _external_fill(state, fill)
@@ -147,7 +146,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if fill.side is plan.side.entry:
         _entry_fill(state, plan, fill)
     else:
-        _exit_fill(state, plan, fill, leg, before)
+        _exit_fill(state, plan, fill, order.leg if order is not None else None, before)
     state.save_plan(plan)
     drive(state, plan)
 
@@ -201,10 +200,10 @@ def _fee(fill: Fill) -> Decimal:
     return fill.fee if fill.fee_asset in ("USDT", "USDC", "BUSD", "") else fill.fee * fill.price
 
 
-def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
+def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrder | None) -> None:
     """A fill heard after the venue's own position, which contains it, was taken over: only its fee is news."""
     state.portfolio.mark_seen(fill)
-    _store_fill(state, fill, plan, leg)
+    _store_fill(state, fill, plan, order)
     if plan is not None:
         plan.fees += _fee(fill)
         state.save_plan(plan)
@@ -225,16 +224,16 @@ def _if_by_the_venue(state: EngineState, fill: Fill, plan: Plan | None) -> None:
     )
 
 
-def _store_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
+def _store_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrder | None) -> None:
     state.store(
         "fills",
         {
             "symbol": fill.symbol,
             "trade_id": fill.trade_id,
-            "client_id": fill.client_id,
+            "client_id": order.client_id if order is not None else fill.client_id,
             "venue_id": fill.venue_id,
             "plan_id": plan.plan_id if plan else None,
-            "leg": leg.value if leg else "external",
+            "leg": order.leg.value if order is not None else "external",
             "side": fill.side.value,
             "qty": fill.qty,
             "price": fill.price,
@@ -328,7 +327,11 @@ def _on_leverage(state: EngineState, outcome: SendOutcome) -> None:
         state.leverage_set[outcome.symbol] = min(wanted, instrument.max_leverage) if instrument else wanted
         return
     state.leverage_retry[outcome.symbol] = state.now + state.ms(5.0)
-    state.say(Severity.WARNING, f"{outcome.symbol}: leverage not set: {outcome.reason}; no entries", outcome.symbol)
+    state.say(
+        Severity.WARNING,
+        f"{outcome.symbol}: leverage not set, so no entries yet ({outcome.reason.rstrip('.')})",
+        outcome.symbol,
+    )
 
 
 def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
@@ -342,7 +345,9 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
         return
     if outcome.result is SendResult.UNKNOWN:
         if order.status is not OrderStatus.UNKNOWN or order.reason != outcome.reason:
-            doubt = f"whether {order.leg.words} reached the venue is not known ({outcome.reason}); asking it"
+            doubt = (
+                f"whether {order.leg.words} reached the venue is not known; asking it ({outcome.reason.rstrip('.')})"
+            )
             state.say(Severity.WARNING, f"{order.symbol}: {doubt}", order.symbol)
         order.status = OrderStatus.UNKNOWN
         order.reason = outcome.reason
@@ -363,8 +368,8 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
     """
     order.undelivered = order.leg is not Leg.ENTRY
     _hold(state, order.plan_id, order.leg, first_s=UNDELIVERED_S, longest_s=UNDELIVERED_MAX_S, at=outcome.retry_at)
-    text = f"{order.symbol}: {order.leg.name} was not delivered: {outcome.reason}"
-    text += "; it is sent again" if order.undelivered else "; the entry is given up"
+    then = "it is sent again" if order.undelivered else "it is given up"
+    text = f"{order.symbol}: {order.leg.words} was not delivered; {then} ({outcome.reason.rstrip('.')})"
     state.say(Severity.ALARM if order.undelivered else Severity.WARNING, text, order.symbol)
 
 

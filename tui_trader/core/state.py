@@ -416,7 +416,7 @@ class EngineState:
             found.append(("skew", f"clock skew {self.skew_ms:.0f} ms > {self.settings.data.max_skew_ms:.0f} ms"))
         for channel, state in self.channels.items():
             if not state.up:
-                found.append(("blind", f"{channel.value} is down: {state.reason}"))
+                found.append(("blind", f"the {channel.shown} link is down ({state.reason.rstrip('.')})"))
             elif state.until_ms > self.now:
                 wait = (state.until_ms - self.now) / 1000 / self.rate
                 found.append(("silence", f"the venue asked for silence for {wait:.0f} s more"))

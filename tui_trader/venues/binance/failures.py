@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -34,6 +35,9 @@ class ErrorBody(msgspec.Struct, gc=False):
 
 _PAGE = 2_000
 """How much of an answer that is not the venue's is looked at."""
+_TAG = re.compile(r"<[^<>]{0,200}>")
+HAD_EFFECT = "; the request may have had its effect: query."
+"""Ends the words about a request that may have changed the account; a read, which cannot, goes without it."""
 _BODY = msgspec.json.Decoder(ErrorBody, strict=False)
 
 
@@ -42,7 +46,7 @@ def error_body(body: str) -> ErrorBody:
     try:
         found = _BODY.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return ErrorBody(msg=body[:_PAGE])
+        return ErrorBody(msg=" ".join(_TAG.sub(" ", body[:_PAGE]).split()))
     return found if abs(found.code) <= _LARGEST_CODE else ErrorBody(msg=found.msg)
 
 
@@ -97,7 +101,5 @@ def _by_status(status: int, code: int, text: str) -> VenueError:
             f"the venue failed the request (HTTP 503 {text}); it was not executed: try again.", code
         )
     if status >= 500 or status == 408:
-        return OutcomeUnknown(
-            f"the venue answered HTTP {status} {text}; the request may have had its effect: query.", code
-        )
+        return OutcomeUnknown(f"the venue answered HTTP {status} {text}{HAD_EFFECT}", code)
     return VenueRefused(f"the venue refused: {code or status} {text}", code or -status)
