@@ -371,3 +371,13 @@ def test_an_order_that_rests_again_under_an_ended_id_is_taken_off() -> None:
     desk.snapshot()
     desk.run(2_000)
     assert len(prices(desk, "LIMIT")) == before - 1
+
+
+def test_an_account_that_is_read_in_part_again_and_again_is_said_once() -> None:
+    desk = opened()
+    desk.log.clear()
+    whole = ev.AccountSnapshot(ts=desk.now, asked_at=desk.now, positions=(), orders=(), wallet=Decimal(10_000))
+    for turn in range(3):
+        desk.process(msgspec.structs.replace(whole, asked_at=desk.now + turn, complete=False))
+    words = "the venue's account could not be read completely; it is read again, stops and exits stay as they are"
+    assert desk.log == [words]

@@ -16,7 +16,7 @@ from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
 from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
-from tui_trader.core.state import ChannelState, EngineState, Recovered
+from tui_trader.core.state import BLIP_S, ChannelState, EngineState, Recovered
 from tui_trader.core.types import Channel, Severity
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview
@@ -229,9 +229,10 @@ class Engine:
     def _on_link_up(self, event: ev.LinkUp) -> None:
         state = self._state
         before = state.channels[event.channel]
+        blip = 0 < before.since_ms and not before.until_ms and state.now - before.down_ms < state.ms(BLIP_S)
         state.channels[event.channel] = ChannelState(
             up=True,
-            since_ms=before.since_ms if before.up else event.ts,
+            since_ms=before.since_ms if before.up or blip else event.ts,
             heard_ms=event.ts,
             latency_ms=event.latency_ms or before.latency_ms,
         )
@@ -240,7 +241,7 @@ class Engine:
             if state.alarm.startswith(_down(event.channel)):
                 state.alarm = ""
             if event.channel is Channel.REST:
-                executor.on_reached(state)
+                executor.on_reached(state, away=not blip)
             if event.channel is Channel.PRIVATE:
                 # What happened meanwhile was not heard: no entries until a snapshot from after this moment.
                 state.resync_ms = state.now
@@ -252,6 +253,7 @@ class Engine:
         if channel.up:
             words = f"{_down(event.channel)}{_relying(state)} ({event.reason.rstrip('.')})"
             state.say(Severity.ALARM, words)
+            channel.down_ms = state.now
         channel.up, channel.reason, channel.until_ms = False, event.reason, event.until_ms
 
     def _on_skew(self, event: ev.ClockSkew) -> None:

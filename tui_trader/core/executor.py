@@ -414,8 +414,8 @@ def _question_due_s(state: EngineState, order: OwnOrder) -> float:
     return min(QUESTION_PAUSE_MAX_S, PROVE_AGAIN_S * doubling) if watched else 0.0
 
 
-def on_reached(state: EngineState) -> None:
-    """The venue answers again: what waited for that is asked and sent now."""
+def on_reached(state: EngineState, *, away: bool) -> None:
+    """The venue answers again: what waited for that is asked and sent now. ``away`` for longer than a blip."""
     state.leg_failures.clear()
     state.leg_retry.clear()
     for order in state.ledger.live():
@@ -423,7 +423,7 @@ def on_reached(state: EngineState) -> None:
         if order.unresolved:
             query(state, order)
     if state.reconciled_ms:
-        state.require_snapshot("the venue answers again")
+        (state.require_snapshot if away else state.ask_snapshot)("the venue answers again")
     tick(state)
 
 

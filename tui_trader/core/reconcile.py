@@ -41,6 +41,15 @@ def restore(state: EngineState, recovered: Recovered) -> None:
             state.ledger.add(order)
 
 
+def _note_incomplete(state: EngineState) -> None:
+    """Said once until a whole answer came: it is asked again every few seconds."""
+    if not state.read_in_part:
+        waits = "entries wait for it" if state.resync_ms or not state.reconciled_ms else "stops and exits stay as they are"
+        words = f"the venue's account could not be read completely; it is read again, {waits}"
+        state.say(Severity.WARNING, words)
+    state.read_in_part = True
+
+
 def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     """Compare and repair. An incomplete snapshot proves nothing by what it lacks; the one
     that was compared last says nothing new when it is heard again (I6).
@@ -53,8 +62,9 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         return
     _book_facts(state, snapshot, first)
     if not snapshot.complete:
-        state.say(Severity.WARNING, "the venue's account could not be read completely; entries wait for the next try")
+        _note_incomplete(state)
         return
+    state.read_in_part = False
     state.portfolio.wallet = snapshot.wallet
     state.snapshot_asked_at = snapshot.asked_at
     state.foreign_conditionals = sum(

@@ -54,11 +54,18 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     fills_cursor_ms: int = 0
 
 
+BLIP_S = 3.0
+"""A link that is back so soon was never really away: one request that fails at each try must not look like outages."""
+
+
 class ChannelState(msgspec.Struct, kw_only=True):
-    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``."""
+    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``, shorter losses
+    than ``BLIP_S`` not counted; lost at ``down_ms``.
+    """
 
     up: bool = False
     since_ms: int = 0
+    down_ms: int = 0
     heard_ms: int = 0
     latency_ms: float = 0.0
     reason: str = "not connected yet"
@@ -110,6 +117,7 @@ class EngineState:
         self.paused_strategies: set[str] = set()
         self.trained = TrainedBook()
         self.paused_symbols: set[str] = set()
+        self.read_in_part = False
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
         self.uncompared: set[str] = set()
