@@ -233,3 +233,21 @@ def test_any_account_words_leave_the_engine_standing(rows: list[tuple[str, Decim
         else:
             made.process(ev.Timer(ts=ts))
     made.view(NOW, SYMBOL, "1m")
+
+
+def test_i1_a_link_lost_for_a_blip_does_not_begin_the_reachable_time_anew() -> None:
+    desk = Desk().start()
+    state = desk.engine.state
+    since = state.reachable_since()
+
+    def lost_for(ms: int, until_ms: int = 0) -> None:
+        desk.process(ev.LinkDown(ts=desk.now, channel=Channel.REST, reason="HTTP 503", until_ms=until_ms))
+        desk.run(ms)
+        desk.process(ev.LinkUp(ts=desk.now, channel=Channel.REST))
+
+    lost_for(2_000)
+    assert state.reachable_since() == since
+    lost_for(4_000)
+    assert state.reachable_since() == desk.now
+    lost_for(1_000, until_ms=desk.now + 1_000)
+    assert state.reachable_since() == desk.now, "the silence that the venue asked for does not count either"

@@ -229,7 +229,7 @@ class Engine:
     def _on_link_up(self, event: ev.LinkUp) -> None:
         state = self._state
         before = state.channels[event.channel]
-        blip = 0 < before.since_ms and not before.until_ms and state.now - before.down_ms < state.ms(BLIP_S)
+        blip = before.since_ms > 0 and not before.until_ms and state.now - before.down_ms < state.ms(BLIP_S)
         state.channels[event.channel] = ChannelState(
             up=True,
             since_ms=before.since_ms if before.up or blip else event.ts,
