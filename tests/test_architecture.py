@@ -30,8 +30,8 @@ TYPES_ONLY = {("runtime", "config"), ("runtime", "credentials")}
 
 CORE_MODULES = {
     "__future__", "bisect", "collections", "dataclasses", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "json", "math", "operator", "re", "statistics", "typing", "unicodedata", "msgspec", "numpy", "pydantic",
-    "tui_trader",
+    "itertools", "json", "math", "operator", "re", "statistics", "typing", "unicodedata", "msgspec", "numpy",
+    "pydantic", "tui_trader",
 }  # fmt: skip
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 CLOCK_NAMES = {

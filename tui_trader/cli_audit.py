@@ -84,7 +84,7 @@ def _say(path: Path, report: Report) -> None:
         if report.others:
             print(f"  Logs of stores that were put aside here: {', '.join(report.others)}.")
         if not report.anchors and report.rows:
-            print("  No session log stands beside it, so an older copy of the store would not show.")
+            print("  No start or stop is noted in the session log yet: an older copy would not show.")
     else:
         first = min((fault.row for fault in report.faults if fault.row), default=0)
         where = f"; the first wrong row is {first}" if first else ""

@@ -99,7 +99,9 @@ def test_i11_a_link_that_is_down_blocks_entries_and_alarms_once(channel: Channel
     desk.log.clear()
     for _ in range(2):
         desk.process(ev.LinkDown(ts=desk.now, channel=channel, reason="reset"))
-    assert desk.log == [f"{channel.value} is down: reset; no entries; 1 position(s) rely on the stops at the venue"]
+    assert desk.log == [
+        f"the {channel.shown} link is down: no entries, 1 open, each behind its stop at the venue (reset)"
+    ]
     assert "blind" in [r.code for r in desk.engine.state.blocks()]
     desk.process(ev.LinkUp(ts=desk.now, channel=channel))
     desk.run(2_000)
@@ -154,7 +156,9 @@ def test_a_failed_worker_halts_entries_and_keeps_protection() -> None:
 def test_hedge_mode_halts() -> None:
     made = fresh()
     made.process(ev.AccountSnapshot(ts=NOW, asked_at=NOW, positions=(), orders=(), wallet=Decimal(1), hedge_mode=True))
-    assert "hedge mode" in made.state.halted
+    assert "hedge_mode" in [r.code for r in made.state.blocks()]
+    made.process(ev.AccountSnapshot(ts=NOW + 1, asked_at=NOW + 1, positions=(), orders=(), wallet=Decimal(1)))
+    assert "hedge_mode" not in [r.code for r in made.state.blocks()], "it ends with the mode"
 
 
 def test_time_never_goes_back() -> None:
@@ -229,3 +233,21 @@ def test_any_account_words_leave_the_engine_standing(rows: list[tuple[str, Decim
         else:
             made.process(ev.Timer(ts=ts))
     made.view(NOW, SYMBOL, "1m")
+
+
+def test_i1_a_link_lost_for_a_blip_does_not_begin_the_reachable_time_anew() -> None:
+    desk = Desk().start()
+    state = desk.engine.state
+    since = state.reachable_since()
+
+    def lost_for(ms: int, until_ms: int = 0) -> None:
+        desk.process(ev.LinkDown(ts=desk.now, channel=Channel.REST, reason="HTTP 503", until_ms=until_ms))
+        desk.run(ms)
+        desk.process(ev.LinkUp(ts=desk.now, channel=Channel.REST))
+
+    lost_for(2_000)
+    assert state.reachable_since() == since
+    lost_for(4_000)
+    assert state.reachable_since() == desk.now
+    lost_for(1_000, until_ms=desk.now + 1_000)
+    assert state.reachable_since() == desk.now, "the silence that the venue asked for does not count either"

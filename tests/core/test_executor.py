@@ -11,7 +11,8 @@ import pytest
 from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
-from tui_trader.core.types import Channel, Leg, OrderStatus, OrderType, Side
+from tui_trader.core.oco import proven_stop
+from tui_trader.core.types import Channel, Leg, OrderSide, OrderStatus, OrderType, Side, VenueBook
 from tui_trader.exchange.rest import Reply, Request
 
 QTY = Decimal("0.040")
@@ -442,6 +443,65 @@ def test_a_stop_doubted_wrongly_stands_again_and_its_double_goes() -> None:
     desk.run(5_000)
     assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
     assert desk.position == QTY
+
+
+def test_a_stop_that_is_partly_filled_and_hangs_protects_nothing_and_is_left() -> None:
+    desk = opened()
+    state = desk.engine.state
+    stop = next(o for o in state.ledger if o.leg is Leg.STOP)
+    word = ev.OrderUpdate(
+        ts=desk.now,
+        symbol="BTCUSDT",
+        client_id=stop.client_id,
+        venue_id="child",
+        book=VenueBook.REGULAR,
+        status=OrderStatus.PARTIALLY_FILLED,
+        side=stop.side,
+        type=OrderType.MARKET,
+        qty=QTY,
+        filled_qty=Decimal("0.010"),
+    )
+    handle = desk.api.handle
+    desk.api.handle = lambda r: Reply(502, "") if r.method == "GET" else handle(r)
+    desk.snapshot = lambda: None
+    desk.process(word)
+    plan, orders = state.plans["BTCUSDT"], state.ledger.of_plan(stop.plan_id)
+    assert proven_stop(plan, orders, Decimal("0.030")) is None
+    desk.run(2_300)
+    assert plan.close_reason == "the stop triggered and is stuck"
+    desk.run(2_000)
+    desk.api.handle = handle
+    assert desk.position == Decimal("0.010"), "what the word called filled was not closed twice"
+    del desk.snapshot
+    desk.snapshot()
+    desk.run(10_000)
+    assert desk.position == 0, "the word was wrong: the venue decides"
+
+
+def test_a_fill_that_is_heard_late_gets_its_stop_before_it_is_closed_for_lack_of_one() -> None:
+    desk = opened()
+    desk.process(
+        ev.Fill(
+            ts=desk.now,
+            symbol="BTCUSDT",
+            client_id="phone",
+            venue_id="999",
+            trade_id="999",
+            side=OrderSide.BUY,
+            qty=Decimal("0.010"),
+            price=Decimal(43_500),
+            fee=Decimal(0),
+            fee_asset="USDT",
+            maker=False,
+            realized_pnl=Decimal(0),
+            venue_ts=desk.now - 500,
+        )
+    )
+    plan = desk.engine.state.plans["BTCUSDT"]
+    plan.naked_since_ms = desk.now - 11_000
+    desk.run(1_000)
+    assert plan.stage == "open"
+    assert plan.longest_naked_ms > 11_000, "the time shown is the true one"
 
 
 def test_a_limit_entry_whose_fill_is_not_heard_is_protected_within_seconds() -> None:

@@ -144,9 +144,15 @@ def test_hedge_mode_refuses_entries_with_words() -> None:
         return real(request)
 
     desk.api.handle = handle
+    desk.snapshot = lambda: None
     enter(desk, ms=500)
     assert desk.engine.state.plans == {}
-    assert ["one-way mode" in r.text for r in desk.engine.state.blocks()] == [True]
+    assert [r.code for r in desk.engine.state.blocks()] == ["hedge_mode"]
+    assert any("-4061" in text for text in desk.log)
+    del desk.snapshot
+    desk.snapshot()
+    desk.run(200)
+    assert desk.engine.state.blocks() == (), "the account itself says that it is in one-way mode"
 
 
 def test_an_exit_refused_beside_resting_targets_clears_them_and_is_tried_again() -> None:

@@ -176,3 +176,23 @@ def test_ledger_finds_by_any_id_and_refuses_reuse() -> None:
     ledger.release_plan(2)
     assert [o.client_id for o in ledger] == [second.client_id]
     assert ledger.find("", "99") is None
+
+
+def test_a_stop_that_is_replaced_for_days_leaves_a_bounded_ledger_and_no_live_order_is_forgotten() -> None:
+    ledger = OrderLedger(keep_ended=20, keep_settled=10)
+    resting = order("tt-abc1234-1-sl-0")
+    ledger.add(resting)
+    unheard = order("tt-abc1234-1-en-1")
+    unheard.status, unheard.filled_qty = OrderStatus.FILLED, unheard.qty
+    ledger.add(unheard)
+    for number in range(1, 500):
+        old = order(f"tt-abc1234-1-sl-{base36(number)}")
+        old.status = OrderStatus.REJECTED
+        ledger.add(old)
+        assert len(ledger.of_plan(1)) <= 22
+    assert len(list(ledger)) <= 42
+    assert ledger.of_plan(1)[:2] == [resting, unheard]
+    gone = next(o for o in ledger if o not in ledger.of_plan(1))
+    apply_update(gone, update(OrderStatus.WORKING))
+    ledger.index(gone)
+    assert ledger.of_plan(1)[-1] is gone, "what the venue says is alive belongs to its plan again"

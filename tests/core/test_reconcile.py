@@ -8,6 +8,7 @@ import msgspec
 
 from tests.core.test_executor import QTY, opened, prices
 from tests.desk import Desk, instrument
+from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.state import Recovered
 from tui_trader.core.types import Channel, Leg, Origin, Side
@@ -54,6 +55,9 @@ def remembered(desk: Desk) -> Recovered:
                 "price": str(order.price),
                 "trigger_price": str(order.trigger_price),
             }
+    for row in orders.values():
+        own = (r.data["qty"] for r in desk.records if r.kind == "fills" and r.data["client_id"] == row["client_id"])
+        row["booked"] = sum(own, Decimal(0))
     live = [p["body"] for p in plans.values() if not p["closed_ms"]]
     fills = tuple(f"{r.data['symbol']}:{r.data['trade_id']}" for r in desk.records if r.kind == "fills")
     return Recovered(
@@ -181,6 +185,22 @@ def test_a_restored_order_whose_fill_was_stored_before_it_does_not_keep_the_plan
     assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
 
 
+def test_i2_a_fill_whose_word_was_stored_without_it_is_no_excess_after_a_restart() -> None:
+    desk = Desk().start()
+    snapshot, desk._snapshot = desk._snapshot, lambda: None
+    desk.stream_faults = lambda event: True
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    (entry,) = (o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    assert (entry.filled_qty, entry.booked) == (QTY, 0)
+    desk._snapshot, desk.stream_faults = snapshot, None
+    revive(desk, remembered(desk))
+    desk.run(5_000)
+    assert desk.position == QTY, desk.log[-3:]
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.040"]
+    assert desk.engine.state.plans["BTCUSDT"].entered == QTY
+
+
 def test_a_plan_accounts_for_what_the_agreed_position_holds() -> None:
     desk = opened()
     desk.engine.state.plans["BTCUSDT"].entered += Decimal("0.007")
@@ -239,6 +259,95 @@ def test_i7_a_fill_newer_than_the_first_snapshot_is_not_overwritten_by_it() -> N
     assert not state.reconciling
 
 
+def test_i17_funding_told_again_after_a_restart_is_counted_once() -> None:
+    desk = opened()
+    paid = ev.FundingPayment(ts=desk.now, symbol="BTCUSDT", amount=Decimal("-1.25"), venue_ts=desk.now, tran_id="f1")
+    for _ in range(2):
+        desk.process(paid)
+    assert desk.engine.state.plans["BTCUSDT"].funding == Decimal("-1.25")
+    revive(desk, remembered(desk))
+    desk.process(paid)
+    assert desk.engine.state.plans["BTCUSDT"].funding == Decimal("-1.25")
+    assert len([r for r in desk.records if r.kind == "funding"]) == 1
+
+
+def test_funding_charged_is_looked_up_at_once_and_never_given_to_a_plan_without_fills() -> None:
+    desk = Desk().start()
+    asked = desk.engine.process(ev.BalanceUpdate(ts=desk.now, wallet=Decimal(9_999), reason="FUNDING_FEE"))
+    assert [c.reason.split(":")[0] for c in asked if isinstance(c, cmd.RequestSnapshot)] == ["funding was charged"]
+    low = Decimal(43_000)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY, limit_price=low))
+    desk.process(ev.FundingPayment(ts=desk.now, symbol="BTCUSDT", amount=Decimal(-1), venue_ts=desk.now, tran_id="f9"))
+    assert desk.engine.state.plans["BTCUSDT"].funding == 0
+
+
+def test_i6_the_fills_cursor_is_the_last_complete_look_never_a_fill_heard() -> None:
+    desk = opened()
+    looked = desk.now
+    desk.snapshot()
+    desk.run(500)
+    assert desk.engine.fills_cursor_ms == looked
+    desk.run(5_000)
+    by_hand(desk, "BUY", "0.002")
+    desk.run(100)
+    assert desk.engine.fills_cursor_ms == looked
+    order = next(o for o in desk.engine.state.ledger if o.leg is Leg.ENTRY)
+    order.booked -= Decimal("0.010")
+    assert desk.engine.fills_cursor_ms == order.sent_ms, "what was not heard of an order holds it back"
+    cursors = [r.data["value"] for r in desk.records if r.data.get("key") == "fills_cursor"]
+    assert cursors[-1] == looked
+    state = {"fills_cursor": cursors[-1]}
+    desk.restart(msgspec.structs.replace(remembered(desk), state=state))
+    assert desk.engine.fills_cursor_ms == looked
+
+
+def snapshot_without(desk: Desk) -> ev.AccountSnapshot:
+    """What a replica that is behind the entry answers: no position, our orders resting."""
+    return ev.AccountSnapshot(ts=desk.now, asked_at=desk.now, positions=(), orders=(), wallet=Decimal(10_000))
+
+
+def test_i5_a_lagging_first_snapshot_does_not_take_the_stop_away() -> None:
+    desk = opened()
+    recovered = remembered(desk)
+    recovered = msgspec.structs.replace(recovered, fills_cursor_ms=desk.now - 500)
+    desk.restart(recovered)
+    stop = prices(desk, "STOP_MARKET")
+    info = desk._get("/fapi/v1/exchangeInfo", {}, signed=False)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=tuple(instrument(s) for s in info["symbols"])))
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    desk.process(snapshot_without(desk))
+    assert "BTCUSDT" in desk.engine.state.reconciling
+    desk.run(200)
+    assert stop[0] in prices(desk, "STOP_MARKET")
+    desk.run(6_000)
+    assert (desk.position, prices(desk, "STOP_MARKET")) == (QTY, stop)
+    assert not desk.engine.state.reconciling
+
+
+def test_a_plan_that_the_venues_word_changed_is_stored() -> None:
+    desk = opened()
+    desk.run(4_000)
+    desk.stream_faults = lambda event: True
+    by_hand(desk, "SELL", "0.020", reduceOnly="true")
+    desk.stream_faults = None
+    desk.run(9_000)
+    desk.snapshot()
+    desk.run(3_000)
+    body = [r.data["body"] for r in desk.records if r.kind == "plans"][-1]
+    assert Decimal(body["entered"]) - Decimal(body["exited"]) == Decimal("0.020") == desk.position
+
+
+def test_a_position_turned_by_somebody_is_protected_without_waiting_for_the_old_plan() -> None:
+    desk = opened()
+    desk.faults = lambda method, path, reply: None if method == "DELETE" else reply
+    by_hand(desk, "SELL", "0.065")
+    desk.run(1_500)
+    assert desk.position == Decimal("-0.025")
+    assert ("STOP_MARKET", "BUY", "0.025") in [row[:3] for row in desk.resting()]
+    assert desk.engine.state.plans["BTCUSDT"].side is Side.SHORT
+
+
 def test_what_was_traded_elsewhere_before_the_first_start_is_kept_as_external_and_not_counted_twice() -> None:
     desk = Desk()
     by_hand(desk, "BUY", "0.030")
@@ -262,3 +371,13 @@ def test_an_order_that_rests_again_under_an_ended_id_is_taken_off() -> None:
     desk.snapshot()
     desk.run(2_000)
     assert len(prices(desk, "LIMIT")) == before - 1
+
+
+def test_an_account_that_is_read_in_part_again_and_again_is_said_once() -> None:
+    desk = opened()
+    desk.log.clear()
+    whole = ev.AccountSnapshot(ts=desk.now, asked_at=desk.now, positions=(), orders=(), wallet=Decimal(10_000))
+    for turn in range(3):
+        desk.process(msgspec.structs.replace(whole, asked_at=desk.now + turn, complete=False))
+    words = "the venue's account could not be read completely; it is read again, stops and exits stay as they are"
+    assert desk.log == [words]

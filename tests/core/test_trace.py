@@ -40,7 +40,7 @@ def test_market_data_and_timers_do_not_push_the_story_out() -> None:
     for ts in range(100):
         trace.heard(ts, ev.Timer(ts=ts))
         trace.emitted(ts, cmd.Record(ts=ts, kind="equity", data={}))
-    assert [json.loads(text)["what"] for text in trace.lines()] == ["rest is up"]
+    assert [json.loads(text)["what"] for text in trace.lines()] == ["the rest link is up"]
     assert ev.Timer in QUIET
 
 

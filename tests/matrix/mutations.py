@@ -24,7 +24,7 @@ from tui_trader.core import (
     reconcile,
 )
 from tui_trader.core.commands import CancelOrder
-from tui_trader.core.events import OrderUpdate, SendOutcome, SendResult
+from tui_trader.core.events import Fill, OrderUpdate, SendOutcome, SendResult
 from tui_trader.core.oco import Place, Plan, Stage
 from tui_trader.core.orders import OrderLedger, OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio
@@ -209,6 +209,11 @@ def nothing_is_compared_while_a_plan_runs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "on_snapshot", when_idle)
 
 
+@mutation("crash-lagging-replica")
+def a_lagging_word_of_flat_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconcile, "_may_lag", lambda state, position, qty, snapshot: False)
+
+
 @mutation("adopt-foreign", "adopt-at-start", "short-adopted-while-holding")
 def nothing_is_adopted(patch: pytest.MonkeyPatch) -> None:
     def ignored(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, why: str) -> Plan:
@@ -220,10 +225,16 @@ def nothing_is_adopted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(adoption, "adopted_plan", ignored)
 
 
-@mutation("closed-elsewhere", "reduced-elsewhere", "flipped-elsewhere", "closed-elsewhere-unheard")
+@mutation("adopt-at-start", "entry-not-found-but-filled")
 def the_venue_never_wins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "_venue_wins", lambda state, snapshot, symbol, qty, entry: None)
-    patch.setattr(feedback, "_concerned", lambda state, fill, before: None)
+    book = feedback.on_fill
+
+    def own_only(state: EngineState, fill: Fill) -> None:
+        if state.ledger.find(fill.client_id, fill.venue_id) is not None:
+            book(state, fill)
+
+    patch.setattr(feedback, "on_fill", own_only)
 
 
 @mutation("sold-while-entering", "flipped-elsewhere", "short-adopted-while-holding")

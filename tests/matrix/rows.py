@@ -246,7 +246,8 @@ MATRIX: tuple[Clause, ...] = (
             "a_crash_between_fill_and_stop_is_protected_at_the_start "
             "a_crash_with_the_entry_on_its_way_is_never_doubled a_crash_while_a_stop_is_replaced_bares_nothing "
             "a_crash_while_flattening_ends_flat_or_protected a_crash_after_the_kill_switch_starts_killed "
-            "two_crashes_in_a_row_end_protected nothing_is_done_before_the_first_comparison",
+            "two_crashes_in_a_row_end_protected nothing_is_done_before_the_first_comparison "
+            "a_lagging_word_of_flat_at_the_start_takes_no_stop_away",
         ),
         (
             "SIGKILL at every journal point",

@@ -41,3 +41,8 @@ def test_two_crashes_in_a_row_end_protected() -> None:
 def test_nothing_is_done_before_the_first_comparison() -> None:
     """I2, I14."""
     play("crash-slow-comparison")
+
+
+def test_a_lagging_word_of_flat_at_the_start_takes_no_stop_away() -> None:
+    """I1, I5, I10, I14."""
+    play("crash-lagging-replica")

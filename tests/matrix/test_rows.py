@@ -22,7 +22,7 @@ def _functions(path: Path) -> set[str]:
 def _rows_here() -> dict[str, set[str]]:
     """The names of the tests of each file of rows in this folder."""
     files = sorted(TESTS.glob("matrix/test_*.py"))
-    others = ("test_rows.py", "test_mutations.py", "test_sockets.py")
+    others = ("test_attacks.py", "test_rows.py", "test_mutations.py", "test_sockets.py")
     return {f"matrix/{path.name}": _functions(path) for path in files if path.name not in others}
 
 

@@ -58,7 +58,7 @@ def test_a_reset_after_the_send_is_queried_under_the_same_id(name: str) -> None:
     play(name)
 
 
-@pytest.mark.parametrize("name", ["entry-503-not-executed", "stop-503-not-executed"])
+@pytest.mark.parametrize("name", ["entry-503-not-executed", "stop-503-not-executed", "stop-503-for-ever"])
 def test_another_503_means_failed_and_is_never_doubled(name: str) -> None:
     """I1, I2."""
     play(name)

@@ -11,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tui_trader import clock
+from tui_trader.errors import SessionBusyError
 from tui_trader.runtime.control import Request, ask
-from tui_trader.runtime.demo import STATE_FILE
+from tui_trader.runtime.demo import STATE_FILE, _open_positions, _read
 from tui_trader.runtime.lock import is_held, lock_path, read_holder
 
 ROOT = Path(__file__).parents[2]
@@ -134,27 +136,74 @@ def test_the_terminal_closes_and_the_session_trades_on(data_dir: Path) -> None:
 
 def test_the_terminal_goes_while_a_dialog_is_open(data_dir: Path) -> None:
     """A ticket is open when the line drops: nothing is sent, the session trades on."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(ROOT)
-        os.environ["TERM"] = "xterm-256color"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.runtime.headless_main", str(data_dir), "--console"])
+    pid, terminal = console(data_dir)
     try:
-        wait_for(lambda: _drain(terminal) and (data_dir / "demo" / "session.log").exists())
         wait_for(lambda: _drain(terminal) and said(data_dir, "reconciled"))
-        wait_for(lambda: "Kill switch" in _painted(terminal, b"K"))
+        wait_for(lambda: TICKET in _painted(terminal, b"b"))
         os.close(terminal)
         wait_for(lambda: said(data_dir, "terminal closed; trading on headless"))
-        holder = read_holder(lock_path(data_dir / "demo", "binance", "demo", ""))
-        assert holder is not None
-        answer = asyncio.run(ask(Path(holder.control), Request(do="status")))
-        assert (answer.status["headless"], answer.status["killed"]) == (True, False)
+        status = status_of(data_dir)
+        assert (status["headless"], status["killed"], status["positions"]) == (True, False, 0)
         os.kill(pid, signal.SIGTERM)
         assert os.waitpid(pid, 0)[1] == 0
     except BaseException:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
+
+
+def test_the_kill_key_makes_flat_by_the_exchanges_own_word(data_dir: Path) -> None:
+    """I15: K, and K again: the exchange says zero, entries are refused, also by the next start."""
+    first = Child(data_dir, "--open")
+    first.until("PROTECTED")
+    assert first.end(signal.SIGTERM) == 0
+    pid, terminal = console(data_dir)
+    try:
+        wait_for(lambda: _drain(terminal) and status_of(data_dir).get("positions") == 1)
+        wait_for(lambda: _painted(terminal, b"\x1b") is not None and "and lock now" in _painted(terminal, b"K"))
+        os.write(terminal, b"K")
+        exchange = _read(data_dir / "demo" / STATE_FILE)
+        assert exchange is not None
+        wait_for(lambda: _drain(terminal) and _open_positions(exchange) == 0)
+        wait_for(lambda: _drain(terminal) and (data_dir / "demo" / "KILL").exists())
+        wait_for(lambda: _drain(terminal) and status_of(data_dir)["under_way"] == 0)
+        status = status_of(data_dir)
+        assert (status["killed"], status["positions"]) == (True, 0)
+        assert status["kill_reason"] == "key in the console"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    again = Child(data_dir, "--open")
+    again.until("STARTED")
+    wait_for(lambda: status_of(data_dir).get("killed"))
+    assert any("kill switch latched" in block for block in status_of(data_dir)["blocks"])
+    again.end(signal.SIGTERM)
+
+
+TICKET = "Tab next field"
+
+
+def console(data_dir: Path) -> tuple[int, int]:
+    """The real console in a terminal of its own: its process and the terminal's other end."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.runtime.headless_main", str(data_dir), "--console"])
+    wait_for(lambda: _drain(terminal) and (data_dir / "demo" / "session.log").exists())
+    return pid, terminal
+
+
+def status_of(data_dir: Path) -> dict[str, Any]:
+    """What the running session says of itself; empty while nobody answers."""
+    holder = read_holder(lock_path(data_dir / "demo", "binance", "demo", ""))
+    if holder is None:
+        return {}
+    try:
+        return dict(asyncio.run(ask(Path(holder.control), Request(do="status"))).status)
+    except SessionBusyError:
+        return {}
 
 
 def _painted(terminal: int, key: bytes) -> str:

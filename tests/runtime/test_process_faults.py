@@ -189,8 +189,8 @@ async def test_stopped_and_continued_it_is_blind_compares_and_goes_on(tmp_path: 
         assert (code, row["positions"], row["naked"]) == (0, 0, 0)
         texts = [line["text"] for line in w.log()]
         still = next(i for i, text in enumerate(texts) if "stood still" in text)
-        assert any("public is down: the process stood still" in text for text in texts[still:])
-        assert any("private is up" in text for text in texts[still:])
+        assert any("feed link is down" in text and "the process stood still" in text for text in texts[still:])
+        assert any("orders link is up" in text for text in texts[still:])
         child.send_signal(signal.SIGTERM)
         assert await ended(child) == 0
 

@@ -57,3 +57,20 @@ async def test_open_plans_live_orders_and_recent_facts_come_back(tmp_path: Path)
     assert len({ts // 60_000 for ts, _ in known.equity}) == len(known.equity)
     assert [row["plan_id"] for row in known.trades] == list(range(101, 301))
     assert known.next_plan_id == 3
+
+
+async def test_what_is_booked_of_an_order_is_the_sum_of_its_stored_fills(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "s.sqlite3", ignore)
+    store.record(record("plans", plan_id=2, symbol="BTCUSDT", closed_ms=None, body={"plan_id": 2}))
+    for client_id in ("tt-e-2-en-0", "tt-e-2-sl-0"):
+        await store.intent(place(client_id, plan_id=2))
+    store.record(record("orders", client_id="tt-e-2-sl-0", status="filled", filled_qty=Decimal("0.046")))
+    for trade_id, qty in enumerate(("0.010", "0.020", "NaN", "x")):
+        own = {"client_id": "tt-e-2-en-0", "plan_id": 2, "qty": qty}
+        store.record(record("fills", symbol="BTCUSDT", trade_id=str(trade_id), venue_ts=NOW, **own))
+    known = await store.recovered()
+    await store.aclose()
+    assert {row["client_id"]: row["booked"] for row in known.orders} == {
+        "tt-e-2-en-0": Decimal("0.030"),
+        "tt-e-2-sl-0": 0,
+    }

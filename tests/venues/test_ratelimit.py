@@ -26,6 +26,16 @@ def test_the_reserve_is_for_exits_only() -> None:
         budget.take(1, urgency=Urgency.EXIT)
 
 
+def test_reading_the_account_never_keeps_an_exit_from_leaving() -> None:
+    budget = Budget(Time(), weight=1_000, reserve=0.25)
+    for _ in range(22):
+        budget.take(40, urgency=Urgency.ACCOUNT)
+    with pytest.raises(RateLimited, match="10% stay reserved for exits"):
+        budget.take(40, urgency=Urgency.ACCOUNT)
+    for _ in range(100):
+        budget.take(1, urgency=Urgency.EXIT)
+
+
 def test_the_window_ends() -> None:
     time = Time()
     budget = Budget(time, weight=100, reserve=0)

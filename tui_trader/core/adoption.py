@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tui_trader.core.executor import drive, set_levels
+from tui_trader.core.executor import drive
 from tui_trader.core.exits import emergency_distance, protective_stop
 from tui_trader.core.indicators import AtrReading
+from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import Origin, Severity, Side

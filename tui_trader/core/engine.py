@@ -18,7 +18,7 @@ from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
 from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
-from tui_trader.core.state import ChannelState, EngineState, Recovered
+from tui_trader.core.state import BLIP_S, ChannelState, EngineState, Recovered
 from tui_trader.core.trained import TrainedSet
 from tui_trader.core.types import Channel, Severity
 from tui_trader.core.universe import SymbolMetrics
@@ -93,8 +93,8 @@ class Engine:
 
     @property
     def fills_cursor_ms(self) -> int:
-        """Venue time of the newest known fill."""
-        return self._state.portfolio.fills_cursor_ms
+        """Venue time from which on fills may be unknown here."""
+        return self._state.fills_cursor_ms()
 
     @property
     def state(self) -> EngineState:
@@ -240,16 +240,19 @@ class Engine:
     def _on_link_up(self, event: ev.LinkUp) -> None:
         state = self._state
         before = state.channels[event.channel]
+        blip = before.since_ms > 0 and not before.until_ms and state.now - before.down_ms < state.ms(BLIP_S)
         state.channels[event.channel] = ChannelState(
             up=True,
-            since_ms=before.since_ms if before.up else event.ts,
+            since_ms=before.since_ms if before.up or blip else event.ts,
             heard_ms=event.ts,
             latency_ms=event.latency_ms or before.latency_ms,
         )
         if not before.up:
-            state.say(Severity.INFO, f"{event.channel.value} is up")
+            state.say(Severity.INFO, f"the {event.channel.shown} link is up")
+            if state.alarm.startswith(_down(event.channel)):
+                state.alarm = ""
             if event.channel is Channel.REST:
-                executor.on_reached(state)
+                executor.on_reached(state, away=not blip)
             if event.channel is Channel.PRIVATE:
                 # What happened meanwhile was not heard: no entries until a snapshot from after this moment.
                 state.resync_ms = state.now
@@ -259,9 +262,9 @@ class Engine:
         state = self._state
         channel = state.channels[event.channel]
         if channel.up:
-            held = sum(1 for p in state.plans.values() if state.open_qty(p) > 0)
-            means = f"; {held} position(s) rely on the stops at the venue" if held else ""
-            state.say(Severity.ALARM, f"{event.channel.value} is down: {event.reason}; no entries{means}")
+            words = f"{_down(event.channel)}{_relying(state)} ({event.reason.rstrip('.')})"
+            state.say(Severity.ALARM, words)
+            channel.down_ms = state.now
         channel.up, channel.reason, channel.until_ms = False, event.reason, event.until_ms
 
     def _on_skew(self, event: ev.ClockSkew) -> None:
@@ -305,7 +308,22 @@ class Engine:
         if event.reason in TRANSFERS and before is not None:
             self._state.losses.transfer(event.wallet - before)
         self._state.portfolio.wallet = event.wallet
+        if event.reason == "FUNDING_FEE":
+            self._state.ask_snapshot("funding was charged: which position it belongs to stands in the account")
 
     def _on_timer(self, event: ev.Timer) -> None:
         executor.tick(self._state)
         housekeeping.on_timer(self._state)
+
+
+def _down(channel: Channel) -> str:
+    return f"the {channel.shown} link is down: no entries"
+
+
+def _relying(state: EngineState) -> str:
+    """What protects the open positions when a link is down, in words; "" when there is none."""
+    held = [plan for plan in state.plans.values() if state.open_qty(plan) > 0]
+    bare = sum(1 for plan in held if plan.naked_since_ms)
+    if bare:
+        return f", {bare} of {len(held)} open without a proven stop"
+    return f", {len(held)} open, each behind its stop at the venue" if held else ""

@@ -11,9 +11,9 @@ from decimal import Decimal
 from tui_trader.core import oco
 from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
-from tui_trader.core.exits import emergency_distance, on_price, plan_levels, protective_stop
+from tui_trader.core.exits import on_price
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.ladder import LadderError
+from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
 from tui_trader.core.orders import ClientId, OwnOrder
 from tui_trader.core.state import EngineState
@@ -21,6 +21,9 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, T
 
 CLOSE_WAIT_S = 1.0
 """How long a market close waits for targets and entries to go and for the venue's word on what is open."""
+
+NOTICED_S = 2.0
+"""A position found bare is given this long to get its stop, however long it was bare unnoticed."""
 
 PROVE_AGAIN_S = 2.0
 """A stop or a working entry that was not seen for this long is asked about."""
@@ -164,6 +167,11 @@ def drive(state: EngineState, plan: Plan) -> None:
         # Before the first comparison with the venue a stop that rests there would only be doubled.
         return
     orders = state.ledger.of_plan(plan.plan_id)
+    if _turned(state, plan, orders):
+        for order in orders:
+            cancel(state, Cancel(client_id=order.client_id))
+        finish(state, plan)
+        return
     counted, open_qty = _open(state, plan, orders)
     if any(o.unbooked > 0 for o in orders):
         state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
@@ -174,6 +182,17 @@ def drive(state: EngineState, plan: Plan) -> None:
         # stay until the snapshot has spoken.
         _watch_protection(state, plan, counted, orders)
         return
+    _go_on(state, plan, instrument, orders, counted, open_qty)
+
+
+def _go_on(
+    state: EngineState,
+    plan: Plan,
+    instrument: Instrument,
+    orders: list[OwnOrder],
+    counted: Decimal,
+    open_qty: Decimal,
+) -> None:
     _settle_stage(state, plan, open_qty, orders)
     flat = open_qty <= 0 and _venue_agrees_flat(state, plan)
     if flat and oco.is_over(plan, open_qty, orders):
@@ -191,6 +210,13 @@ def drive(state: EngineState, plan: Plan) -> None:
             cancel(state, step)
         elif _may_send(state, plan, step, counted if step.leg is Leg.STOP else open_qty, orders):
             _send_step(state, plan, step, orders)
+
+
+def _turned(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> bool:
+    """Whether somebody turned the position against the plan: it must not keep what stands now from being protected."""
+    against = state.portfolio.position(plan.symbol).qty * plan.side.sign < 0
+    pending = any(o.unbooked > 0 or (o.live and o.leg is Leg.ENTRY) for o in orders)
+    return against and plan.entered > 0 and not pending
 
 
 def _open(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> tuple[Decimal, Decimal]:
@@ -290,10 +316,12 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
     if open_qty <= 0 or oco.proven_stop(plan, orders, open_qty) is not None:
         _covered(state, plan, open_qty)
         return
-    if not plan.naked_since_ms:
-        plan.naked_since_ms = state.now
+    plan.naked_since_ms = plan.naked_since_ms or state.now
+    plan.naked_noticed_ms = plan.naked_noticed_ms or state.now
     naked = state.now - max(plan.naked_since_ms, state.reachable_since())
-    if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable():
+    # What is heard late may be bare for long already: its stop, sent in this very call, is given a moment.
+    late = state.now - plan.naked_noticed_ms < state.ms(NOTICED_S)
+    if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable() and not late:
         begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
 
 
@@ -302,7 +330,7 @@ def _covered(state: EngineState, plan: Plan, open_qty: Decimal) -> None:
         return
     bare_ms = state.now - plan.naked_since_ms
     plan.longest_naked_ms = max(plan.longest_naked_ms, bare_ms)
-    plan.naked_since_ms = 0
+    plan.naked_since_ms = plan.naked_noticed_ms = 0
     plan.stop_failures = 0
     if open_qty > 0:
         bare = f"after {bare_ms / 1000 / state.rate:.1f} s without one"
@@ -334,7 +362,7 @@ def finish(state: EngineState, plan: Plan) -> None:
         state.leg_failures.pop((plan.plan_id, leg), None)
     state.save_plan(plan)
     if state.portfolio.position(plan.symbol).qty != 0:
-        state.ask_snapshot(f"{plan.symbol}: a position is left that no plan owns")
+        state.require_snapshot(f"{plan.symbol}: a position is left that no plan owns")
     elif plan.entered > 0:
         state.ask_snapshot(f"{plan.symbol}: flat; looking whether anything of ours rests in either book")
     if plan.entered <= 0:
@@ -343,52 +371,6 @@ def finish(state: EngineState, plan: Plan) -> None:
     state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
     state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)
     state.book_trade(plan)
-
-
-def set_levels(state: EngineState, plan: Plan) -> None:
-    """Ladder on the real average fill; when it cannot be computed, at least a stop."""
-    instrument = state.instruments[plan.symbol]
-    if plan.entered <= 0 and state.open_qty(plan) <= 0:
-        _provisional_stop(state, plan, instrument)
-        return
-    if plan.entered <= 0:
-        _take_over(state, plan)
-    if plan.avg_entry <= 0:
-        price = state.trigger_price(plan.symbol)
-        if price <= 0:
-            return
-        plan.entry_value = plan.entered * price
-    try:
-        for text in plan_levels(plan, instrument, state.settings.ladder):
-            state.say(Severity.INFO, text, plan.symbol)
-    except LadderError as error:
-        distance = emergency_distance(plan.avg_entry, plan.atr, state.settings.ladder)
-        plan.stop_price = plan.stop_price or protective_stop(plan.side, plan.avg_entry, distance, instrument)
-        plan.initial_stop = plan.initial_stop or plan.stop_price
-        state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
-
-
-def _provisional_stop(state: EngineState, plan: Plan, instrument: Instrument) -> None:
-    """A stop for what the venue says is filled, at the price it says, until the fills themselves are heard."""
-    told = (o.avg_price for o in state.ledger.of_plan(plan.plan_id) if o.leg is Leg.ENTRY and o.avg_price > 0)
-    price = next(told, plan.expected_entry) or state.trigger_price(plan.symbol)
-    if price <= 0:
-        return
-    distance = emergency_distance(price, plan.atr, state.settings.ladder)
-    if plan.stop_hint is not None and (price - plan.stop_hint) * plan.side.sign > 0:
-        distance = abs(price - plan.stop_hint)
-    plan.stop_price = protective_stop(plan.side, price, distance, instrument)
-    text = f"{plan.symbol}: the venue says that the entry filled; stop at {plan.stop_price} until its fills are heard"
-    state.say(Severity.INFO, text, plan.symbol)
-
-
-def _take_over(state: EngineState, plan: Plan) -> None:
-    """A position stands in the plan's direction before any of its own fills was heard: the plan owns it from now on."""
-    position = state.portfolio.position(plan.symbol)
-    plan.entered = state.open_qty(plan)
-    plan.entry_value = plan.entered * position.entry
-    plan.first_fill_ms = plan.first_fill_ms or state.now
-    plan.stage = Stage.OPEN if plan.stage is Stage.ENTERING else plan.stage
 
 
 def query(state: EngineState, order: OwnOrder) -> None:
@@ -412,7 +394,7 @@ def tick(state: EngineState) -> None:
 
 
 def _last_word_ms(order: OwnOrder) -> int:
-    seen = 0 if order.status is OrderStatus.TRIGGERED or order.negatives else order.proven_ms
+    seen = 0 if order.triggered_ms or order.negatives else order.proven_ms
     return max(order.sent_ms, order.query_ms, seen)
 
 
@@ -426,15 +408,15 @@ def _question_due_s(state: EngineState, order: OwnOrder) -> float:
     if order.unresolved or order.negatives or order.cancel_tries > 2:
         return min(QUESTION_PAUSE_MAX_S, wait * (1 + min(order.negatives, 6)) * doubling)
     # A market order ends as it arrives, and a triggered stop is one: without the word of its end it was lost.
-    if order.status is OrderStatus.TRIGGERED or order.type is OrderType.MARKET:
+    if order.triggered_ms or order.type is OrderType.MARKET:
         return min(QUESTION_PAUSE_MAX_S, wait * doubling)
     # A stop is proven by being seen, and an entry may fill at any time: while the stream is silent that must show soon.
     watched = order.leg in (Leg.STOP, Leg.ENTRY)
     return min(QUESTION_PAUSE_MAX_S, PROVE_AGAIN_S * doubling) if watched else 0.0
 
 
-def on_reached(state: EngineState) -> None:
-    """The venue answers again: what waited for that is asked and sent now."""
+def on_reached(state: EngineState, *, away: bool) -> None:
+    """The venue answers again: what waited for that is asked and sent now. ``away`` for longer than a blip."""
     state.leg_failures.clear()
     state.leg_retry.clear()
     for order in state.ledger.live():
@@ -442,7 +424,7 @@ def on_reached(state: EngineState) -> None:
         if order.unresolved:
             query(state, order)
     if state.reconciled_ms:
-        state.require_snapshot("the venue answers again")
+        (state.require_snapshot if away else state.ask_snapshot)("the venue answers again")
     tick(state)
 
 

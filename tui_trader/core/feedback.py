@@ -10,58 +10,33 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
-from tui_trader.core.executor import begin_close, drive, is_beyond, query, set_levels
+from tui_trader.core.executor import begin_close, drive, is_beyond, query
 from tui_trader.core.exits import on_exit_fill
+from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, apply_update
+from tui_trader.core.refusals import (
+    CLOSED_SYMBOL_S,
+    HTTP_REFUSALS,
+    KNOWN_STOP_REFUSALS,
+    NOT_SEEN_PAUSE_S,
+    NOT_SEEN_S,
+    NOT_SEEN_YET,
+    REDUCE_ONLY_REFUSED,
+    STOP_CLOSING_S,
+    STOP_LIMIT_REACHED,
+    STOP_PATIENCE_S,
+    STOP_TRIES,
+    SYMBOL_CLOSED,
+    TARGET_PATIENCE_S,
+    TARGETS_OFF_S,
+    UNDELIVERED_MAX_S,
+    UNDELIVERED_S,
+    WOULD_TRIGGER,
+    WRONG_MODE,
+)
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
-
-WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
-"""The venue refuses a stop because price is already beyond it: the position must be closed at once."""
-
-REDUCE_ONLY_REFUSED = frozenset({-2022, -4118, 110017})
-
-WRONG_MODE = frozenset({-4061})
-"""The account's position mode is not the one that orders are made for."""
-
-NOT_SEEN_YET = -4509
-"""The venue's conditional orders do not see the position yet."""
-
-STOP_LIMIT_REACHED = -4045
-
-VENUE_TROUBLE = frozenset({-1000, -1001, -1016, -1021})
-"""Refusals that say nothing about the order: the venue's own trouble, or a clock that is being mended."""
-
-KNOWN_STOP_REFUSALS = REDUCE_ONLY_REFUSED | WRONG_MODE | VENUE_TROUBLE | {0, NOT_SEEN_YET, STOP_LIMIT_REACHED, -2019}
-"""What a stop may be refused for in normal trading; anything else means that the venue has changed."""
-
-HTTP_REFUSALS = range(-599, -399)
-"""An HTTP status as a code: something before the venue answered, not the venue."""
-
-STOP_TRIES = 3
-STOP_CLOSING_S = 5.0
-"""How long a stop that was refused for good rests before it is tried again beside the market close."""
-
-NOT_SEEN_S = 1.5
-NOT_SEEN_PAUSE_S = 0.25
-"""A stop for a position that the venue's conditional orders do not see yet is tried again this soon, until the position
-has been bare for ``NOT_SEEN_S``; then it is closed."""
-
-STOP_PATIENCE_S = 30.0
-"""The longest pause before a stop that price has passed is tried again while an older one stands."""
-
-SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
-CLOSED_SYMBOL_S = 5.0
-"""The longest pause between two market closes of a symbol that takes no orders."""
-
-TARGETS_OFF_S = 2.0
-UNDELIVERED_S = 0.5
-UNDELIVERED_MAX_S = 8.0
-"""The first and the longest pause before what did not reach the venue is sent again; forgotten when it is reached."""
-
-TARGET_PATIENCE_S = 60.0
-"""The longest pause before a refused target is tried again."""
 
 BY_THE_VENUE = {
     "autoclose-": "liquidated by the venue",
@@ -148,19 +123,20 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     order = state.ledger.find(fill.client_id, fill.venue_id)
     before = state.portfolio.position(fill.symbol).qty
     plan = state.plan_of(order.plan_id) if order is not None else _concerned(state, fill, before)
-    leg = order.leg if order is not None else None
     if state.portfolio.contained(fill):
-        _late_fill(state, fill, plan, leg)
+        _late_fill(state, fill, plan, order)
         return
     realized = state.portfolio.book_fill(fill)
     if order is not None:
         _if_more_than_ordered(state, order, fill)
         order.booked += fill.qty
         order.filled_qty = max(order.filled_qty, order.booked)
+        if order.type.conditional:
+            order.triggered_ms = order.triggered_ms or state.now
         if order.live and order.filled_qty >= order.qty:
             order.status = OrderStatus.FILLED
             _store_order(state, order)
-    _store_fill(state, fill, plan, leg)
+    _store_fill(state, fill, plan, order)
     _if_by_the_venue(state, fill, plan)
     if plan is None:
         _external_fill(state, fill)
@@ -170,7 +146,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if fill.side is plan.side.entry:
         _entry_fill(state, plan, fill)
     else:
-        _exit_fill(state, plan, fill, leg, before)
+        _exit_fill(state, plan, fill, order.leg if order is not None else None, before)
     state.save_plan(plan)
     drive(state, plan)
 
@@ -224,10 +200,10 @@ def _fee(fill: Fill) -> Decimal:
     return fill.fee if fill.fee_asset in ("USDT", "USDC", "BUSD", "") else fill.fee * fill.price
 
 
-def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
+def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrder | None) -> None:
     """A fill heard after the venue's own position, which contains it, was taken over: only its fee is news."""
     state.portfolio.mark_seen(fill)
-    _store_fill(state, fill, plan, leg)
+    _store_fill(state, fill, plan, order)
     if plan is not None:
         plan.fees += _fee(fill)
         state.save_plan(plan)
@@ -248,16 +224,16 @@ def _if_by_the_venue(state: EngineState, fill: Fill, plan: Plan | None) -> None:
     )
 
 
-def _store_fill(state: EngineState, fill: Fill, plan: Plan | None, leg: Leg | None) -> None:
+def _store_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrder | None) -> None:
     state.store(
         "fills",
         {
             "symbol": fill.symbol,
             "trade_id": fill.trade_id,
-            "client_id": fill.client_id,
+            "client_id": order.client_id if order is not None else fill.client_id,
             "venue_id": fill.venue_id,
             "plan_id": plan.plan_id if plan else None,
-            "leg": leg.value if leg else "external",
+            "leg": order.leg.value if order is not None else "external",
             "side": fill.side.value,
             "qty": fill.qty,
             "price": fill.price,
@@ -351,7 +327,11 @@ def _on_leverage(state: EngineState, outcome: SendOutcome) -> None:
         state.leverage_set[outcome.symbol] = min(wanted, instrument.max_leverage) if instrument else wanted
         return
     state.leverage_retry[outcome.symbol] = state.now + state.ms(5.0)
-    state.say(Severity.WARNING, f"{outcome.symbol}: leverage not set: {outcome.reason}; no entries", outcome.symbol)
+    state.say(
+        Severity.WARNING,
+        f"{outcome.symbol}: leverage not set, so no entries yet ({outcome.reason.rstrip('.')})",
+        outcome.symbol,
+    )
 
 
 def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:
@@ -365,7 +345,9 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
         return
     if outcome.result is SendResult.UNKNOWN:
         if order.status is not OrderStatus.UNKNOWN or order.reason != outcome.reason:
-            doubt = f"whether {order.leg.words} reached the venue is not known ({outcome.reason}); asking it"
+            doubt = (
+                f"whether {order.leg.words} reached the venue is not known; asking it ({outcome.reason.rstrip('.')})"
+            )
             state.say(Severity.WARNING, f"{order.symbol}: {doubt}", order.symbol)
         order.status = OrderStatus.UNKNOWN
         order.reason = outcome.reason
@@ -386,8 +368,8 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
     """
     order.undelivered = order.leg is not Leg.ENTRY
     _hold(state, order.plan_id, order.leg, first_s=UNDELIVERED_S, longest_s=UNDELIVERED_MAX_S, at=outcome.retry_at)
-    text = f"{order.symbol}: {order.leg.name} was not delivered: {outcome.reason}"
-    text += "; it is sent again" if order.undelivered else "; the entry is given up"
+    then = "it is sent again" if order.undelivered else "it is given up"
+    text = f"{order.symbol}: {order.leg.words} was not delivered; {then} ({outcome.reason.rstrip('.')})"
     state.say(Severity.ALARM if order.undelivered else Severity.WARNING, text, order.symbol)
 
 
@@ -395,7 +377,8 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     plan = state.plan_of(order.plan_id)
     what = f"{order.symbol}: the venue refused {order.leg.name} {order.qty}: {reason} ({code})"
     if code in WRONG_MODE:
-        state.halted = "the account is in hedge mode, in which exits are refused; switch it to one-way mode"
+        state.hedge_mode = True
+        state.ask_snapshot("the venue speaks of hedge mode")
     if plan is None or order.leg is Leg.ENTRY:
         state.say(Severity.WARNING, what, order.symbol)
         return

@@ -163,6 +163,9 @@ def recover(state: EngineState, recovered: Recovered) -> None:
     kill = recovered.state.get("kill")
     if isinstance(kill, dict):
         state.killed = str(kill.get("reason", "latched before the restart"))
+    cursor = recovered.state.get("fills_cursor")
+    if isinstance(cursor, int) and cursor > 0:
+        state.looked_ms = cursor
     tiers = recovered.state.get("tiers")
     if isinstance(tiers, dict):
         state.dynamic_tiers = DynamicTiers({str(k): int(v) for k, v in tiers.items() if isinstance(v, int)})

@@ -46,6 +46,7 @@ class Sent(msgspec.Struct, kw_only=True):
     leg: Leg
     symbol: str
     qty: Decimal
+    sign: int = 0
     order: PlaceOrder | None = None
     status: OrderStatus = OrderStatus.SENT
     said: Decimal = ZERO
@@ -86,7 +87,8 @@ class OrderWatch:
 
     def _take(self, order: OwnOrder) -> None:
         """An order of an earlier start, or one that only the venue remembered."""
-        known = Sent(plan_id=order.plan_id, leg=order.leg, symbol=order.symbol, qty=order.qty)
+        sign = order.side.sign
+        known = Sent(plan_id=order.plan_id, leg=order.leg, symbol=order.symbol, qty=order.qty, sign=sign)
         known.status, known.filled, known.traded = order.status, order.filled_qty, order.booked
         self.sent[order.client_id] = known
         if order.live:
@@ -149,7 +151,12 @@ class OrderWatch:
             (plan_id, _), _ = self._revision.popitem(last=False)
             self._oldest_plan = max(self._oldest_plan, plan_id + 1)
         self.sent[order.client_id] = Sent(
-            plan_id=order.plan_id, leg=order.leg, symbol=order.symbol, qty=order.qty, order=order
+            plan_id=order.plan_id,
+            leg=order.leg,
+            symbol=order.symbol,
+            qty=order.qty,
+            sign=order.side.sign,
+            order=order,
         )
         self._live[order.client_id] = None
         self._minute.append(self._state.now)
@@ -279,11 +286,8 @@ class OrderWatch:
         return most if instrument is None else instrument.ceil_market_qty(most)
 
     def _unheard(self, symbol: str) -> Decimal:
-        """What the venue says is entered while its trades were not heard, signed."""
-        return sum(
-            (s.order.side.sign * max(ZERO, s.said - s.traded) for s in self._entries(symbol) if s.order is not None),
-            ZERO,
-        )
+        """What the venue says is entered while its trades were not heard, signed; of earlier processes, too."""
+        return sum((s.sign * max(ZERO, s.said - s.traded) for s in self._entries(symbol)), ZERO)
 
     def done(self) -> None:
         """The call is over: what is open now bounds the exits of the next one."""

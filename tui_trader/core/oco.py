@@ -21,7 +21,7 @@ import msgspec
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import Ladder
 from tui_trader.core.orders import OwnOrder
-from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Origin, Side
+from tui_trader.core.types import ZERO, Leg, OrderType, Origin, Side
 
 SILENT_PATIENCE = 3
 """How many times as long an unproven stop is waited for while the venue does not answer the question about it."""
@@ -102,10 +102,12 @@ class Plan(msgspec.Struct, kw_only=True):
     targets_off_ms: int = 0
     fees: Decimal = ZERO
     funding: Decimal = ZERO
+    funding_ids: list[str] = msgspec.field(default_factory=list)
     realized: Decimal = ZERO
     first_fill_ms: int = 0
     closed_ms: int = 0
     naked_since_ms: int = 0
+    naked_noticed_ms: int = 0
     longest_naked_ms: int = 0
     stop_failures: int = 0
     stops_lost: int = 0
@@ -432,6 +434,6 @@ def is_over(plan: Plan, open_qty: Decimal, orders: list[OwnOrder]) -> bool:
 def stuck_stop(orders: list[OwnOrder], now: int, limit_ms: int) -> OwnOrder | None:
     """A stop that triggered longer than ``limit_ms`` ago and has not ended: it protects nothing."""
     for order in orders:
-        if order.leg is Leg.STOP and order.status is OrderStatus.TRIGGERED and now - order.triggered_ms > limit_ms:
+        if order.leg is Leg.STOP and order.live and 0 < order.triggered_ms < now - limit_ms:
             return order
     return None

@@ -141,10 +141,16 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     def proven(self) -> bool:
         """Seen resting and untriggered in a stream event or a snapshot; an acknowledgement is not enough.
 
-        While it is doubted it proves nothing, although nothing is concluded about it either (I5).
+        While it is doubted it proves nothing, although nothing is concluded about it either (I5). A conditional order
+        that is partly filled has triggered.
         """
-        seen = self.proven_ms > 0 and not self.doubted
+        seen = self.proven_ms > 0 and not self.doubted and not self.triggered_ms
         return seen and self.status in (OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED)
+
+    @property
+    def settled(self) -> bool:
+        """Ended, with every fill booked: its plan needs it no more."""
+        return not self.live and self.unbooked <= 0
 
     @property
     def unresolved(self) -> bool:
@@ -191,20 +197,25 @@ def _advance(order: OwnOrder, update: OrderUpdate) -> bool:
     if order.status.terminal and update.status is OrderStatus.PARTIALLY_FILLED:
         return update.filled_qty > order.filled_qty
     order.status = update.status
-    if order.status is OrderStatus.TRIGGERED and not order.triggered_ms:
-        order.triggered_ms = update.ts
+    if order.type.conditional and order.status in (OrderStatus.TRIGGERED, OrderStatus.PARTIALLY_FILLED):
+        order.triggered_ms = order.triggered_ms or update.ts
     return True
 
 
 class OrderLedger:
-    """All own orders of open plans and the recently ended ones, by client id and by the venue's ids."""
+    """Own orders of open plans and the recently ended ones, by client id and by the venue's ids.
 
-    def __init__(self, keep_ended: int = 200) -> None:
+    A plan keeps its unsettled orders and the ``keep_settled`` newest: a stop that trails for days is replaced thousands
+    of times, and every fact looks through the plan's orders.
+    """
+
+    def __init__(self, keep_ended: int = 200, keep_settled: int = 50) -> None:
         self._orders: dict[str, OwnOrder] = {}
         self._by_venue: dict[tuple[VenueBook, str], str] = {}
         self._by_plan: dict[int, list[str]] = {}
         self._ended: list[str] = []
         self._keep = keep_ended
+        self._keep_settled = keep_settled
 
     def __iter__(self) -> Iterator[OwnOrder]:
         return iter(self._orders.values())
@@ -226,11 +237,19 @@ class OrderLedger:
         if order.client_id in self._orders:
             raise ValueError(f"client id {order.client_id} was used before")
         self._orders[order.client_id] = order
-        self._by_plan.setdefault(order.plan_id, []).append(order.client_id)
+        ids = self._by_plan.setdefault(order.plan_id, [])
+        ids.append(order.client_id)
+        if len(ids) > 2 * self._keep_settled:
+            old = [i for i in ids[: -self._keep_settled] if self._orders[i].settled]
+            self._by_plan[order.plan_id] = [i for i in ids if i not in old]
+            self._end(old)
         self.index(order)
 
     def index(self, order: OwnOrder) -> None:
-        """Make the order findable by the venue ids known by now."""
+        """Make the order findable by the venue ids known by now, and its plan's again when it lives again."""
+        ids = self._by_plan.get(order.plan_id)
+        if ids is not None and order.live and order.client_id not in ids:
+            ids.append(order.client_id)
         if order.venue_id:
             self._by_venue[order.book, order.venue_id] = order.client_id
         if order.actual_id:
@@ -246,7 +265,9 @@ class OrderLedger:
 
     def release_plan(self, plan_id: int) -> None:
         """A plan ended: its orders move to the bounded history."""
-        ids = self._by_plan.pop(plan_id, [])
+        self._end(self._by_plan.pop(plan_id, []))
+
+    def _end(self, ids: list[str]) -> None:
         self._ended.extend(ids)
         while len(self._ended) > self._keep:
             gone = self._orders.pop(self._ended.pop(0), None)

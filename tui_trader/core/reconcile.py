@@ -15,7 +15,7 @@ from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, Fill, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, parse_client_id
-from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.portfolio import Portfolio, Position
 from tui_trader.core.state import EngineState, Recovered
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
 
@@ -29,15 +29,25 @@ def restore(state: EngineState, recovered: Recovered) -> None:
         plan = restored.plan(state, body)
         if plan is None or plan.stage is Stage.CLOSED or plan.symbol in state.plans:
             continue
-        plan.naked_since_ms = 0
+        plan.naked_since_ms = plan.naked_noticed_ms = 0
         state.plans[plan.symbol] = plan
         state.next_plan_id = max(state.next_plan_id, plan.plan_id + 1)
         open_qty = max(ZERO, plan.entered - plan.exited)
         state.portfolio.adopt(plan.symbol, open_qty * plan.side.sign, plan.avg_entry)
+        state.portfolio.position(plan.symbol).last_fill_ms = recovered.fills_cursor_ms
     for row in recovered.orders:
         order = restored.order(row)
         if order is not None and state.ledger.get(order.client_id) is None:
             state.ledger.add(order)
+
+
+def _note_incomplete(state: EngineState) -> None:
+    """Said once until a whole answer came: it is asked again every few seconds."""
+    if not state.read_in_part:
+        waits = "entries wait for it" if state.resync_ms or not state.reconciled_ms else "stops and exits stay as they are"
+        words = f"the venue's account could not be read completely; it is read again, {waits}"
+        state.say(Severity.WARNING, words)
+    state.read_in_part = True
 
 
 def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
@@ -47,13 +57,14 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     first = not state.reconciled_ms
     if snapshot.complete and snapshot.asked_at == state.snapshot_asked_at:
         return
+    _note_mode(state, snapshot.hedge_mode)
     if snapshot.hedge_mode:
-        state.halted = "the account is in hedge mode; switch the position mode to one-way"
         return
     _book_facts(state, snapshot, first)
     if not snapshot.complete:
-        state.say(Severity.WARNING, "the venue's account could not be read completely; entries wait for the next try")
+        _note_incomplete(state)
         return
+    state.read_in_part = False
     state.portfolio.wallet = snapshot.wallet
     state.snapshot_asked_at = snapshot.asked_at
     state.foreign_conditionals = sum(
@@ -65,6 +76,8 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         _compare(state, snapshot, symbol, venue.get(symbol), first)
     _settle_orders(state, snapshot)
     state.reconciled_ms = snapshot.ts
+    state.looked_ms = snapshot.asked_at
+    state.store("state", {"key": "fills_cursor", "value": state.fills_cursor_ms()})
     if snapshot.asked_at >= state.resync_ms:
         state.resync_ms = 0
     if first:
@@ -72,6 +85,18 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     for plan in list(state.plans.values()):
         adoption.complete_adopted(state, plan)
         executor.drive(state, plan)
+
+
+def _note_mode(state: EngineState, hedge: bool) -> None:
+    """Entries wait while the account is in hedge mode; nothing can be compared or protected then."""
+    if hedge and not state.hedge_mode:
+        text = (
+            "the account is in hedge mode, in which exits are refused: switch the position mode to one-way at the venue"
+        )
+        state.say(Severity.ALARM, text)
+    elif state.hedge_mode and not hedge:
+        state.say(Severity.INFO, "the account is in one-way mode again")
+    state.hedge_mode = hedge
 
 
 def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
@@ -126,8 +151,12 @@ def on_funding(state: EngineState, payment: FundingPayment) -> None:
     if not state.portfolio.is_new_funding(payment):
         return
     plan = state.plans.get(payment.symbol)
-    if plan is not None and payment.venue_ts >= plan.first_fill_ms:
+    if plan is not None and payment.tran_id in plan.funding_ids:
+        # Counted before a restart: the venue tells of the last hours again.
+        return
+    if plan is not None and 0 < plan.first_fill_ms <= payment.venue_ts:
         plan.funding += payment.amount
+        plan.funding_ids.append(payment.tran_id)
         state.save_plan(plan)
         state.say(Severity.INFO, f"{payment.symbol}: funding {payment.amount:+.4f} USDT", payment.symbol)
     state.store(
@@ -160,6 +189,12 @@ def _compare(
     elif position.last_fill_ms >= snapshot.asked_at:
         _traded_meanwhile(state, symbol, first)
         return
+    elif _may_lag(state, position, qty, snapshot):
+        state.reconciling.setdefault(symbol, state.now)
+        if first:
+            state.uncompared.add(symbol)
+        state.ask_snapshot(f"{symbol}: less is shown than was filled a moment ago; the answer may be an old one")
+        return
     elif not first and position.mismatches == 0:
         position.mismatches = 1
         state.reconciling[symbol] = state.now
@@ -172,6 +207,13 @@ def _compare(
         plan = _adopt(state, snapshot, symbol, qty, entry)
         if state.killed and not first:
             executor.begin_close(state, plan, f"kill switch: {state.killed}")
+
+
+def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot) -> bool:
+    """Whether a lagging replica explains that less is shown than is counted: protection is not taken away for that."""
+    sign = 1 if position.qty > 0 else -1
+    young = snapshot.asked_at - position.last_fill_ms < state.ms(state.settings.execution.replica_lag_s)
+    return young and position.qty != 0 and qty * sign < abs(position.qty)
 
 
 def _traded_meanwhile(state: EngineState, symbol: str, first: bool) -> None:
@@ -194,7 +236,10 @@ def _agree(state: EngineState, snapshot: AccountSnapshot, symbol: str) -> None:
     for order in state.ledger.of_plan(plan.plan_id):
         if order.updated_ms < snapshot.asked_at:
             order.booked = max(order.booked, order.filled_qty)
+    before = plan.entered - plan.exited
     _align(state, plan, state.open_qty(plan), state.portfolio.position(symbol).entry)
+    if plan.entered - plan.exited != before:
+        state.save_plan(plan, durable=True)
 
 
 def _align(state: EngineState, plan: Plan, open_after: Decimal, entry: Decimal) -> None:
@@ -222,6 +267,7 @@ def _venue_wins(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty:
     before = position.qty
     if plan is not None:
         _align(state, plan, max(ZERO, qty * plan.side.sign), entry)
+        state.save_plan(plan, durable=True)
         for order in state.ledger.of_plan(plan.plan_id):
             order.booked = max(order.booked, order.filled_qty)
     state.portfolio.adopt(symbol, qty, entry or state.trigger_price(symbol) or position.entry)

@@ -66,7 +66,10 @@ def plan(state: EngineState, body: dict[str, object]) -> Plan | None:
 
 
 def order(row: dict[str, object]) -> OwnOrder | None:
-    """A stored order, ``unknown`` when it was live; None when it cannot be used: a snapshot shows it if it rests."""
+    """A stored order, ``unknown`` when it was live; None when it cannot be used: a snapshot shows it if it rests.
+
+    ``booked`` is what its stored fills sum to: a word of a fill may have been stored without the fill itself.
+    """
     known = {k: v for k, v in row.items() if k in OwnOrder.__struct_fields__ and v is not None}
     try:
         found = msgspec.convert(known, OwnOrder, strict=False)
@@ -74,7 +77,7 @@ def order(row: dict[str, object]) -> OwnOrder | None:
             return None
     except (msgspec.ValidationError, ArithmeticError, RecursionError):
         return None
-    found.booked = found.filled_qty
+    found.filled_qty = max(found.filled_qty, found.booked)
     if found.live:
         found.status = OrderStatus.UNKNOWN
         found.sent_ms = 0

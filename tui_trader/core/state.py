@@ -61,11 +61,18 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The last rows of signals, newest first."""
 
 
+BLIP_S = 3.0
+"""A link that is back so soon was never really away: one request that fails at each try must not look like outages."""
+
+
 class ChannelState(msgspec.Struct, kw_only=True):
-    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``."""
+    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``, shorter losses
+    than ``BLIP_S`` not counted; lost at ``down_ms``.
+    """
 
     up: bool = False
     since_ms: int = 0
+    down_ms: int = 0
     heard_ms: int = 0
     latency_ms: float = 0.0
     reason: str = "not connected yet"
@@ -112,6 +119,7 @@ class EngineState:
         self.killed = ""
         self.stopping = ""
         self.halted = ""
+        self.hedge_mode = False
         self.paused_all = False
         self.paused_strategies: set[str] = set()
         self.failed_strategies: dict[str, str] = {}
@@ -119,11 +127,13 @@ class EngineState:
         self.trained = TrainedBook()
         self.always: tuple[str, ...] = ()
         self.paused_symbols: set[str] = set()
+        self.read_in_part = False
         self.reconciled_ms = 0
         self.reconciling: dict[str, int] = {}
         self.uncompared: set[str] = set()
         self.snapshot_asked_ms = 0
         self.snapshot_asked_at = 0
+        self.looked_ms = 0
         self.foreign_conditionals = 0
         self.snapshot_credit = SNAPSHOT_BURST
         self.snapshot_credit_ms = 0
@@ -201,6 +211,14 @@ class EngineState:
         self.snapshot_credit, self.snapshot_credit_ms = credit - 1.0, self.now
         self.snapshot_asked_ms, self.snapshot_due = self.now, ""
         self.out.append(RequestSnapshot(ts=self.now, reason=reason))
+
+    def fills_cursor_ms(self) -> int:
+        """From when on the venue's fills may be unknown here, venue ms: the last complete look, or earlier when an
+        order is in doubt or its fills were not heard. A fill heard meanwhile says nothing about those before it.
+        """
+        cursor = self.looked_ms or self.portfolio.fills_cursor_ms
+        doubtful = (o.sent_ms for o in self.ledger if o.sent_ms and (o.unbooked > 0 or o.unresolved))
+        return min(cursor, min(doubtful, default=cursor))
 
     def count_conditionals_full(self) -> None:
         """The venue says that there is no room for another conditional order: entries wait for the next snapshot."""
@@ -423,6 +441,7 @@ class EngineState:
             ("killed", self.killed and f"kill switch latched: {self.killed}; re-arm to trade again"),
             ("not_armed", "" if self.armed else "entries are not armed for this account"),
             ("stopping", self.stopping and f"the session is stopping: {self.stopping}"),
+            ("hedge_mode", "the account is in hedge mode, in which exits are refused" if self.hedge_mode else ""),
             ("halted", self.halted and f"entries halted: {self.halted}"),
             ("paused", "entries are paused by hand" if self.paused_all else ""),
             ("reconciling", "" if self.reconciled_ms else "the account has not been compared with the venue yet"),
@@ -445,7 +464,7 @@ class EngineState:
             found.append(("skew", f"clock skew {self.skew_ms:.0f} ms > {self.settings.data.max_skew_ms:.0f} ms"))
         for channel, state in self.channels.items():
             if not state.up:
-                found.append(("blind", f"{channel.value} is down: {state.reason}"))
+                found.append(("blind", f"the {channel.shown} link is down ({state.reason.rstrip('.')})"))
             elif state.until_ms > self.now:
                 wait = (state.until_ms - self.now) / 1000 / self.rate
                 found.append(("silence", f"the venue asked for silence for {wait:.0f} s more"))

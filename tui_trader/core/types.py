@@ -175,6 +175,11 @@ class Channel(StrEnum):
     REST = "rest"
     STORE = "store"
 
+    @property
+    def shown(self) -> str:
+        """Its name on the screen and in sentences, by what it carries."""
+        return {"public": "feed", "market": "marks", "private": "orders"}.get(self.value, self.value)
+
 
 class Severity(StrEnum):
     """Weight of a notice on the log."""

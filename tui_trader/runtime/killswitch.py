@@ -29,6 +29,7 @@ class KillSwitch:
         self._redact = redact
         self._flatten = flatten
         self._task: asyncio.Task[None] | None = None
+        self._look: asyncio.Task[None] | None = None
         self._compared = False
         self._beat = 0
 
@@ -80,16 +81,22 @@ class KillSwitch:
             self._compared = True
             if state.killed:
                 self._flatten(state.killed)
-        if self._beat % FILE_BEATS or state.killed or self._task is not None:
-            return
-        latched = self.latch.read()
-        if latched is not None:
-            self._flatten(latched.reason)
+        if not (self._beat % FILE_BEATS or state.killed or self._task is not None or self._look is not None):
+            self._look = asyncio.get_running_loop().create_task(self._read(), name="kill file")
+
+    async def _read(self) -> None:
+        try:
+            latched = await asyncio.to_thread(self.latch.read)
+            if latched is not None and self._task is None:
+                self._flatten(latched.reason)
+        finally:
+            self._look = None
 
     async def aclose(self) -> None:
         """Wait for what is being done with the file."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
+        busy = {task for task in (self._task, self._look) if task is not None}
+        if busy:
+            await asyncio.wait(busy)
 
     def _then(self, work: Callable[[], None], failure: str) -> None:
         before = self._task

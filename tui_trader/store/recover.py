@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
         f"OR coalesce(status, '') NOT IN ({marks}) ORDER BY intent_ts, client_id",
         _ENDED,
     )
+    booked = _booked(db)
+    for row in orders:
+        row["booked"] = booked.get(str(row["client_id"]), Decimal(0))
     trades = _all(db, known["trades"], f"ORDER BY closed_ms DESC, plan_id DESC LIMIT {_KEPT_TRADES}")
     signals = _all(db, known["signals"], f"ORDER BY ts DESC, rowid DESC LIMIT {_KEPT_SIGNALS}")
     newest = _newest(db, "fills", "venue_ts")
@@ -77,6 +81,23 @@ def _all(db: sqlite3.Connection, table: Table, tail: str, values: tuple[object, 
         }
         for row in found
     ]
+
+
+def _booked(db: sqlite3.Connection) -> dict[str, Decimal]:
+    """What is filled of each order of an open plan by the fills that are stored; a damaged cell counts for nothing."""
+    sql = (
+        "SELECT client_id, qty FROM fills WHERE client_id != '' "
+        "AND plan_id IN (SELECT plan_id FROM plans WHERE closed_ms IS NULL)"
+    )
+    found: dict[str, Decimal] = {}
+    for client_id, text in db.execute(sql):
+        try:
+            qty = Decimal(str(text))
+        except InvalidOperation:
+            continue
+        if qty.is_finite():
+            found[client_id] = found.get(client_id, Decimal(0)) + qty
+    return found
 
 
 def _newest(db: sqlite3.Connection, table: str, column: str, most: int = _LATEST_MS) -> int:

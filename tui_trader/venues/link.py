@@ -10,7 +10,7 @@ from math import inf
 from typing import Protocol
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tui_trader import clock
 from tui_trader.errors import RateLimited, VenueError
@@ -75,6 +75,19 @@ def dial(url: str, max_frame: int, proxy: str | None = None) -> AbstractAsyncCon
         close_timeout=1,
         proxy=proxy if secure else None,
     )
+
+
+def broken_by(error: Exception) -> str:
+    """Why a connection ended, in words that need no knowledge of the library."""
+    if isinstance(error, VenueError):
+        return str(error)
+    if not isinstance(error, ConnectionClosed):
+        return f"no connection ({type(error).__name__}: {error})"
+    if error.sent is not None and not error.rcvd_then_sent:
+        return f"closed from here ({error.sent})"
+    if error.rcvd is not None:
+        return f"the venue closed the connection ({error.rcvd})"
+    return "the connection broke off"
 
 
 class Link:
@@ -148,7 +161,7 @@ class Link:
             self._hold_s = min(error.retry_after_ms / 1000, _HOLD_MAX_S)
             return clean(error, 160)
         except (OSError, TimeoutError, WebSocketException, VenueError) as error:
-            return self._close_reason or clean(everywhere(f"{type(error).__name__}: {error}"), 160)
+            return self._close_reason or clean(everywhere(broken_by(error)), 160)
         return self._close_reason or "the venue closed the connection"
 
     async def _serve(self, socket: Socket) -> None:

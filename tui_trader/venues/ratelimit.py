@@ -1,7 +1,8 @@
 """The budget of requests and orders that a venue allows, so that it is never exceeded (I13).
 
-Own counts run ahead of the venue's headers and are corrected by them. Entries and reads stop where the reserve begins;
-exits may use the reserve. Nothing waits here: what does not fit is refused with ``RateLimited``.
+Own counts run ahead of the venue's headers and are corrected by them. Entries and most reads stop where the reserve
+begins; reads of the account may use its first part, and the last is for exits alone: looking again and again must not
+keep a stop from leaving. Nothing waits here: what does not fit is refused with ``RateLimited``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from tui_trader.errors import OverBudget, RateLimited
 
 
 class Urgency(IntEnum):
-    """Who may use the reserve."""
+    """Who may use the reserve: reads of the account its first part, orders that protect or close all of it."""
 
     NORMAL = 0
-    EXIT = 1
+    ACCOUNT = 1
+    EXIT = 2
+
+
+_EXITS_ALONE = 0.4
+"""The part of the reserve that only exits may use."""
 
 
 class _Window:
@@ -88,19 +94,25 @@ class Budget:
             )
         now = self._clock()
         costs = ((self._weight, weight), (self._orders_10s, orders), (self._orders_1m, orders))
-        share = 1.0 if urgency is Urgency.EXIT else 1.0 - self.reserve
+        kept = self._kept(urgency)
         for window, cost in costs:
             window.roll(now)
-            if cost and window.used + cost > window.limit * share:
+            if cost and window.used + cost > window.limit * (1.0 - kept):
                 wait = ceil(window.left_s(now) * 1000)
                 raise OverBudget(
                     f"not sent: {window.used} of {window.limit} requests in {window.seconds:.0f} s are used"
-                    + ("" if urgency is Urgency.EXIT else f" and {self.reserve:.0%} stay reserved for exits")
-                    + f"; free again in {wait / 1000:.1f} s.",
+                    + (f" and {kept:.0%} stay reserved for exits" if kept else "")
+                    + f", free again in {wait / 1000:.1f} s.",
                     retry_after_ms=max(wait, 1),
                 )
         for window, cost in costs:
             window.used += cost
+
+    def _kept(self, urgency: Urgency) -> float:
+        """The share of the limits that others than ``urgency`` keep for themselves."""
+        if urgency is Urgency.EXIT:
+            return 0.0
+        return self.reserve * _EXITS_ALONE if urgency is Urgency.ACCOUNT else self.reserve
 
     def heard(self, headers: Mapping[str, str]) -> None:
         """Correct the counts by the venue's headers (names in any case); they never lower an own count in a window."""

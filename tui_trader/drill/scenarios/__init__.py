@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tui_trader.drill.scenarios import entries, fills, manual, outside, process, sessions, stops, streams, submission
+from tui_trader.drill.scenarios import (
+    attacks,
+    entries,
+    fills,
+    manual,
+    outside,
+    process,
+    sessions,
+    stops,
+    streams,
+    submission,
+)
 from tui_trader.drill.scenarios.registry import SCENARIOS
 
 CANONICAL: tuple[str, ...] = tuple(
@@ -15,10 +26,17 @@ CANONICAL: tuple[str, ...] = tuple(
 MATRIX: tuple[str, ...] = tuple(name for name, found in SCENARIOS.items() if found.row)
 """Names of the scenarios that stand for a row of the fault matrix."""
 
+ATTACKS: tuple[str, ...] = tuple(
+    name for name, found in SCENARIOS.items() if found.script.__module__ == attacks.__name__
+)
+"""Names of what no page lists."""
+
 __all__ = [
+    "ATTACKS",
     "CANONICAL",
     "MATRIX",
     "SCENARIOS",
+    "attacks",
     "entries",
     "fills",
     "manual",

@@ -12,6 +12,7 @@ from tui_trader.drill.scenarios.entries import QTY, entered_long
 from tui_trader.drill.scenarios.look import (
     BTC,
     ETH,
+    CoverWatch,
     check,
     covered,
     describe,
@@ -152,6 +153,20 @@ async def slow_comparison(stage: Stage) -> None:
     await hold(stage, lambda: fitted(stage), "as it was", 5_000)
     after = [row.client_id for leg in Leg for row in ever(stage, leg)]
     check(after == before, f"nothing new: {sorted(set(after) - set(before))}")
+
+
+@scenario("crash-lagging-replica", "on start protect or flatten")
+async def lagging_replica(stage: Stage) -> None:
+    """Killed right after the entry; at the start the venue's reads lag and show no position: the stop is not given up
+    for the word of a replica that may be older than the fill."""
+    await entered_long(stage)
+    watch = CoverWatch(stage)
+    await stage.crash()
+    strike(stage, FaultKind.replica_lag, "GET /fapi/*/positionRisk", 0, ms=1_500, for_ms=3_000)
+    await stage.restart()
+    await hold(stage, lambda: covered(stage), "covered although the first word was flat", 8_000)
+    check(not watch.bare, f"bare: {watch.bare}")
+    await wait(stage, lambda: fitted(stage) and position(stage) == QTY, "as it was", 30_000)
 
 
 @scenario("crash-while-replacing", "crash between entry fill and stop")

@@ -142,6 +142,15 @@ async def stop_overloaded(stage: Stage) -> None:
     await one_entry_one_stop(stage)
 
 
+@scenario("stop-503-for-ever", "other 503")
+async def stop_never_taken(stage: Stage) -> None:
+    """Each stop meets an overload page while all else answers: that is no outage, so the position goes."""
+    answer(stage, PLACE_STOP, 503, 0, "Service Unavailable", 0)
+    await stage.enter(wait=False)
+    await wait(stage, lambda: bool(ever(stage, Leg.ENTRY)), "the entry arrives")
+    await until_gone(stage, ms=15_000)
+
+
 @scenario("entry-duplicate-id", "duplicate id (-4116")
 async def entry_duplicate(stage: Stage) -> None:
     """The network delivers the entry twice and the refusal of the second comes back: the order exists, query it."""

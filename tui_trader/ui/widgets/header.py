@@ -17,13 +17,6 @@ from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import tone
 from tui_trader.ui.widgets.base import Cell, Line, Pane, line_width
 
-_CHANNEL_NAMES = {
-    Channel.PUBLIC: "feed",
-    Channel.MARKET: "marks",
-    Channel.PRIVATE: "orders",
-    Channel.REST: "rest",
-    Channel.STORE: "store",
-}
 _DIGITS = {pane: str((index + 1) % 10) for index, pane in enumerate(PANES[:10])}
 _SHORT = {"universe": "Univ", "positions": "Pos", "signals": "Sig", "performance": "Perf"}
 
@@ -67,7 +60,7 @@ def barest(header: HeaderView) -> Line:
 
 
 def _channel(channel: ChannelView) -> Line:
-    name = _CHANNEL_NAMES.get(channel.channel, str(channel.channel))
+    name = channel.channel.shown
     if not channel.up:
         return ((f"{name} ✗ {f.age(channel.age_ms / 1000)}", "loss"),)
     if channel.channel is Channel.PUBLIC:
@@ -85,7 +78,7 @@ def _channels(header: HeaderView) -> Line:
 def _dots(header: HeaderView) -> Line:
     cells: list[Cell] = []
     for channel in header.channels:
-        name = _CHANNEL_NAMES.get(channel.channel, str(channel.channel))
+        name = channel.channel.shown
         cells.append(("●", "ok") if channel.up else (f"✗{name}", "loss"))
     return tuple(cells)
 
@@ -201,8 +194,18 @@ def no_entries(header: HeaderView) -> str:
     reason = f.clean(header.blocks[0])
     others = len(header.blocks) - 1
     more = f" (and {others} more reason{'s' * (others != 1)})" if others else ""
-    key = "A arms them." if not header.armed else ("p resumes them." if header.entries_paused or header.halted else "")
-    return f"No new entries: {reason}{more}. {key or 'Open positions stay managed.'}"
+    return f"No new entries: {reason}{more}. {_what_next(header)}".rstrip()
+
+
+def _what_next(header: HeaderView) -> str:
+    if not header.armed:
+        return "A arms them."
+    if header.entries_paused or header.halted:
+        return "p resumes them."
+    unreachable = any(channel.channel is Channel.REST and not channel.up for channel in header.channels)
+    if unreachable and header.positions:
+        return "Only the stops at the venue hold meanwhile."
+    return "" if unreachable else "Open positions stay managed."
 
 
 class TabsLine(Pane):

@@ -36,6 +36,7 @@ from tui_trader.venues.binance.messages import (
 )
 from tui_trader.venues.binance.rest import Rest
 from tui_trader.venues.binance.wire import Decoder
+from tui_trader.venues.ratelimit import Urgency
 
 _IDS_KEPT = 20_000
 _ACTIVE_S = 900.0
@@ -167,9 +168,9 @@ class Account:
         """One read of the account, once more when its answer is late or lost: cheaper than the whole again."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
+                return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
         except (VenueUnreachable, TimeoutError):
-            return await self._rest.read(kind, path, params, api=api, weight=weight, urgent=True)
+            return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
 
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
         rows: list[wire.PositionAnswer] = await self._part(
@@ -199,7 +200,8 @@ class Account:
 
     async def _hedge_mode(self) -> bool:
         now = system_clock.monotonic()
-        if not self._mode_at or now - self._mode_at > _MODE_EVERY_S:
+        # In hedge mode nothing is compared, so it is asked about each time until the account is one-way again.
+        if self._hedge or not self._mode_at or now - self._mode_at > _MODE_EVERY_S:
             self._hedge = await self.hedge_mode()
             self._mode_at = now
         return self._hedge

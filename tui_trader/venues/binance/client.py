@@ -53,7 +53,7 @@ from tui_trader.venues.binance.wire import MAX_FRAME
 from tui_trader.venues.hosts import checked_base
 from tui_trader.venues.link import Dial, Link
 from tui_trader.venues.link import dial as network
-from tui_trader.venues.ratelimit import Budget
+from tui_trader.venues.ratelimit import Budget, Urgency
 from tui_trader.venues.text import clean
 
 _BOOK_LIMIT = 1000
@@ -441,10 +441,9 @@ class BinanceVenue:
     async def query(self, order: QueryOrder) -> OrderUpdate:
         """See ``Venue.query``."""
         if order.book is VenueBook.ALGO:
+            id_ = {"clientAlgoId": order.client_id}
             algo: wire.AlgoAnswer = await self._reach.asked(
-                lambda: self._rest.read(
-                    wire.AlgoAnswer, "algoOrder", {"clientAlgoId": order.client_id}, api="fapiPrivate", urgent=True
-                )
+                lambda: self._rest.read(wire.AlgoAnswer, "algoOrder", id_, api="fapiPrivate", urgency=Urgency.EXIT)
             )
             return _told(wire.algo_order_update, algo, self.clock.now_ms())
         regular: wire.OrderAnswer = await self._reach.asked(
@@ -453,7 +452,7 @@ class BinanceVenue:
                 "order",
                 {"symbol": order.symbol, "origClientOrderId": order.client_id},
                 api="fapiPrivate",
-                urgent=True,
+                urgency=Urgency.EXIT,
             )
         )
         return _told(wire.order_update, regular, self.clock.now_ms())

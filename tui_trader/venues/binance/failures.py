@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -20,7 +21,9 @@ _UNKNOWN_CODES = frozenset({-1006, -1007, -4116})
 _GONE_CODES = frozenset({-2011, -2013})
 _LARGEST_CODE = 1_000_000
 _SILENCING = frozenset({429, 418, 403})
-_DEFAULT_SILENCE_MS = {429: 60_000, 418: 120_000, 403: 300_000}
+_DEFAULT_SILENCE_MS = {429: 15_000, 418: 120_000, 403: 15_000}
+"""Silence where the answer names none. The venue's own 429 and 418 name one; a page of something in between (a proxy, a
+firewall) must not keep a bare position without its stop for minutes."""
 
 
 class ErrorBody(msgspec.Struct, gc=False):
@@ -32,6 +35,9 @@ class ErrorBody(msgspec.Struct, gc=False):
 
 _PAGE = 2_000
 """How much of an answer that is not the venue's is looked at."""
+_TAG = re.compile(r"<[^<>]{0,200}>")
+HAD_EFFECT = "; the request may have had its effect: query."
+"""Ends the words about a request that may have changed the account; a read, which cannot, goes without it."""
 _BODY = msgspec.json.Decoder(ErrorBody, strict=False)
 
 
@@ -40,7 +46,7 @@ def error_body(body: str) -> ErrorBody:
     try:
         found = _BODY.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return ErrorBody(msg=body[:_PAGE])
+        return ErrorBody(msg=" ".join(_TAG.sub(" ", body[:_PAGE]).split()))
     return found if abs(found.code) <= _LARGEST_CODE else ErrorBody(msg=found.msg)
 
 
@@ -95,7 +101,5 @@ def _by_status(status: int, code: int, text: str) -> VenueError:
             f"the venue failed the request (HTTP 503 {text}); it was not executed: try again.", code
         )
     if status >= 500 or status == 408:
-        return OutcomeUnknown(
-            f"the venue answered HTTP {status} {text}; the request may have had its effect: query.", code
-        )
+        return OutcomeUnknown(f"the venue answered HTTP {status} {text}{HAD_EFFECT}", code)
     return VenueRefused(f"the venue refused: {code or status} {text}", code or -status)

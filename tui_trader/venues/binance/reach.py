@@ -60,6 +60,8 @@ class Reach:
             pause = _CLOCK_EVERY_S
             try:
                 await self.sync()
+            except OverBudget as error:
+                pause = min(_CLOCK_EVERY_S, error.retry_after_ms / 1000)
             except VenueError as error:
                 self.lost(error)
                 pause = min(_CLOCK_EVERY_S, max(self._again_s(), error.retry_after_ms / 1000))

@@ -11,7 +11,7 @@ import msgspec
 from tui_trader.clock import VenueClock
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
 from tui_trader.secret import Redactor, Secret
-from tui_trader.venues.binance.failures import failure
+from tui_trader.venues.binance.failures import HAD_EFFECT, failure
 from tui_trader.venues.hosts import HostGuard, tls_context
 from tui_trader.venues.ratelimit import Budget, Urgency
 from tui_trader.venues.text import clean
@@ -135,7 +135,7 @@ def _guarded(base: Any) -> Any:
 
 
 class Rest:
-    """Two ccxt instances, so that an urgent exit never waits behind reads: own connections, no limiter delays."""
+    """A ccxt instance for each urgency, so that an exit never waits behind reads: own connections, no delays."""
 
     def __init__(
         self,
@@ -222,18 +222,17 @@ class Rest:
         api: str = "fapiPublic",
         weight: int = 1,
         method: str = "GET",
-        urgent: bool = False,
+        urgency: Urgency = Urgency.NORMAL,
     ) -> T:
-        """One answer, converted to ``kind``; ``urgent`` reads may use the budget's reserve for exits.
+        """One answer, converted to ``kind``; ``urgency`` says how much of the budget's reserve it may use.
 
         Raises ``VenueRefused``, ``RateLimited``, ``OrderNotFound`` or ``VenueUnreachable``; an undecodable answer
         counts as unreachable.
         """
-        urgency = Urgency.EXIT if urgent else Urgency.NORMAL
         try:
             answer = await self._send(path, api, method, params or {}, weight, 0, urgency)
         except OutcomeUnknown as error:
-            raise VenueUnreachable(str(error), error.code) from None
+            raise VenueUnreachable(str(error).replace(HAD_EFFECT, "."), error.code) from None
         try:
             value: T = msgspec.convert(answer, kind, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
@@ -294,4 +293,4 @@ def _transport_failure(path: str, error: Exception) -> Exception:
         return VenueRefused(f"not sent: the API key or secret for {path} is missing. Set the credentials.")
     if name in ("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorCertificateError", "gaierror"):
         return VenueUnreachable(f"not sent: no connection to the venue for {path} ({name}). It is tried again.")
-    return OutcomeUnknown(f"no usable answer to {path} ({name}); the request may have had its effect: query.")
+    return OutcomeUnknown(f"no usable answer to {path} ({name}){HAD_EFFECT}")
