@@ -553,7 +553,7 @@ async def test_a_disk_that_fills_up_and_is_mended(tmp_path: Path) -> None:
 
 async def test_a_disk_that_is_full_at_the_start_and_in_the_emergency_log(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
-    with small_disk(folder, "400k"):
+    with small_disk(folder, "520k"):
         path = folder / "store.sqlite3"
         await filled(path)
         path.with_name(emergency.FILE_NAME).unlink()
