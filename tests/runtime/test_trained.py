@@ -36,8 +36,10 @@ async def test_a_running_session_takes_new_sets_and_the_next_one_has_them(tmp_pa
             save_sets(store, [again])
             session.reload_settings()
             await until(lambda: again in known(session))
+            await until(lambda: session.engine.state.reconciled_ms)
         async with trading(options(exchange, tmp_path)) as session:
             assert {one.identity for one in known(session)} == {BEAR.identity, again.identity}
+            await until(lambda: session.engine.state.reconciled_ms)
 
 
 def test_a_new_demo_account_keeps_the_sets_and_nothing_else(tmp_path: Path) -> None:
