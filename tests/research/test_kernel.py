@@ -258,3 +258,16 @@ def test_no_decision_is_no_trade() -> None:
             np.zeros((0, k.MOST_EXITS, k.EXIT_COLUMNS)),
         )  # fmt: skip
         assert count == 0
+
+
+def test_no_bar_is_quiet_while_the_venue_refuses_the_stop_or_a_move_is_put_off() -> None:
+    p = parameters(settings(execution={"trail_min_interval_s": 90.0}))
+    flat, stamps = np.full(5, 43_500.0), 60_000 * np.arange(5, dtype=np.int64)
+    a = np.zeros(k.ACCOUNTS)
+    a[k.A_WALLET] = a[k.A_BASELINE] = a[k.A_DAY_START] = 10_000.0
+    ends = []
+    for place, value in ((k.CLOSING, 0.0), (k.TRAILING, 1.0), (k.RESTING, 420_000.0)):
+        s = entered(p)
+        s[place] = value
+        ends.append(k.quiet_until(s, a, 0, flat, flat, flat, stamps, np.zeros(5), p))
+    assert ends == [5, 0, 0]
