@@ -268,7 +268,11 @@ async def _settle(
                     events.append(await venue.snapshot(engine.fills_cursor_ms))
                 elif isinstance(command, LoadCandles) and command.symbol == symbol:
                     candles = await venue.candles(command.symbol, command.count, command.timeframe)
-                    events.append(CandleHistory(ts=venue.clock.now_ms(), symbol=symbol, candles=candles))
+                    events.append(
+                        CandleHistory(
+                            ts=venue.clock.now_ms(), symbol=symbol, candles=candles, timeframe=command.timeframe
+                        )
+                    )
         now = clock.monotonic()
         snapshot = engine.view(venue.clock.now_ms(), symbol, "15m")
         if not _known(snapshot, symbol):
