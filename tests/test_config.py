@@ -304,10 +304,10 @@ def test_a_secret_never_prints(tmp_path: Path) -> None:
 
 
 def test_every_shipped_strategy_can_be_enabled_and_own_ones_with_a_folder(tmp_path: Path) -> None:
-    assert KNOWN_STRATEGIES == tuple(kind.name for kind in SHIPPED)
+    assert tuple(kind.name for kind in SHIPPED) == KNOWN_STRATEGIES
     names = ",".join(KNOWN_STRATEGIES)
     assert load(None, environ={"TP_STRATEGIES_ENABLED": names}).settings.strategies.enabled == KNOWN_STRATEGIES
     own = {"TP_STRATEGIES_ENABLED": "mine", "TP_STRATEGIES_FOLDER": str(tmp_path)}
     assert load(None, environ=own).settings.strategies.enabled == ("mine",)
-    with pytest.raises(ConfigError, match='strategies.enabled names "mine", which is no strategy'):
+    with pytest.raises(ConfigError, match=r'strategies\.enabled names "mine", which is no strategy'):
         load(None, environ={"TP_STRATEGIES_ENABLED": "mine"})
