@@ -44,7 +44,9 @@ def restore(state: EngineState, recovered: Recovered) -> None:
 def _note_incomplete(state: EngineState) -> None:
     """Said once until a whole answer came: it is asked again every few seconds."""
     if not state.read_in_part:
-        waits = "entries wait for it" if state.resync_ms or not state.reconciled_ms else "stops and exits stay as they are"
+        waits = (
+            "entries wait for it" if state.resync_ms or not state.reconciled_ms else "stops and exits stay as they are"
+        )
         words = f"the venue's account could not be read completely; it is read again, {waits}"
         state.say(Severity.WARNING, words)
     state.read_in_part = True
