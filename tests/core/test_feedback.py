@@ -13,6 +13,7 @@ from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.types import Leg, OrderSide, OrderStatus, OrderType, Side, VenueBook
+from tui_trader.core.universe import SymbolMetrics
 from tui_trader.exchange.rest import Reply, Request
 
 SYMBOL = "BTCUSDT"
