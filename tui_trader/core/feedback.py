@@ -224,6 +224,7 @@ def _if_by_the_venue(state: EngineState, fill: Fill, plan: Plan | None) -> None:
     if not what:
         return
     state.paused_symbols.add(fill.symbol)
+    state.save_pauses()
     if plan is not None:
         plan.close_reason = what
     state.say(

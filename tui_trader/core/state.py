@@ -186,6 +186,15 @@ class EngineState:
             durable=durable,
         )
 
+    def save_pauses(self) -> None:
+        """What a person paused, or the venue's liquidation did, stays paused after a restart."""
+        value = {
+            "all": self.paused_all,
+            "symbols": sorted(self.paused_symbols),
+            "strategies": sorted(self.paused_strategies),
+        }
+        self.store("state", {"key": "pauses", "value": value}, durable=True)
+
     def ask_snapshot(self, reason: str, *, repeated: bool = False) -> None:
         """Ask for a snapshot now, or as soon as the pace allows.
 
