@@ -20,7 +20,7 @@ def _atr(state: EngineState, symbol: str) -> AtrReading | None:
 
 
 def _bare_since(state: EngineState, symbol: str) -> int:
-    """Venue time from which the position is without a stop: its fill, when it was heard of after the last comparison."""
+    """Venue time from which the position is bare: its fill, when it was heard of after the last comparison."""
     filled = state.portfolio.position(symbol).last_fill_ms
     return min(filled, state.now) if filled >= state.reconciled_ms > 0 else state.now
 
