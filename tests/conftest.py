@@ -1,6 +1,6 @@
 """Hypothesis explores anew on a developer's machine and repeats itself in CI, where a run must mean the same twice.
 
-The locks of accounts stand in a folder of this run, so that no test meets a session of the person who runs it. Each test
+The locks of accounts stand in a folder of this run, so that no test meets a session of the person who runs it. A test
 begins with the usual decimal context: ccxt's own number functions change the one of whoever calls them.
 """
 
