@@ -1,13 +1,16 @@
 """Hypothesis explores anew on a developer's machine and repeats itself in CI, where a run must mean the same twice.
 
-The locks of accounts stand in a folder of this run, so that no test meets a session of the person who runs it.
+The locks of accounts stand in a folder of this run, so that no test meets a session of the person who runs it. A test
+begins with the usual decimal context: ccxt's own number functions change the one of whoever calls them.
 """
 
 from __future__ import annotations
 
+import decimal
 import os
 import tempfile
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True)
@@ -16,3 +19,8 @@ if os.environ.get("CI"):
 
 _LOCKS = tempfile.TemporaryDirectory(prefix="tui-trader-test-locks-")
 os.environ["TP_LOCK_DIR"] = _LOCKS.name
+
+
+@pytest.fixture(autouse=True)
+def _usual_decimals() -> None:
+    decimal.setcontext(decimal.Context())

@@ -260,6 +260,11 @@ def test_a_bug_ends_in_a_sentence_and_a_private_file(
     assert "boom" in file.read_text(encoding="utf-8")
 
 
+def test_a_trace_that_cannot_be_written_is_refused_before_the_drill(capsys: Capture, tmp_path: Path) -> None:
+    code, _, err = call(capsys, "drill", "--seeds", "1", "--trace", str(tmp_path / "none" / "trace.txt"))
+    assert (code, "cannot be written" in err) == (2, True)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_any_words_end_without_a_traceback(capsys: Capture, words: list[str]) -> None:

@@ -124,8 +124,12 @@ def _minimise(options: DrillOptions, seed: int, preset: tuple[FaultRule, ...] | 
 def _trace(options: DrillOptions, path: Path, preset: tuple[FaultRule, ...] | None) -> int:
     if options.seeds != 1:
         raise UsageError("--trace writes one seed's story: give --seeds 1 --first-seed N.")
-    result = live(draw(options.first_seed, preset), options.steps, keep_trace=True)
-    path.write_text("".join(result.trace), encoding="utf-8")
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            result = live(draw(options.first_seed, preset), options.steps, keep_trace=True)
+            file.writelines(result.trace)
+    except OSError as error:
+        raise UsageError(f"--trace {path} cannot be written ({error.strerror}); nothing was traced.") from None
     typer.echo(f"{len(result.trace)} lines in {path}, trace hash {result.trace_hash}")
     for violation in result.violations:
         typer.echo(f"{violation.at_ms / 1000:.1f} s: {violation.invariant}: {violation.words}")

@@ -13,6 +13,7 @@ from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.types import Leg, OrderSide, OrderStatus, OrderType, Side, VenueBook
+from tui_trader.core.universe import SymbolMetrics
 from tui_trader.exchange.rest import Reply, Request
 
 SYMBOL = "BTCUSDT"
@@ -446,9 +447,13 @@ def test_liquidation_is_booked_to_the_venue_and_pauses_the_symbol(client_id: str
     assert [r.code for r in desk.engine.state.blocks(SYMBOL)] == ["paused"]
 
 
-def test_a_fee_in_another_asset_is_counted_at_the_fill_price() -> None:
+@pytest.mark.parametrize(
+    ("asset", "price", "fee"), [("BTC", 0.0, "0.43"), ("BNB", 600.0, "0.006"), ("BNB", 0.0, "0"), ("XYZ", 0.0, "0")]
+)
+def test_a_fee_in_another_coin_is_counted_at_that_coins_price(asset: str, price: float, fee: str) -> None:
     desk = Desk().start()
     enter(desk)
+    desk.engine.state.metrics["BNBUSDT"] = SymbolMetrics(symbol="BNBUSDT", base_asset="BNB", mark=price)
     plan = desk.engine.state.plans[SYMBOL]
     fees = plan.fees
     desk.process(
@@ -462,13 +467,14 @@ def test_a_fee_in_another_asset_is_counted_at_the_fill_price() -> None:
             qty=Decimal("0.001"),
             price=Decimal(43_000),
             fee=Decimal("0.00001"),
-            fee_asset="BTC",
+            fee_asset=asset,
             maker=True,
             realized_pnl=Decimal(0),
             venue_ts=desk.now,
         )
     )
-    assert plan.fees - fees == Decimal("0.43")
+    assert plan.fees - fees == Decimal(fee)
+    assert any("is not counted" in line for line in desk.log) is (fee == "0")
 
 
 def test_the_leverage_in_force_is_at_most_the_instruments() -> None:

@@ -243,3 +243,22 @@ def test_a_trade_that_cannot_be_read_is_left_out(row: dict[str, object]) -> None
 def test_a_state_that_cannot_be_read_starts_anew(state: dict[str, object]) -> None:
     made = engine(Recovered(state=state))
     assert made.state.losses.day_start is None
+
+
+def test_pauses_survive_a_restart_and_damaged_ones_are_none() -> None:
+    desk = Desk().start()
+    for where in ({"symbol": "BTCUSDT"}, {"strategy": "ma_crossover"}):
+        desk.process(ev.PauseEntries(ts=desk.now, paused=True, **where))
+    desk.process(ev.FlattenAll(ts=desk.now))
+    kept = {r.data["key"]: r.data["value"] for r in desk.records if r.kind == "state"}
+    desk.restart(Recovered(state=kept))
+    state = desk.engine.state
+    assert (state.paused_all, state.paused_symbols, state.paused_strategies) == (True, {"BTCUSDT"}, {"ma_crossover"})
+    desk.process(ev.PauseEntries(ts=desk.now, paused=False))
+    kept = {r.data["key"]: r.data["value"] for r in desk.records if r.kind == "state"}
+    desk.restart(Recovered(state=kept))
+    assert (desk.engine.state.paused_all, desk.engine.state.paused_symbols) == (False, {"BTCUSDT"})
+    for damaged in (7, {"all": "yes", "symbols": "BTCUSDT", "strategies": [1, None]}):
+        desk.restart(Recovered(state={"pauses": damaged}))
+        state = desk.engine.state
+        assert (state.paused_all, state.paused_symbols, state.paused_strategies) == (False, set(), set())

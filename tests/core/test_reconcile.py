@@ -381,3 +381,26 @@ def test_an_account_that_is_read_in_part_again_and_again_is_said_once() -> None:
         desk.process(msgspec.structs.replace(whole, asked_at=desk.now + turn, complete=False))
     words = "the venue's account could not be read completely; it is read again, stops and exits stay as they are"
     assert desk.log == [words]
+
+
+def test_i1_what_was_opened_elsewhere_counts_as_bare_from_its_fill_on() -> None:
+    desk = Desk().start()
+    by_hand(desk, "BUY", "0.010")
+    filled = desk.now
+    desk.run(15_000)
+    plan = desk.engine.state.plans.get("BTCUSDT")
+    assert plan is not None
+    assert plan.longest_naked_ms >= plan.opened_ms - filled > 0
+
+
+def test_i10_a_stop_taken_over_from_a_lost_store_is_not_taken_away_by_the_next_restart() -> None:
+    desk = opened()
+    desk.records.clear()
+    revive(desk, Recovered(next_plan_id=9))
+    stop = prices(desk, "STOP_MARKET")
+    recovered = msgspec.structs.replace(remembered(desk), orders=())
+    sent = len(desk.sent)
+    revive(desk, recovered)
+    assert desk.engine.state.plans["BTCUSDT"].plan_id == 9
+    assert prices(desk, "STOP_MARKET") == stop
+    assert [c for c in desk.sent[sent:] if isinstance(c, cmd.CancelOrder)] == []

@@ -195,3 +195,11 @@ def test_the_newest_sentence_of_the_log_comes_first() -> None:
     desk = opened()
     desk.engine.state.say(Severity.INFO, "the newest")
     assert frame(desk).log[0].text == "the newest"
+
+
+def test_a_position_that_no_plan_owns_yet_is_shown_as_bare_from_its_fill_on() -> None:
+    desk = Desk().start()
+    position = desk.engine.state.portfolio.position(SYMBOL)
+    position.qty, position.last_fill_ms = Decimal("0.5"), desk.now - 4_000
+    header = frame(desk).header
+    assert (header.positions, header.naked, header.naked_s, header.longest_naked_s) == (1, 1, 4.0, 4.0)

@@ -16,7 +16,7 @@ from tui_trader.cli_audit import check
 from tui_trader.config import Loaded, load
 from tui_trader.core.events import Event, MarkPrice, OpenPosition, Timer
 from tui_trader.core.types import Channel, Side
-from tui_trader.errors import ArmingError, ConfigError, RateLimited, SessionBusyError, VenueUnreachable
+from tui_trader.errors import ArmingError, ConfigError, RateLimited, SessionBusyError, VenueError, VenueUnreachable
 from tui_trader.exchange.orders import AlgoOrder
 from tui_trader.exchange.server import RunningExchange, running_exchange
 from tui_trader.runtime.control import Request, ask, control_path
@@ -274,9 +274,12 @@ def scripted(tmp_path: Path, venue: ScriptedVenue) -> Session:
     )
 
 
-async def test_a_venue_that_cannot_be_reached_gives_everything_back(tmp_path: Path) -> None:
+async def test_a_venue_that_cannot_be_reached_gives_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_trader.runtime.session.OPEN_PAUSE_MAX_S", 0.0)
     venue = ScriptedVenue()
-    venue.answers["open"] = [VenueUnreachable("no route")]
+    venue.answers["open"] = [VenueUnreachable("no route")] * 3
     session = scripted(tmp_path, venue)
     with pytest.raises(VenueUnreachable):
         await session.start()
@@ -285,10 +288,13 @@ async def test_a_venue_that_cannot_be_reached_gives_everything_back(tmp_path: Pa
     assert await asyncio.wait_for(session.run_until_stopped(), 5) == ""
 
 
-async def test_a_venue_that_asks_for_silence_is_opened_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RateLimited("silence", retry_after_ms=60_000), VenueUnreachable("no answer")])
+async def test_a_venue_that_does_not_answer_at_once_is_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: VenueError
+) -> None:
     monkeypatch.setattr("tui_trader.runtime.session.OPEN_PAUSE_MAX_S", 0.0)
     venue = ScriptedVenue()
-    venue.answers["open"] = [RateLimited("silence", retry_after_ms=60_000), None]
+    venue.answers["open"] = [error, None]
     session = scripted(tmp_path, venue)
     await session.start()
     await session.stop("done")

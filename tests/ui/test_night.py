@@ -93,10 +93,12 @@ def test_a_strategy_that_holds_does_not_say_it_twice() -> None:
 def test_why_there_are_no_entries_is_one_sentence() -> None:
     header = alarm_snapshot().header
     one = msgspec.structs.replace(header, armed=True, entries_paused=True, blocks=("entries are paused by hand",))
-    assert no_entries(one) == "No new entries: entries are paused by hand. p resumes them."
-    two = msgspec.structs.replace(header, armed=True, entries_paused=False, blocks=("the feed link is down (reset)", "b", "c"))
+    assert no_entries(one) == "No new entries, p resumes them: entries are paused by hand."
+    two = msgspec.structs.replace(
+        header, armed=True, entries_paused=False, positions=1, blocks=("the feed link is down (reset)", "b", "c")
+    )
     assert no_entries(two) == (
-        "No new entries: the feed link is down (reset) (and 2 more reasons). Open positions stay managed."
+        "No new entries, open positions stay managed: the feed link is down (reset) (and 2 more reasons)."
     )
 
 

@@ -36,6 +36,17 @@ def test_reading_the_account_never_keeps_an_exit_from_leaving() -> None:
         budget.take(1, urgency=Urgency.EXIT)
 
 
+def test_books_leave_half_of_the_budget_to_the_account_and_to_exits() -> None:
+    budget = Budget(Time(), weight=1_000, reserve=0.25)
+    for _ in range(25):
+        budget.take(20, urgency=Urgency.BOOK)
+    with pytest.raises(RateLimited, match="50% stay reserved for the account and exits"):
+        budget.take(20, urgency=Urgency.BOOK)
+    budget.take(250)
+    budget.take(150, urgency=Urgency.ACCOUNT)
+    budget.take(100, urgency=Urgency.EXIT)
+
+
 def test_the_window_ends() -> None:
     time = Time()
     budget = Budget(time, weight=100, reserve=0)

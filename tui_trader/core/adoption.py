@@ -19,6 +19,12 @@ def _atr(state: EngineState, symbol: str) -> AtrReading | None:
     return book.atr(ladder.atr_timeframe, ladder.atr_period) if book is not None else None
 
 
+def _bare_since(state: EngineState, symbol: str) -> int:
+    """Venue time from which the position is bare: its fill, when it was heard of after the last comparison."""
+    filled = state.portfolio.position(symbol).last_fill_ms
+    return min(filled, state.now) if filled >= state.reconciled_ms > 0 else state.now
+
+
 def adopted_plan(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, why: str) -> Plan:
     """A plan for a position that no plan owns: protected first, targets when ATR is known.
 
@@ -44,7 +50,7 @@ def adopted_plan(state: EngineState, symbol: str, qty: Decimal, entry: Decimal, 
         entered=abs(qty),
         entry_value=abs(qty) * entry,
         first_fill_ms=state.now,
-        naked_since_ms=state.now,
+        naked_since_ms=_bare_since(state, symbol),
         cancel_entry=True,
     )
     state.next_plan_id += 1

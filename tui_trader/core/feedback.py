@@ -36,7 +36,7 @@ from tui_trader.core.refusals import (
     WRONG_MODE,
 )
 from tui_trader.core.state import EngineState
-from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
+from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook, dec
 
 BY_THE_VENUE = {
     "autoclose-": "liquidated by the venue",
@@ -141,7 +141,7 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if plan is None:
         _external_fill(state, fill)
         return
-    plan.fees += _fee(fill)
+    plan.fees += _fee(state, fill)
     plan.realized += realized
     if fill.side is plan.side.entry:
         _entry_fill(state, plan, fill)
@@ -196,8 +196,17 @@ def _external_fill(state: EngineState, fill: Fill) -> None:
         drive(state, plan)
 
 
-def _fee(fill: Fill) -> Decimal:
-    return fill.fee if fill.fee_asset in ("USDT", "USDC", "BUSD", "") else fill.fee * fill.price
+def _fee(state: EngineState, fill: Fill) -> Decimal:
+    """The fee in USDT. A venue may take it in its own coin (BNB), at that coin's price; without one it counts as 0."""
+    if fill.fee_asset in ("USDT", "USDC", "BUSD", "") or not fill.fee:
+        return fill.fee
+    pair = f"{fill.fee_asset}USDT"
+    coin = state.metrics.get(pair)
+    price = fill.price if pair == fill.symbol else dec(coin.mark or coin.mid) if coin is not None else ZERO
+    if price <= 0:
+        text = f"the fee of {fill.fee} {fill.fee_asset} is not counted: no price of {fill.fee_asset} is known here"
+        state.say(Severity.WARNING, f"{fill.symbol}: {text}", fill.symbol)
+    return fill.fee * price
 
 
 def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrder | None) -> None:
@@ -205,7 +214,7 @@ def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrde
     state.portfolio.mark_seen(fill)
     _store_fill(state, fill, plan, order)
     if plan is not None:
-        plan.fees += _fee(fill)
+        plan.fees += _fee(state, fill)
         state.save_plan(plan)
 
 
@@ -215,6 +224,7 @@ def _if_by_the_venue(state: EngineState, fill: Fill, plan: Plan | None) -> None:
     if not what:
         return
     state.paused_symbols.add(fill.symbol)
+    state.save_pauses()
     if plan is not None:
         plan.close_reason = what
     state.say(

@@ -163,6 +163,7 @@ def recover(state: EngineState, recovered: Recovered) -> None:
     kill = recovered.state.get("kill")
     if isinstance(kill, dict):
         state.killed = str(kill.get("reason", "latched before the restart"))
+    _recover_pauses(state, recovered.state.get("pauses"))
     cursor = recovered.state.get("fills_cursor")
     if isinstance(cursor, int) and cursor > 0:
         state.looked_ms = cursor
@@ -180,6 +181,14 @@ def recover(state: EngineState, recovered: Recovered) -> None:
         trade = _trade_row(row)
         if trade is not None:
             state.trades.append(trade)
+
+
+def _recover_pauses(state: EngineState, stored: object) -> None:
+    pauses: dict[str, object] = stored if isinstance(stored, dict) else {}
+    state.paused_all = pauses.get("all") is True
+    for key, names in (("symbols", state.paused_symbols), ("strategies", state.paused_strategies)):
+        found = pauses.get(key)
+        names.update(name for name in (found if isinstance(found, list) else []) if isinstance(name, str))
 
 
 def _trade_row(row: dict[str, object]) -> TradeRow | None:

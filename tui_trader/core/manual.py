@@ -205,6 +205,7 @@ def _pause(state: EngineState, command: ev.PauseEntries) -> None:
         if not command.paused:
             state.halted = ""
         what = "all entries"
+    state.save_pauses()
     state.say(Severity.INFO, f"{what}: {verb} by hand")
 
 
@@ -234,6 +235,7 @@ def flatten_all(state: EngineState, reason: str) -> None:
 
 def _flatten(state: EngineState, command: ev.FlattenAll) -> None:
     state.paused_all = True
+    state.save_pauses()
     state.say(Severity.WARNING, "flattening all positions; entries are paused until resumed")
     flatten_all(state, f"flatten all {command.reason}")
 

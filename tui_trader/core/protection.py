@@ -33,6 +33,14 @@ def naked_s(state: EngineState, plan: Plan, now: int) -> float:
     return _seconds(state, now - plan.naked_since_ms) if plan.naked_since_ms else 0.0
 
 
+def loose_naked_s(state: EngineState, now: int) -> list[float]:
+    """For each position that no plan owns yet, the real seconds since its last fill: nothing protects it until the
+    account was read and a plan adopts it.
+    """
+    found = (p for p in state.portfolio.positions.values() if p.qty != 0 and p.symbol not in state.plans)
+    return [_seconds(state, now - p.last_fill_ms) if p.last_fill_ms else 0.0 for p in found]
+
+
 def longest_naked_s(state: EngineState, plan: Plan, now: int) -> float:
     """The longest such time of the position's life, the present one included."""
     return max(_seconds(state, plan.longest_naked_ms), naked_s(state, plan, now))

@@ -44,7 +44,9 @@ def restore(state: EngineState, recovered: Recovered) -> None:
 def _note_incomplete(state: EngineState) -> None:
     """Said once until a whole answer came: it is asked again every few seconds."""
     if not state.read_in_part:
-        waits = "entries wait for it" if state.resync_ms or not state.reconciled_ms else "stops and exits stay as they are"
+        waits = (
+            "entries wait for it" if state.resync_ms or not state.reconciled_ms else "stops and exits stay as they are"
+        )
         words = f"the venue's account could not be read completely; it is read again, {waits}"
         state.say(Severity.WARNING, words)
     state.read_in_part = True
@@ -330,7 +332,7 @@ def _settle_orders(state: EngineState, snapshot: AccountSnapshot) -> None:
         seen.add(row.client_id)
         order = state.ledger.get(row.client_id)
         plan = state.plans.get(row.symbol)
-        if order is None and plan is not None and plan.plan_id == parsed.plan_id:
+        if order is None and plan is not None and _belongs(state, row, plan, parsed.plan_id):
             order = _from_row(row, plan.plan_id, parsed.leg)
             state.ledger.add(order)
         if order is None or state.plan_of(order.plan_id) is None or _rests_again(order, snapshot):
@@ -340,6 +342,13 @@ def _settle_orders(state: EngineState, snapshot: AccountSnapshot) -> None:
     for order in state.ledger.live():
         if order.client_id not in seen and max(order.sent_ms, order.updated_ms) < snapshot.asked_at:
             executor.query(state, order)
+
+
+def _belongs(state: EngineState, row: OpenOrder, plan: Plan, plan_id: int) -> bool:
+    """Whether an order that is not remembered is the plan's. A stop of ours over an open position always is, whatever
+    plan placed it: it goes when one of this plan's own is proven (I10).
+    """
+    return plan.plan_id == plan_id or (state.open_qty(plan) > 0 and _own_stop(row, plan))
 
 
 def _rests_again(order: OwnOrder, snapshot: AccountSnapshot) -> bool:

@@ -9,7 +9,7 @@ from tui_trader.core.events import Candle
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder
 from tui_trader.core.portfolio import Position
-from tui_trader.core.protection import longest_naked_s, naked_s, protection, proven_age_s
+from tui_trader.core.protection import longest_naked_s, loose_naked_s, naked_s, protection, proven_age_s
 from tui_trader.core.risk import open_risk, risk_view, used_margin
 from tui_trader.core.state import EngineState, decimals
 from tui_trader.core.strategy_views import regime_views, strategy_rows
@@ -75,6 +75,8 @@ def header(state: EngineState, now: int) -> HeaderView:
     start = value - day
     held = [p for p in state.plans.values() if state.open_qty(p) > 0]
     naked = [p for p in held if p.naked_since_ms]
+    loose = loose_naked_s(state, now)
+    bare = [*(naked_s(state, p, now) for p in naked), *loose]
     points = [p.equity for p in state.equity_points]
     step = max(1, len(points) // 24)
     enabled = [n for n in state.strategies if n not in state.paused_strategies]
@@ -89,9 +91,9 @@ def header(state: EngineState, now: int) -> HeaderView:
         equity_spark=tuple(points[::step][-24:]),
         open_risk=float(open_risk(state) / equity) if equity else 0.0,
         margin_used=float(used_margin(state) / equity) if equity else 0.0,
-        positions=len(held),
+        positions=len(held) + len(loose),
         max_positions=state.settings.limits.max_positions,
-        naked=len(naked),
+        naked=len(bare),
         protected_age_s=max((proven_age_s(state, p, now) for p in held if not p.naked_since_ms), default=0.0),
         channels=tuple(
             ChannelView(
@@ -111,8 +113,8 @@ def header(state: EngineState, now: int) -> HeaderView:
         strategies_running=0 if blocks else len(enabled),
         strategies_total=len(state.strategies),
         halted=state.halted,
-        naked_s=max((naked_s(state, p, now) for p in naked), default=0.0),
-        longest_naked_s=max((longest_naked_s(state, p, now) for p in held), default=0.0),
+        naked_s=max(bare, default=0.0),
+        longest_naked_s=max([*(longest_naked_s(state, p, now) for p in held), *loose], default=0.0),
     )
 
 

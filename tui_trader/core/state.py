@@ -197,6 +197,15 @@ class EngineState:
             durable=durable,
         )
 
+    def save_pauses(self) -> None:
+        """What a person paused, or the venue's liquidation did, stays paused after a restart."""
+        value = {
+            "all": self.paused_all,
+            "symbols": sorted(self.paused_symbols),
+            "strategies": sorted(self.paused_strategies),
+        }
+        self.store("state", {"key": "pauses", "value": value}, durable=True)
+
     def ask_snapshot(self, reason: str, *, repeated: bool = False) -> None:
         """Ask for a snapshot now, or as soon as the pace allows.
 
@@ -463,11 +472,13 @@ class EngineState:
         if abs(self.skew_ms) > self.settings.data.max_skew_ms:
             found.append(("skew", f"clock skew {self.skew_ms:.0f} ms > {self.settings.data.max_skew_ms:.0f} ms"))
         for channel, state in self.channels.items():
+            wait = (state.until_ms - self.now) / 1000 / self.rate
+            silence = f"the venue asked for silence for {wait:.0f} s more" if wait > 0 else ""
             if not state.up:
-                found.append(("blind", f"the {channel.shown} link is down ({state.reason.rstrip('.')})"))
-            elif state.until_ms > self.now:
-                wait = (state.until_ms - self.now) / 1000 / self.rate
-                found.append(("silence", f"the venue asked for silence for {wait:.0f} s more"))
+                why = silence or state.reason.rstrip(".")
+                found.append(("blind", f"the {channel.shown} link is down ({why})"))
+            elif silence:
+                found.append(("silence", silence))
         return found
 
     def _symbol_blocks(self, symbol: str) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from tui_trader.core.events import (
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Channel, Leg, Severity
 from tui_trader.core.views import Snapshot, TicketPreview
-from tui_trader.errors import ConfigError, RateLimited, StoreError, TuiTraderError
+from tui_trader.errors import ConfigError, RateLimited, StoreError, TuiTraderError, VenueUnreachable
 from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.killswitch import KillRecords, KillSwitch
@@ -191,7 +191,7 @@ class Session:
         self.reload_trained()
         if not changed:
             return "settings read again: nothing changed"
-        held_open = self._trader is not None and bool(self._trader.engine.state.plans)
+        held_open = self._trader is not None and self._trader.engine.state.plans
         held = "; no limit is loosened while positions are open" if held_open else ""
         return f"settings read again: {', '.join(changed)} differ{held}"
 
@@ -298,18 +298,14 @@ class Session:
         try:
             await self._control.start()
         except OSError as error:
-            self.log.say(
-                "warning", f"no control socket ({describe(error)}): kill and status reach this session by file"
-            )
+            words = f"no control socket ({describe(error)}): kill and status reach this session by file"
+            self.log.say("warning", words)
         await self._open_venue()
-        if self._checked is not None:
-            await self._checked()
         from tui_trader.strategies.registry import build_strategies
 
-        make: Callable[..., Engine] = Engine
         if self._recorder is not None:
             self._recorder.on_lost = self._recording_lost
-            make = self._recorder.engine
+        make: Callable[..., Engine] = self._recorder.engine if self._recorder is not None else Engine
         engine = make(
             self._loaded.settings,
             build_strategies(self._loaded.settings),
@@ -359,18 +355,28 @@ class Session:
         return str(anchor_of(self._store_path) or "")
 
     async def _open_venue(self) -> None:
-        """Open the venue; when it asks for silence (many restarts in a minute), wait as long as it says and go on."""
-        for _ in range(OPEN_TRIES - 1):
+        """Open the venue and check the account. A position may be open, so that one lost answer, or a venue that asks
+        for silence (many restarts in a minute), does not end the start."""
+        await self._patiently(lambda: self._venue.open(self._inbox.put), self._venue.aclose)
+        if self._checked is not None:
+            await self._patiently(self._checked)
+
+    async def _patiently(
+        self, ask: Callable[[], Awaitable[None]], undo: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        for left in reversed(range(OPEN_TRIES)):
             try:
-                await self._venue.open(self._inbox.put)
-            except RateLimited as error:
+                await ask()
+            except (RateLimited, VenueUnreachable) as error:
+                if not left:
+                    raise
                 pause = min(max(error.retry_after_ms / 1000, 1.0), OPEN_PAUSE_MAX_S)
-                self.log.say("warning", f"the venue asks for silence: {error}; starting again in {pause:.0f} s")
-                await self._venue.aclose()
+                self.log.say("warning", f"not started yet: {error} Starting again in {pause:.0f} s.")
+                if undo is not None:
+                    await undo()
                 await asyncio.sleep(pause)
             else:
                 return
-        await self._venue.open(self._inbox.put)
 
     def _look_awake(self) -> None:
         """After a standstill all that was heard is old, so that nothing is opened on it. Before the engine sees it, the

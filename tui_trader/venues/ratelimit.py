@@ -15,15 +15,19 @@ from tui_trader.errors import OverBudget, RateLimited
 
 
 class Urgency(IntEnum):
-    """Who may use the reserve: reads of the account its first part, orders that protect or close all of it."""
+    """How much may be used: books, which a broken stream asks for again and again, half; reads of the account the first
+    part of the reserve; orders that protect or close all of it."""
 
-    NORMAL = 0
-    ACCOUNT = 1
-    EXIT = 2
+    BOOK = 0
+    NORMAL = 1
+    ACCOUNT = 2
+    EXIT = 3
 
 
 _EXITS_ALONE = 0.4
 """The part of the reserve that only exits may use."""
+_NOT_FOR_BOOKS = 0.5
+"""The share of the limits that books leave to everything else."""
 
 
 class _Window:
@@ -95,13 +99,14 @@ class Budget:
         now = self._clock()
         costs = ((self._weight, weight), (self._orders_10s, orders), (self._orders_1m, orders))
         kept = self._kept(urgency)
+        what = "the account and exits" if urgency is Urgency.BOOK else "exits"
         for window, cost in costs:
             window.roll(now)
             if cost and window.used + cost > window.limit * (1.0 - kept):
                 wait = ceil(window.left_s(now) * 1000)
                 raise OverBudget(
                     f"not sent: {window.used} of {window.limit} requests in {window.seconds:.0f} s are used"
-                    + (f" and {kept:.0%} stay reserved for exits" if kept else "")
+                    + (f" and {kept:.0%} stay reserved for {what}" if kept else "")
                     + f", free again in {wait / 1000:.1f} s.",
                     retry_after_ms=max(wait, 1),
                 )
@@ -112,6 +117,8 @@ class Budget:
         """The share of the limits that others than ``urgency`` keep for themselves."""
         if urgency is Urgency.EXIT:
             return 0.0
+        if urgency is Urgency.BOOK:
+            return max(_NOT_FOR_BOOKS, self.reserve)
         return self.reserve * _EXITS_ALONE if urgency is Urgency.ACCOUNT else self.reserve
 
     def heard(self, headers: Mapping[str, str]) -> None:

@@ -216,3 +216,14 @@ async def test_a_redirect_is_not_followed_so_the_key_stays_with_the_venue(here: 
 async def here():  # type: ignore[no-untyped-def]
     async with world() as found:
         yield found
+
+
+async def test_a_venue_that_failed_to_open_is_opened_again_with_all_its_links() -> None:
+    async with world(started=False) as here:
+        here.once("GET", "fundingInfo", error(502, -1000))
+        with pytest.raises(VenueUnreachable):
+            await here.venue.open(here.events.append)
+        await here.venue.aclose()
+        here.events.clear()
+        await here.venue.open(here.events.append)
+        await here.all_up()

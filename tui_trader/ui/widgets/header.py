@@ -194,18 +194,18 @@ def no_entries(header: HeaderView) -> str:
     reason = f.clean(header.blocks[0])
     others = len(header.blocks) - 1
     more = f" (and {others} more reason{'s' * (others != 1)})" if others else ""
-    return f"No new entries: {reason}{more}. {_what_next(header)}".rstrip()
+    return f"No new entries{_what_next(header)}: {reason}{more}."
 
 
 def _what_next(header: HeaderView) -> str:
     if not header.armed:
-        return "A arms them."
+        return ", A arms them"
     if header.entries_paused or header.halted:
-        return "p resumes them."
+        return ", p resumes them"
     unreachable = any(channel.channel is Channel.REST and not channel.up for channel in header.channels)
     if unreachable and header.positions:
-        return "Only the stops at the venue hold meanwhile."
-    return "" if unreachable else "Open positions stay managed."
+        return ", only the stops at the venue hold"
+    return "" if unreachable or not header.positions else ", open positions stay managed"
 
 
 class TabsLine(Pane):

@@ -65,6 +65,11 @@ class PositionsPane(StripTable):
         """Words for being flat."""
         if frame.starting:
             return "Waiting for the account."
+        if loose := frame.snapshot.header.positions:
+            return (
+                f"{loose} open without a plan: opened elsewhere. Each gets a stop as soon as the venue's "
+                "account was read."
+            )
         return "Flat. Strategies open positions when a setup passes the gate; b buys and s sells the selected symbol."
 
     def draw(self, frame: Frame, width: int, height: int) -> list[Line]:

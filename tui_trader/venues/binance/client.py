@@ -48,7 +48,7 @@ from tui_trader.venues.binance.answers import (
 from tui_trader.venues.binance.candles import fetch_candles
 from tui_trader.venues.binance.feeds import MARKET_ALL, PUBLIC_ALL, Feeds, market_streams, public_streams
 from tui_trader.venues.binance.reach import Reach
-from tui_trader.venues.binance.rest import Rest, Transport
+from tui_trader.venues.binance.rest import Rest, Transport, together
 from tui_trader.venues.binance.wire import MAX_FRAME
 from tui_trader.venues.hosts import checked_base
 from tui_trader.venues.link import Dial, Link
@@ -169,6 +169,7 @@ class BinanceVenue:
     async def open(self, sink: Sink) -> None:
         """See ``Venue.open``."""
         self._sink = sink
+        self._closing = False
         await self._rest.open()
         await self._reach.sync()
         await self._load_instruments()
@@ -222,7 +223,7 @@ class BinanceVenue:
     async def _load_instruments(self) -> None:
         info: rules.ExchangeInfo
         funding: list[rules.FundingInfo]
-        info, funding, brackets = await asyncio.gather(
+        info, funding, brackets = await together(
             self._rest.read(rules.ExchangeInfo, "exchangeInfo"),
             self._rest.read(list[rules.FundingInfo], "fundingInfo"),
             self._brackets(),
@@ -334,8 +335,9 @@ class BinanceVenue:
                 continue
             try:
                 answer: BookAnswer = await self._rest.read(
-                    BookAnswer, "depth", {"symbol": symbol, "limit": _BOOK_LIMIT}, weight=_BOOK_WEIGHT
-                )
+                    BookAnswer, "depth", {"symbol": symbol, "limit": _BOOK_LIMIT}, weight=_BOOK_WEIGHT,
+                    urgency=Urgency.BOOK,
+                )  # fmt: skip
             except VenueError as error:
                 self.feeds.book_failed(symbol)
                 if isinstance(error, RateLimited):

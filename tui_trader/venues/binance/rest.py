@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -134,8 +134,17 @@ def _guarded(base: Any) -> Any:
     return GuardedExchange
 
 
+async def together(*asks: Awaitable[Any]) -> list[Any]:
+    """The answers to all; when one failed, its error, but only after each has ended: none outlives the connections."""
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
+
+
 class Rest:
-    """A ccxt instance for each urgency, so that an exit never waits behind reads: own connections, no delays."""
+    """Two ccxt instances, so that an urgent exit never waits behind reads: own connections, no limiter delays."""
 
     def __init__(
         self,
@@ -173,8 +182,8 @@ class Rest:
             self._exchanges = dict.fromkeys(Urgency, self._transport)
             return
         kind = _guarded(await load_ccxt())
-        for urgency in Urgency:
-            self._exchanges[urgency] = self._make(kind)
+        reads, exits = self._make(kind), self._make(kind)
+        self._exchanges = {urgency: exits if urgency is Urgency.EXIT else reads for urgency in Urgency}
 
     def _make(self, kind: Any) -> Any:
         exchange = kind(
@@ -209,7 +218,7 @@ class Rest:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        exchanges = tuple(self._exchanges.values())
+        exchanges = set(self._exchanges.values())
         self._exchanges.clear()
         await asyncio.gather(*(exchange.close() for exchange in exchanges))
 
