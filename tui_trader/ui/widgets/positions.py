@@ -65,7 +65,7 @@ class PositionsPane(StripTable):
         """Words for being flat."""
         if frame.starting:
             return "Waiting for the account."
-        if loose := frame.snapshot.header.positions:
+        if loose := frame.snapshot.header.naked:
             return (
                 f"{loose} open without a plan: opened elsewhere. Each gets a stop as soon as the venue's "
                 "account was read."
