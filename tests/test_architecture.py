@@ -42,7 +42,7 @@ CLOCK_NAMES = {
 }
 LONG_FILES: dict[str, str] = {}
 """Longer ones, each with its reason."""
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {"core/state.py:__init__": "a plain list of all that the engine knows, one line each"}
 MAX_FILE, MAX_FUNCTION = 500, 70
 
 
