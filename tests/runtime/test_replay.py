@@ -208,7 +208,11 @@ def test_a_line_changed_within_whole_gzip_is_found_by_its_sum(recorded: Path, tm
     assert "the sum over its lines is wrong" in report.trouble
 
 
-@pytest.mark.parametrize("data", [b"", b"no gzip at all", gzip.compress(b""), gzip.compress(b'{"k":"end"}\n')])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no gzip at all", gzip.compress(b""), gzip.compress(b'{"k":"end"}\n')],
+    ids=["empty", "no gzip", "nothing inside", "only an end"],
+)
 def test_what_is_no_recording_is_refused_in_words(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "odd.gz"
     file.write_bytes(data)
