@@ -76,6 +76,22 @@ def test_the_venues_count_wins_when_it_is_higher() -> None:
         budget.take(1)
 
 
+def test_the_venue_s_new_minute_is_ours() -> None:
+    """Our window began 5 s before the venue's: its old, high count must not hold requests back for a whole minute."""
+    time = Time()
+    budget = Budget(time, weight=100, reserve=0)
+    budget.heard({"X-MBX-USED-WEIGHT-1M": "99"})
+    time.now += 60
+    budget.heard({"X-MBX-USED-WEIGHT-1M": "98"})
+    with pytest.raises(RateLimited):
+        budget.take(5)
+    time.now += 5
+    budget.heard({"X-MBX-USED-WEIGHT-1M": "1"})
+    budget.take(5)
+    budget.heard({"X-MBX-USED-WEIGHT-1M": "4"})
+    assert budget.used == 0.06
+
+
 def test_silence_also_holds_exits_back_until_it_ends() -> None:
     time = Time()
     budget = Budget(time)

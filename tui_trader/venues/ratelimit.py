@@ -31,15 +31,26 @@ _NOT_FOR_BOOKS = 0.5
 
 
 class _Window:
-    """Requests in a fixed window of ``seconds``; the venue counts in the same way, from its own minute."""
+    """Requests in a fixed window of ``seconds``; the venue counts in the same way, from its own minute, which begins
+    where its count falls back.
+    """
 
-    __slots__ = ("limit", "seconds", "started", "used")
+    __slots__ = ("limit", "seconds", "started", "told", "used")
 
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
         self.seconds = seconds
         self.started = 0.0
+        self.told = 0
         self.used = 0
+
+    def hear(self, value: int, now: float) -> None:
+        """Take the venue's own count. Much less than it said before means that its window is a new one."""
+        self.roll(now)
+        if 2 * value < self.told:
+            self.started, self.used = now, value
+        self.used = max(self.used, value)
+        self.told = value
 
     def roll(self, now: float) -> None:
         if now - self.started >= self.seconds:
@@ -122,7 +133,9 @@ class Budget:
         return self.reserve * _EXITS_ALONE if urgency is Urgency.ACCOUNT else self.reserve
 
     def heard(self, headers: Mapping[str, str]) -> None:
-        """Correct the counts by the venue's headers (names in any case); they never lower an own count in a window."""
+        """Correct the counts by the venue's headers (names in any case); they lower an own count only where the venue's
+        window began anew.
+        """
         lowered = {name.lower(): value for name, value in headers.items()}
         now = self._clock()
         for name, window in (
@@ -132,8 +145,7 @@ class Budget:
         ):
             value = lowered.get(name, "")
             if value.isascii() and value.isdigit() and len(value) < 9:
-                window.roll(now)
-                window.used = max(window.used, int(value))
+                window.hear(int(value), now)
 
     def silence(self, retry_after_s: float) -> None:
         """Send nothing for ``retry_after_s``; a longer silence stands."""
