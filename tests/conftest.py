@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import decimal
 import os
+import signal
 import tempfile
 
 import pytest
@@ -16,6 +17,10 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LOCKS = tempfile.TemporaryDirectory(prefix="tui-trader-test-locks-")
 os.environ["TP_LOCK_DIR"] = _LOCKS.name

@@ -138,9 +138,9 @@ def _check_order(symbol: str, times: NDArray[np.int64], source: str, row: Callab
 
 
 def check_spacing(history: History) -> None:
-    """Raises ``UsageError`` when most candles lie further apart than a minute: another timeframe's file."""
+    """Raises ``UsageError`` when no two candles lie a minute apart: another timeframe's file."""
     steps = np.diff(history.bars.open_ms)
-    usual = int(np.median(steps)) if len(steps) else MINUTE_MS
+    usual = int(steps.min()) if len(steps) else MINUTE_MS
     if usual != MINUTE_MS:
         raise UsageError(
             f"{history.source}: the candles of {history.symbol} lie {usual / MINUTE_MS:g} minutes apart; "
