@@ -128,7 +128,7 @@ async def _trouble_outside(exchange: RunningExchange, data_dir: Path, child: Con
     account = exchange.engine.venue.accounts[KEY]
     api = exchange.server.rest
     honest = api.handle
-    for reply, sign in ((Reply(401, body), "Invalid API-key …"), (Reply(502, page), "<html>403 GET")):
+    for reply, sign in ((Reply(401, body), "Invalid API-key …"), (Reply(502, page), "HTTP 502")):
         api.handle = lambda _, reply=reply: reply  # type: ignore[method-assign, misc]
         await until(lambda sign=sign: sign in _written(folder), f"{sign} in the log or the store")  # type: ignore[misc]
     api.handle = honest  # type: ignore[method-assign]
