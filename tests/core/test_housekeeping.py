@@ -258,7 +258,19 @@ def test_pauses_survive_a_restart_and_damaged_ones_are_none() -> None:
     kept = {r.data["key"]: r.data["value"] for r in desk.records if r.kind == "state"}
     desk.restart(Recovered(state=kept))
     assert (desk.engine.state.paused_all, desk.engine.state.paused_symbols) == (False, {"BTCUSDT"})
-    for damaged in (7, {"all": "yes", "symbols": "BTCUSDT", "strategies": [1, None]}):
+    for damaged in (7, {"all": "yes", "halted": 7, "symbols": "BTCUSDT", "strategies": [1, None]}):
         desk.restart(Recovered(state={"pauses": damaged}))
         state = desk.engine.state
         assert (state.paused_all, state.paused_symbols, state.paused_strategies) == (False, set(), set())
+        assert state.halted == ""
+
+
+def test_a_halt_survives_a_restart_until_a_person_resumes() -> None:
+    desk = Desk().start()
+    desk.process(ev.WorkerFailed(ts=desk.now, worker="feeds", reason="boom"))
+    desk.run(1_100)
+    for halted in ("worker feeds failed: boom", ""):
+        kept = {r.data["key"]: r.data["value"] for r in desk.records if r.kind == "state"}
+        desk.restart(Recovered(state=kept))
+        assert desk.engine.state.halted == halted
+        desk.process(ev.PauseEntries(ts=desk.now, paused=False))

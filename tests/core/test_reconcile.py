@@ -393,6 +393,29 @@ def test_i1_what_was_opened_elsewhere_counts_as_bare_from_its_fill_on() -> None:
     assert plan.longest_naked_ms >= plan.opened_ms - filled > 0
 
 
+def test_flatten_all_closes_what_was_opened_elsewhere_a_moment_ago() -> None:
+    desk = Desk().start()
+    by_hand(desk, "BUY", "0.010")
+    assert desk.engine.state.plans == {}
+    desk.process(ev.FlattenAll(ts=desk.now))
+    desk.run(15_000)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+    assert desk.engine.state.flatten_ms == 0
+    by_hand(desk, "BUY", "0.010")
+    desk.run(20_000)
+    assert desk.position == Decimal("0.010")
+
+
+def test_resuming_ends_a_flatten_that_still_waits_for_the_account() -> None:
+    desk = Desk().start()
+    by_hand(desk, "BUY", "0.010")
+    desk.process(ev.FlattenAll(ts=desk.now))
+    desk.process(ev.PauseEntries(ts=desk.now, paused=False))
+    desk.run(15_000)
+    assert desk.position == Decimal("0.010")
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]
+
+
 def test_i10_a_stop_taken_over_from_a_lost_store_is_not_taken_away_by_the_next_restart() -> None:
     desk = opened()
     desk.records.clear()

@@ -46,6 +46,13 @@ def stored(path: Path, exchange: str, first_ms: int, count: int, price: float, s
         store.add([Candle(first_ms + i * MINUTE, price, price, price, price, 1.0) for i in range(count)])
 
 
+def test_a_shared_history_cannot_be_changed() -> None:
+    found = packaged("ETHUSDT")
+    for array in (found.bars.open_ms, found.bars.close, found.bars.slice(5, 9).volume, found.funding_rate):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
 def prices(found: History) -> set[float]:
     return set(found.bars.close.tolist())
 

@@ -10,6 +10,7 @@ from tui_trader.core import manual, reconcile, restored, warmup
 from tui_trader.core.candles import KEPT_MINUTES
 from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
 from tui_trader.core.events import Candle
+from tui_trader.core.plain import plain
 from tui_trader.core.state import EngineState, Recovered, decimals
 from tui_trader.core.tiers import DynamicTiers
 from tui_trader.core.types import MINUTE_MS, Severity, Side
@@ -28,6 +29,8 @@ def on_timer(state: EngineState) -> None:
     if state.now - state.second_ms < state.ms(1.0):
         return
     state.second_ms = state.now
+    if state.halted != state.halted_stored:
+        state.save_pauses()
     _refresh_universe(state)
     _ensure_history(state)
     _ensure_leverage(state)
@@ -186,6 +189,8 @@ def recover(state: EngineState, recovered: Recovered) -> None:
 def _recover_pauses(state: EngineState, stored: object) -> None:
     pauses: dict[str, object] = stored if isinstance(stored, dict) else {}
     state.paused_all = pauses.get("all") is True
+    halted = pauses.get("halted")
+    state.halted = state.halted_stored = plain(halted) if isinstance(halted, str) else ""
     for key, names in (("symbols", state.paused_symbols), ("strategies", state.paused_strategies)):
         found = pauses.get(key)
         names.update(name for name in (found if isinstance(found, list) else []) if isinstance(name, str))

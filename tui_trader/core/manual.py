@@ -203,7 +203,7 @@ def _pause(state: EngineState, command: ev.PauseEntries) -> None:
     else:
         state.paused_all = command.paused
         if not command.paused:
-            state.halted = ""
+            state.halted, state.flatten_ms = "", 0
         what = "all entries"
     state.save_pauses()
     state.say(Severity.INFO, f"{what}: {verb} by hand")
@@ -238,6 +238,10 @@ def _flatten(state: EngineState, command: ev.FlattenAll) -> None:
     state.save_pauses()
     state.say(Severity.WARNING, "flattening all positions; entries are paused until resumed")
     flatten_all(state, f"flatten all {command.reason}")
+    # A position that no plan owns yet is found and closed by the next comparison: that of a plan's closing, or ours.
+    state.flatten_ms = state.now
+    if not state.plans:
+        state.require_snapshot("flatten all")
 
 
 def kill(state: EngineState, reason: str) -> None:

@@ -82,6 +82,8 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     state.store("state", {"key": "fills_cursor", "value": state.fills_cursor_ms()})
     if snapshot.asked_at >= state.resync_ms:
         state.resync_ms = 0
+    if snapshot.asked_at >= state.flatten_ms and not state.reconciling:
+        state.flatten_ms = 0
     if first:
         _greet(state, venue)
     for plan in list(state.plans.values()):
@@ -207,7 +209,9 @@ def _compare(
     state.uncompared.discard(symbol)
     if qty != 0 and symbol not in state.plans and symbol in state.instruments:
         plan = _adopt(state, snapshot, symbol, qty, entry)
-        if state.killed and not first:
+        if state.flatten_ms:
+            executor.begin_close(state, plan, "flatten all")
+        elif state.killed and not first:
             executor.begin_close(state, plan, f"kill switch: {state.killed}")
 
 

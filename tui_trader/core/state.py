@@ -119,6 +119,8 @@ class EngineState:
         self.killed = ""
         self.stopping = ""
         self.halted = ""
+        self.halted_stored = ""
+        self.flatten_ms = 0
         self.hedge_mode = False
         self.paused_all = False
         self.paused_strategies: set[str] = set()
@@ -199,8 +201,10 @@ class EngineState:
 
     def save_pauses(self) -> None:
         """What a person paused, or the venue's liquidation did, stays paused after a restart."""
+        self.halted_stored = self.halted
         value = {
             "all": self.paused_all,
+            "halted": self.halted,
             "symbols": sorted(self.paused_symbols),
             "strategies": sorted(self.paused_strategies),
         }

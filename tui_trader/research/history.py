@@ -91,6 +91,7 @@ def make_history(
     gaps = tuple((int(bars.open_ms[i]) + MINUTE_MS, int(bars.open_ms[i + 1])) for i in holes)
     digest = hashlib.sha256(symbol.encode())
     for array in (*(getattr(bars, name) for name in ("open_ms", *FIELDS)), funding_ms, funding_rate):
+        array.flags.writeable = False  # the digest names these numbers, and histories are shared
         digest.update(np.ascontiguousarray(array).tobytes())
     return History(
         symbol=symbol,
