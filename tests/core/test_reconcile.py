@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
+import pytest
 
 from tests.core.test_executor import QTY, opened, prices
 from tests.desk import Desk, instrument
@@ -427,3 +428,65 @@ def test_i10_a_stop_taken_over_from_a_lost_store_is_not_taken_away_by_the_next_r
     assert desk.engine.state.plans["BTCUSDT"].plan_id == 9
     assert prices(desk, "STOP_MARKET") == stop
     assert [c for c in desk.sent[sent:] if isinstance(c, cmd.CancelOrder)] == []
+
+
+def bare_ms(desk: Desk) -> int:
+    """Trade from a phone, and wait for the proven stop: how long the position was bare, ms."""
+    by_hand(desk, "BUY", "0.010")
+    filled = desk.now
+    while not desk.engine.state.plans.get("BTCUSDT") or desk.engine.state.plans["BTCUSDT"].naked_since_ms:
+        desk.run(100)
+        assert desk.now - filled < 30_000, "no stop"
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]
+    return desk.now - filled
+
+
+def spend_the_pace(desk: Desk) -> None:
+    """As many snapshots were asked as the request budget bears for half a minute."""
+    desk.run(10_000)
+    for _ in range(8):
+        desk.engine.state.require_snapshot("test")
+
+
+def test_i1_what_was_opened_elsewhere_is_adopted_by_the_streams_two_words_without_a_snapshot() -> None:
+    desk = Desk().start()
+    spend_the_pace(desk)
+    assert bare_ms(desk) <= 400
+
+
+@pytest.mark.parametrize("unheard", ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"])
+def test_i1_one_word_of_the_stream_about_a_position_of_nobody_asks_for_the_account_at_once(unheard: str) -> None:
+    desk = Desk().start()
+    spend_the_pace(desk)
+    desk.stream_faults = lambda event: event["e"] == unheard
+    assert bare_ms(desk) <= 1_000
+
+
+def test_i1_a_position_flipped_elsewhere_has_its_stop_without_waiting_for_a_snapshot() -> None:
+    desk = opened()
+    spend_the_pace(desk)
+    by_hand(desk, "SELL", "0.050")
+    desk.run(400)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert (plan.origin, plan.side, plan.naked_since_ms) == (Origin.ADOPTED, Side.SHORT, 0)
+
+
+def test_what_is_opened_elsewhere_after_the_kill_switch_is_closed_at_once() -> None:
+    desk = Desk().start()
+    desk.process(ev.KillSwitch(ts=desk.now, reason="test"))
+    desk.run(2_000)
+    by_hand(desk, "BUY", "0.010")
+    desk.run(2_500)
+    assert (desk.position, desk.resting()) == (0, [])
+
+
+def test_a_position_told_while_the_private_stream_is_compared_anew_waits_for_the_snapshot() -> None:
+    desk = Desk().start()
+    desk.process(ev.LinkDown(ts=desk.now, channel=Channel.PRIVATE, reason="test"))
+    desk.process(ev.LinkUp(ts=desk.now, channel=Channel.PRIVATE))
+    desk.engine.state.resync_ms = desk.now
+    by_hand(desk, "BUY", "0.010")
+    desk.process(ev.PositionUpdate(ts=desk.now, symbol="BTCUSDT", qty=Decimal("0.010"), entry_price=Decimal(43_500)))
+    assert desk.engine.state.plans == {}
+    desk.run(1_000)
+    assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]

@@ -225,6 +225,12 @@ def nothing_is_adopted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(adoption, "adopted_plan", ignored)
 
 
+@mutation("opened-elsewhere")
+def what_was_opened_elsewhere_waits_for_its_turn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reconcile, "adopt_heard", lambda state, symbol: None)
+    patch.setattr(housekeeping, "_unowned", lambda state, position: False)
+
+
 @mutation("adopt-at-start", "entry-not-found-but-filled")
 def the_venue_never_wins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reconcile, "_venue_wins", lambda state, snapshot, symbol, qty, entry: None)

@@ -159,6 +159,11 @@ MATRIX: tuple[Clause, ...] = (
         ),
         ("reduced elsewhere", "the plan shrinks", "reduced_elsewhere_shrinks_the_plan"),
         (
+            "opened elsewhere",
+            "adopted and covered at once",
+            "opened_elsewhere_is_adopted_and_covered_within_two_seconds",
+        ),
+        (
             "increased elsewhere",
             "the venue wins, all of it covered",
             "increased_elsewhere_is_covered the_venue_wins_over_what_was_counted",

@@ -23,6 +23,11 @@ def test_increased_elsewhere_is_covered() -> None:
     play("increased-elsewhere")
 
 
+def test_opened_elsewhere_is_adopted_and_covered_within_two_seconds() -> None:
+    """I1, I9."""
+    play("opened-elsewhere")
+
+
 @pytest.mark.parametrize("name", ["flipped-elsewhere", "sold-while-entering", "short-adopted-while-holding"])
 def test_the_venue_wins_over_what_was_counted(name: str) -> None:
     """I7, I9."""

@@ -77,7 +77,7 @@ class Engine:
             ev.TrainedLoaded: self._on_trained,
             ev.AccountDoubt: self._on_doubt,
             ev.OrderUpdate: lambda e: feedback.on_order_update(self._state, e),
-            ev.Fill: lambda e: feedback.on_fill(self._state, e),
+            ev.Fill: self._on_fill,
             ev.PositionUpdate: self._on_position,
             ev.BalanceUpdate: self._on_balance,
             ev.FundingPayment: lambda e: reconcile.on_funding(self._state, e),
@@ -297,11 +297,16 @@ class Engine:
             text = f"trained sets read again: {len(changed)} new or changed, {used} in use"
             self._state.say(Severity.INFO, text)
 
+    def _on_fill(self, event: ev.Fill) -> None:
+        feedback.on_fill(self._state, event)
+        reconcile.adopt_heard(self._state, event.symbol)
+
     def _on_position(self, event: ev.PositionUpdate) -> None:
         position = self._state.portfolio.position(event.symbol)
         if event.venue_ts >= position.venue_ts:
             position.venue_qty, position.venue_ts = event.qty, event.venue_ts or event.ts
             position.checked = False
+            reconcile.adopt_heard(self._state, event.symbol)
 
     def _on_balance(self, event: ev.BalanceUpdate) -> None:
         before = self._state.portfolio.wallet

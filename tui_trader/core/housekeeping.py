@@ -11,6 +11,7 @@ from tui_trader.core.candles import KEPT_MINUTES
 from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.plain import plain
+from tui_trader.core.portfolio import Position
 from tui_trader.core.state import EngineState, Recovered, decimals
 from tui_trader.core.tiers import DynamicTiers
 from tui_trader.core.types import MINUTE_MS, Severity, Side
@@ -19,6 +20,8 @@ from tui_trader.core.views import EquityPoint, TradeRow
 HISTORY_CANDLES = KEPT_MINUTES
 CANDIDATES_BEYOND = 10
 WALLET_LAG_S = 2.0
+SECOND_WORD_S = 0.5
+"""The stream tells a fill and the position that it made within milliseconds of each other."""
 
 
 def on_timer(state: EngineState) -> None:
@@ -40,6 +43,8 @@ def on_timer(state: EngineState) -> None:
 
 def _check_positions(state: EngineState) -> None:
     for position in state.portfolio.positions.values():
+        if _unowned(state, position):
+            state.require_snapshot(f"{position.symbol}: a position that no plan owns")
         if position.checked or state.now - position.venue_ts < state.ms(1.0):
             continue
         if position.venue_qty == position.qty:
@@ -48,6 +53,15 @@ def _check_positions(state: EngineState) -> None:
         else:
             state.reconciling.setdefault(position.symbol, state.now)
             state.ask_snapshot(f"{position.symbol} differs from the stream's word", repeated=True)
+
+
+def _unowned(state: EngineState, position: Position) -> bool:
+    """Whether only one of the stream's two words on a position of somebody else's came, and nobody was asked since."""
+    if position.symbol in state.plans or position.symbol not in state.instruments or state.hedge_mode:
+        return False
+    heard_ms = max(position.last_fill_ms if position.qty else 0, 0 if position.checked else position.venue_ts)
+    is_open = position.qty != 0 or position.venue_qty != 0
+    return is_open and state.snapshot_asked_ms <= heard_ms <= state.now - state.ms(SECOND_WORD_S)
 
 
 def pinned(state: EngineState) -> tuple[str, ...]:

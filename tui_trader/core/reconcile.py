@@ -208,11 +208,38 @@ def _compare(
         _venue_wins(state, snapshot, symbol, qty, entry)
     state.uncompared.discard(symbol)
     if qty != 0 and symbol not in state.plans and symbol in state.instruments:
-        plan = _adopt(state, snapshot, symbol, qty, entry)
-        if state.flatten_ms:
-            executor.begin_close(state, plan, "flatten all")
-        elif state.killed and not first:
-            executor.begin_close(state, plan, f"kill switch: {state.killed}")
+        _take_over(state, symbol, qty, entry, snapshot.orders, first=first)
+
+
+def adopt_heard(state: EngineState, symbol: str) -> None:
+    """Adopt a position of somebody else's at once, without a snapshot, when the stream's two words agree on it: its
+    fills and, not older than they are, the position itself.
+    """
+    position = state.portfolio.position(symbol)
+    owned = position.qty == 0 or symbol in state.plans
+    doubtful = not state.reconciled_ms or state.resync_ms or state.hedge_mode or symbol in state.reconciling
+    if owned or doubtful or symbol not in state.instruments:
+        return
+    if position.venue_qty == position.qty and position.venue_ts >= position.last_fill_ms:
+        executor.drive(state, _take_over(state, symbol, position.qty, position.entry))
+
+
+def _take_over(
+    state: EngineState,
+    symbol: str,
+    qty: Decimal,
+    entry: Decimal,
+    orders: tuple[OpenOrder, ...] = (),
+    *,
+    first: bool = False,
+) -> Plan:
+    """Adopt; while everything is being flattened, or after the kill switch, what was opened elsewhere is closed."""
+    plan = _adopt(state, orders, symbol, qty, entry)
+    if state.flatten_ms:
+        executor.begin_close(state, plan, "flatten all")
+    elif state.killed and not first:
+        executor.begin_close(state, plan, f"kill switch: {state.killed}")
+    return plan
 
 
 def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot) -> bool:
@@ -284,9 +311,9 @@ def _venue_wins(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty:
     )
 
 
-def _adopt(state: EngineState, snapshot: AccountSnapshot, symbol: str, qty: Decimal, entry: Decimal) -> Plan:
+def _adopt(state: EngineState, orders: tuple[OpenOrder, ...], symbol: str, qty: Decimal, entry: Decimal) -> Plan:
     plan = adoption.adopted_plan(state, symbol, qty, entry, "no plan of this store owns it")
-    stops = [o for o in snapshot.orders if _own_stop(o, plan)]
+    stops = [o for o in orders if _own_stop(o, plan)]
     if stops:
         best = max(stops, key=lambda o: o.trigger_price * plan.side.sign)
         plan.stop_price = best.trigger_price

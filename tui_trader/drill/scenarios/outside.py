@@ -66,8 +66,18 @@ async def increased_elsewhere(stage: Stage) -> None:
     """Somebody doubles the position: all of it gets a stop."""
     await entered_long(stage)
     elsewhere.trade(stage, True, "0.040")
-    await wait(stage, lambda: covered(stage), "all of it is covered within ten seconds", 10_000)
+    await wait(stage, lambda: covered(stage), "all of it is covered within two seconds", 2_000)
     await wait(stage, lambda: fitted(stage) and stops(stage)[0].qty == 2 * QTY, "one stop for all", 40_000)
+
+
+@scenario("opened-elsewhere", "increased elsewhere")
+async def opened_elsewhere(stage: Stage) -> None:
+    """Somebody opens a position from a phone, after a lively minute: it is adopted and covered within two seconds."""
+    for _ in range(4):
+        elsewhere.trade(stage, True, "0.020")
+        await wait(stage, lambda: position(stage) > 0 and covered(stage), "covered within two seconds", 2_000)
+        elsewhere.trade(stage, False, "0.020", reduce_only=True)
+        await until_gone(stage, ms=20_000)
 
 
 @scenario("flipped-elsewhere", "venue wins")
@@ -75,7 +85,7 @@ async def flipped_elsewhere(stage: Stage) -> None:
     """Somebody sells twice the position: what is left is a short, and it is protected as one."""
     await entered_long(stage)
     elsewhere.trade(stage, False, "0.080")
-    await wait(stage, lambda: covered(stage), "the short is covered", 45_000)
+    await wait(stage, lambda: covered(stage), "the short is covered within two seconds", 2_000)
     await wait(stage, lambda: fitted(stage) and position(stage) == -QTY, "with one stop", 45_000)
 
 
