@@ -79,6 +79,8 @@ def test_funding_is_paid_at_its_stamp_by_who_holds_over_it(side: int, sign: int)
     held = history([FLAT, FLAT, FLAT], funding=[(stamp, 0.0005), (stamp + 60_000, 0.0)])
     (trade,) = backtest(held, values={"side": side}).trades
     assert trade.funding == pytest.approx(sign * 0.022 * 100_000 * 0.0005)
+    late = history([FLAT, FLAT, FLAT], funding=[(stamp + 16, 0.0005), (stamp + 60_000, 0.0)])
+    assert backtest(late, values={"side": side}).trades == (trade,), "exchanges stamp it some milliseconds late"
     before = history([FLAT, FLAT], funding=[(START + WARM * 60_000, 0.0002)])
     (trade,) = backtest(before, values={"side": side}).trades
     assert trade.funding == 0.0
@@ -101,6 +103,7 @@ def test_a_reached_total_loss_ends_the_run() -> None:
     (trade,) = result.trades
     assert [(e.bar - WARM, e.leg, e.price) for e in trade.exits] == [(2, "CLOSE", 99_650.0)]
     assert "total loss" in result.killed
+    assert len(result.equity) == len(history(rows).bars), "the account stands beside the market to the end"
 
 
 def test_liquidation_when_the_wallet_cannot_carry_it() -> None:

@@ -171,7 +171,7 @@ def test_only_wins_have_no_profit_factor_and_no_payoff() -> None:
     assert (m.profit_factor, m.average_loss, m.payoff, m.win_rate) == (None, None, None, 1.0)
 
 
-def test_a_year_is_told_from_thirty_days_on() -> None:
+def test_a_year_is_told_from_four_weeks_on() -> None:
     """10 % in 36.5 days is (1.1)^10 a year; with a drawdown of 5 % Calmar is that return by 0.05."""
     open_ms = START + MINUTE_MS * np.arange(int(36.5 * 1440), dtype=np.int64)
     equity = np.full(len(open_ms), 1_000.0)
@@ -179,6 +179,9 @@ def test_a_year_is_told_from_thirty_days_on() -> None:
     equity[200:] = 1_100.0
     m = measure([], open_ms, np.full(len(open_ms), 1.0), equity, 1_000.0, 0.0)
     assert m.annual_return == pytest.approx(1.1**10 - 1)
+    short = 28 * 1440
+    assert measure([], open_ms[:short], np.ones(short), equity[:short], 1_000.0, 0.0).annual_return is not None
+    assert measure([], open_ms[: short - 1], np.ones(short), equity[: short - 1], 1_000.0, 0.0).annual_return is None
     assert m.calmar == pytest.approx((1.1**10 - 1) / 0.05)
     assert m.var95 == 0.0
 

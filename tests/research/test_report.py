@@ -43,6 +43,11 @@ def test_one_sentence_says_what_came_of_it() -> None:
     assert report(history(LOSES)).verdict == (
         "It loses 0.24% after costs, more than buy and hold (-1.10%); 1 trade is too few to tell skill from luck."
     )
+    under_water = [WINS[0], (100_000.0, 100_000.0, 99_500.0, 99_500.0)]
+    paid = history(under_water, funding=[(START + (WARM + 1) * 60_000, -0.002)])
+    open_funded = report(paid)
+    assert open_funded.metrics.net > 0 > open_funded.metrics.total_return
+    assert open_funded.verdict.startswith("It loses 0.0"), "what is open counts as well"
     nothing = report(history(WINS), backtest(history(WINS), values={"at": 0.0}))
     assert nothing.verdict == "No trade was made: nothing can be said about this strategy here."
 
@@ -62,6 +67,8 @@ def test_it_says_what_it_rests_on() -> None:
     assert "not charged: no rates are recorded" in text
     funded = report(history(WINS, funding=[(START, 0.0001)]))
     assert "at its recorded rates" in "\n".join(funded.assumptions)
+    assert "up to a minute later" in text
+    assert "up to a minute later" not in "\n".join(report(history(WINS), costs=Costs()).assumptions)
 
 
 def test_it_warns_of_gaps_ambiguity_open_trades_and_interruption() -> None:
@@ -77,6 +84,14 @@ def test_it_warns_of_gaps_ambiguity_open_trades_and_interruption() -> None:
         "PARTIAL: the run was interrupted, the figures are of the part that was done",
     )
     assert report(history(WINS[:1])).warnings == ("the last trade is still open; its result is that so far booked",)
+
+
+def test_it_warns_of_time_without_funding_rates() -> None:
+    stamps = [(START + hour * 3_600_000, 0.0001) for hour in (8, 16)]
+    day = history(WINS, warm=1_438, funding=stamps)
+    assert not any("funding" in words for words in report(day).warnings)
+    hole = history(WINS, warm=1_438, funding=stamps[:1])
+    assert "no funding rates for 16 h of this time: none was charged then" in report(hole).warnings
 
 
 def test_curves_are_thinned_and_end_with_the_last_bar() -> None:

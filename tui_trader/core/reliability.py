@@ -107,9 +107,7 @@ def _mean_bet(promise: Promise, r: float) -> float:
 
 def _loss_bet(promise: Promise, lost: bool) -> float:
     """Wald's ratio q/p or (1 − q)/(1 − p) for a promised loss rate p and q = 2p/(1 + p), twice its odds."""
-    p = min(max(promise.loss_rate_high, 0.05), 0.95)
-    q = 2 * p / (1 + p)
-    return q / p if lost else (1 - q) / (1 - p)
+    return (2.0 if lost else 1.0) / (1 + max(promise.loss_rate_high, 0.05))
 
 
 def reason_to_demote(evidence: Evidence, promise: Promise, false_alarm: float) -> str:

@@ -15,13 +15,12 @@ import numpy as np
 from tui_trader.core.candles import TIMEFRAMES, sane
 from tui_trader.core.events import Candle
 from tui_trader.core.types import HOUR_MS, MINUTE_MS
+from tui_trader.research.history import LONGEST_FUNDING_MS
 from tui_trader.store.candles import CandleStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LONGEST_FUNDING_MS = 8 * HOUR_MS
-"""The longest usual funding interval: stamps that lie closer together leave nothing out."""
 _FUNDING_STEP_MS = 30 * 24 * HOUR_MS
 Span = tuple[int, int]
 """From (first open or time), before (exclusive), ms."""

@@ -207,7 +207,8 @@ class Backtest:
         failed = self._engine.state.failed_strategies.get(self._strategy.name)
         if failed is not None:
             raise ConfigError(f"{failed}. What was tested until then says nothing; mend the strategy.")
-        return self._result(min(index, total), partial)
+        # After a kill nothing is traded, but time goes on: the account stands beside the market to the end.
+        return self._result(min(index, total) if partial else total, partial)
 
     def _prepare(self) -> None:
         now = int(self._bars.open_ms[0])
@@ -277,7 +278,7 @@ class Backtest:
         self._say(ev.KlineUpdate(ts=now, symbol=self.symbol, candle=candle, closed=True))
 
     def _funding(self, index: int, now: int) -> None:
-        if now % MINUTE_MS or not self._paper.position(self.symbol):
+        if not self._paper.position(self.symbol):
             return
         at = int(np.searchsorted(self.history.funding_ms, now))
         if at < len(self.history.funding_ms) and self.history.funding_ms[at] == now:

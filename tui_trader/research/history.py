@@ -15,7 +15,7 @@ import numpy as np
 
 from tui_trader.core.bars import Bars
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.types import MINUTE_MS
+from tui_trader.core.types import HOUR_MS, MINUTE_MS
 from tui_trader.errors import UsageError
 from tui_trader.exchange.history import Recording, decode_recording, load_recording
 from tui_trader.exchange.specs import SPECS
@@ -28,6 +28,8 @@ DECIMALS = 10
 FIELDS = ("open", "high", "low", "close", "volume")
 EXCHANGE = "binanceusdm"
 """The exchange whose candles are meant unless another is named, by its ccxt id."""
+LONGEST_FUNDING_MS = 8 * HOUR_MS
+"""The longest usual funding interval: stamps that lie closer together leave nothing out."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,14 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     gaps: tuple[tuple[int, int], ...]
     digest: str
+
+    @property
+    def unfunded(self) -> tuple[tuple[int, int], ...]:
+        """Times (from, to; ms) of which no funding rate is recorded."""
+        opens = self.bars.open_ms
+        edges = np.concatenate((opens[:1], self.funding_ms, opens[-1:] + MINUTE_MS))
+        wide = np.flatnonzero(np.diff(edges) > LONGEST_FUNDING_MS + MINUTE_MS)
+        return tuple((int(edges[i]), int(edges[i + 1])) for i in wide)
 
     def between(self, start_ms: int, end_ms: int) -> History:
         """The bars that opened from ``start_ms`` on and before ``end_ms``, with the funding of that time."""
@@ -86,6 +96,8 @@ def make_history(
     """
     bars = msgspec.structs.replace(bars, **{name: np.round(getattr(bars, name), DECIMALS) for name in FIELDS})
     _check(symbol, bars, source, row or (lambda index: f"candle {index + 1}"))
+    # Exchanges stamp a funding some milliseconds after the minute in which it is charged.
+    funding_ms = (funding_ms + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS
     _check_funding(symbol, funding_ms, funding_rate, source)
     holes = np.flatnonzero(np.diff(bars.open_ms) != MINUTE_MS)
     gaps = tuple((int(bars.open_ms[i]) + MINUTE_MS, int(bars.open_ms[i + 1])) for i in holes)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 YEAR_DAYS = 365.0
+LEAST_DAYS = 28.0
+"""A total over fewer days says nothing about a year."""
 
 
 class Drawdown(msgspec.Struct, frozen=True):
@@ -148,8 +150,7 @@ def measure(
     span_ms = int(open_ms[-1]) + MINUTE_MS - int(open_ms[0])
     days = span_ms / DAY_MS
     total = float(equity[-1]) / start - 1.0
-    # A total over a few days says nothing about a year.
-    annual = (1.0 + total) ** (YEAR_DAYS / days) - 1.0 if days >= 30 and total > -1.0 else None
+    annual = (1.0 + total) ** (YEAR_DAYS / days) - 1.0 if days >= LEAST_DAYS and total > -1.0 else None
     fall = max_drawdown(open_ms, equity, start)
     wins = [t.pnl for t in trades if t.pnl > 0]
     losses = [t.pnl for t in trades if t.pnl <= 0]

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from tui_trader.clock import iso_utc
-from tui_trader.core.types import MINUTE_MS
+from tui_trader.core.types import HOUR_MS, MINUTE_MS
 from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Trade
 from tui_trader.research.history import History
 from tui_trader.research.metrics import Metrics, measure
@@ -105,7 +105,7 @@ def verdict(m: Metrics, result: BacktestResult) -> str:
     """One honest sentence."""
     if not m.trades:
         return "No trade was made: nothing can be said about this strategy here."
-    word = "earns" if m.net > 0 else "loses"
+    word = "earns" if m.total_return > 0 else "loses"
     against = "more" if m.total_return > m.buy_and_hold else "less"
     text = f"It {word} {abs(m.total_return):.2%} after costs, {against} than buy and hold ({m.buy_and_hold:+.2%})"
     if m.trades < FEW_TRADES:
@@ -118,9 +118,10 @@ def verdict(m: Metrics, result: BacktestResult) -> str:
 def assumptions(costs: Costs, maker_fee: float, taker_fee: float, history: History) -> tuple[str, ...]:
     """What the figures rest on."""
     funded = "at its recorded rates" if len(history.funding_ms) else "not charged: no rates are recorded for this time"
+    late = ", where the latency passes it by at the next price known, up to a minute later" if costs.latency_ms else ""
     return (
-        "signals at a bar's close, filled at the next minute's open; within a minute: open, the extreme against the "
-        "position, the one in its favour, close (the stop before a target)",
+        f"signals at a bar's close, filled at the next minute's open{late}; within a minute: open, the extreme against "
+        "the position, the one in its favour, close (the stop before a target)",
         f"market orders pay half the spread ({costs.half_spread_bps:g} bps), slippage ({costs.slippage_bps:g} bps) and "
         f"the taker fee ({taker_fee:.3%}); targets fill when traded through, at {maker_fee:.3%}; latency "
         f"{costs.latency_ms} ms",
@@ -137,6 +138,9 @@ def warnings(history: History, result: BacktestResult, m: Metrics) -> tuple[str,
         found.append(f"no candles from {iso_utc(start)} to {iso_utc(end)} ({(end - start) // MINUTE_MS} min)")
     if len(history.gaps) > 5:
         found.append(f"{len(history.gaps) - 5} more gaps in the candles")
+    if len(history.funding_ms) and history.unfunded:
+        hours = sum(end - start for start, end in history.unfunded) / HOUR_MS
+        found.append(f"no funding rates for {hours:.0f} h of this time: none was charged then")
     if m.ambiguous:
         count = "1 trade" if m.ambiguous == 1 else f"{m.ambiguous} trades"
         found.append(f"{count} ended in a minute that held both stop and target: counted as stopped")

@@ -31,7 +31,7 @@ _RESAMPLES = 2_000
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A time from ``start_ms`` on and before ``end_ms``; decisions made in it belong to it."""
+    """A time: the bars that open from ``start_ms`` on and before ``end_ms``, and the decisions at their closes."""
 
     start_ms: int
     end_ms: int
