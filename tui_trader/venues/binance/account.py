@@ -21,12 +21,14 @@ from tui_trader.core.events import (
     Notice,
     OpenOrder,
     OrderUpdate,
+    PositionUpdate,
     VenuePosition,
 )
 from tui_trader.core.types import ZERO, Severity, VenueBook
 from tui_trader.errors import VenueError, VenueUnreachable
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance import orders as wire
+from tui_trader.venues.binance.attention import Attention
 from tui_trader.venues.binance.messages import (
     AccountUpdate,
     AlgoUpdate,
@@ -39,13 +41,14 @@ from tui_trader.venues.binance.wire import Decoder
 from tui_trader.venues.ratelimit import Urgency
 
 _IDS_KEPT = 20_000
-_ACTIVE_S = 900.0
 _ANSWER_S = 2.0
 _INCOME_EVERY_S = 60.0
 _MODE_EVERY_S = 300.0
 _WEEK_MS = 7 * 86_400_000 - 60_000
 _OVERLAP_MS = 5_000
+_MARGIN_MS = 60_000
 _PAGE = 1000
+_INCOME_PAGES = 5
 
 
 class DualSide(msgspec.Struct, rename={"dual": "dualSidePosition"}):
@@ -55,7 +58,7 @@ class DualSide(msgspec.Struct, rename={"dual": "dualSidePosition"}):
 
 
 class Account:
-    """Keeps what the snapshot needs between calls: ids by venue id, symbols with recent activity, the position mode."""
+    """Keeps what the snapshot needs between calls: ids by venue id, what must be asked again, the position mode."""
 
     def __init__(self, sink: Sink, clock: VenueClock, rest: Rest, on_expired: Callable[[], None]) -> None:
         self._sink = sink
@@ -65,8 +68,9 @@ class Account:
         self.decoder = Decoder()
         self.impossible = 0
         self._client_ids: OrderedDict[str, str] = OrderedDict()
-        self._active: dict[str, float] = {}
+        self.attention = Attention(system_clock.monotonic)
         self._income_at = 0.0
+        self._income_from = 0
         self._mode_at = 0.0
         self._hedge = False
 
@@ -92,6 +96,7 @@ class Account:
 
     def _odd(self, reason: str) -> None:
         self.impossible += 1
+        self.attention.gap()
         self._sink(AccountDoubt(ts=self._clock.now_ms(), reason="a private event could not be used"))
         if self.impossible & (self.impossible - 1) == 0:
             text = (
@@ -102,6 +107,8 @@ class Account:
 
     def _tell(self, facts: list[Event]) -> None:
         for fact in facts:
+            if isinstance(fact, OrderUpdate | Fill | PositionUpdate):
+                self.attention.sign(fact.symbol)
             if isinstance(fact, OrderUpdate):
                 self.remember(fact.symbol, fact.book, fact.venue_id, fact.client_id, fact.actual_id)
             elif isinstance(fact, Fill):
@@ -109,10 +116,8 @@ class Account:
             self._sink(fact)
 
     def remember(self, symbol: str, book: VenueBook, venue_id: str, client_id: str, actual_id: str = "") -> None:
-        """Which client id belongs to a regular order's venue id, and that the symbol has activity whose fills a
-        snapshot must ask. The two books number their orders independently, so only regular ids (``actual_id`` of a
-        triggered conditional order is one) can name an execution's order."""
-        self._active[symbol] = system_clock.monotonic()
+        """Which client id belongs to a regular order's venue id. The two books number their orders independently, so
+        only regular ids (``actual_id`` of a triggered conditional order is one) can name an execution's order."""
         regular_id = venue_id if book is VenueBook.REGULAR else actual_id
         if regular_id and client_id:
             self._client_ids[f"{symbol}:{regular_id}"] = client_id
@@ -130,15 +135,10 @@ class Account:
         asked_at = self._clock.now_ms()
         cursor = min(fills_since_ms or asked_at - 55_000, asked_at)
         since = max(cursor - _OVERLAP_MS, asked_at - _WEEK_MS)
-        (positions, hedge_rows), orders, wallet, hedge = await asyncio.gather(
-            self._positions(), self._orders(asked_at), self._wallet(), self._hedge_mode()
-        )
-        funding, seen, complete = await self._income(since, asked_at)
-        now = system_clock.monotonic()
-        self._active = {symbol: at for symbol, at in self._active.items() if now - at < _ACTIVE_S}
-        symbols = {row.symbol for row in positions} | {row.symbol for row in orders} | seen | self._active.keys()
+        positions, hedge_rows, orders, wallet, hedge = await self._state(asked_at)
+        funding, complete = await self._income(since, asked_at)
         fills: list[Fill] = []
-        for symbol in sorted(symbols):
+        for symbol in self.attention.fills():
             try:
                 fills.extend(await self._fills(symbol, since, asked_at))
             except VenueError:
@@ -179,18 +179,39 @@ class Account:
         open_rows = [row for row in rows if wire.number(row.position_amt) != 0]
         return [wire.position(row) for row in open_rows], any(row.position_side != "BOTH" for row in open_rows)
 
-    async def _orders(self, ts: int) -> list[OpenOrder]:
-        regular: list[wire.OrderAnswer]
-        algos: list[wire.AlgoAnswer]
-        regular, algos = await asyncio.gather(
-            self._part(list[wire.OrderAnswer], "openOrders", api="fapiPrivate", weight=40),
-            self._part(list[wire.AlgoAnswer], "openAlgoOrders", api="fapiPrivate", weight=40),
+    async def _state(self, ts: int) -> tuple[list[VenuePosition], bool, list[OpenOrder], Decimal, bool]:
+        """Positions and whether one is of hedge mode, resting orders, wallet, position mode."""
+        began = self.attention.now()
+        asked = self.attention.books()
+        (positions, hedge_rows), orders, wallet, hedge = await asyncio.gather(
+            self._positions(), self._orders(asked, ts), self._wallet(), self._hedge_mode()
         )
-        rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
-        rows += [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
+        if asked is not None:
+            unasked = {row.symbol for row in positions} - set(asked)
+            orders += await self._orders(tuple(sorted(unasked)), ts)
+        self.attention.saw(asked, began, positions, orders)
+        return positions, hedge_rows, orders, wallet, hedge
+
+    async def _orders(self, symbols: tuple[str, ...] | None, ts: int) -> list[OpenOrder]:
+        """What rests in both books, of ``symbols`` or of the whole account."""
+        asks: list[tuple[Mapping[str, object], int]] = [({}, 40)]
+        if symbols is not None:
+            asks = [({"symbol": symbol}, 1) for symbol in symbols]
+        answers = await asyncio.gather(*(self._books(params, weight, ts) for params, weight in asks))
+        rows = [row for answer in answers for row in answer]
         for row in rows:
             self.remember(row.symbol, row.book, row.venue_id, row.client_id)
         return rows
+
+    async def _books(self, params: Mapping[str, object], weight: int, ts: int) -> list[OpenOrder]:
+        regular: list[wire.OrderAnswer]
+        algos: list[wire.AlgoAnswer]
+        regular, algos = await asyncio.gather(
+            self._part(list[wire.OrderAnswer], "openOrders", params, weight=weight),
+            self._part(list[wire.AlgoAnswer], "openAlgoOrders", params, weight=weight),
+        )
+        rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
+        return rows + [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
 
     async def _wallet(self) -> Decimal:
         rows: list[wire.BalanceAnswer] = await self._part(
@@ -211,30 +232,49 @@ class Account:
         answer: DualSide = await self._part(DualSide, "positionSide/dual", api="fapiPrivate", weight=30)
         return answer.dual
 
-    async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], set[str], bool]:
-        """Funding since the cursor and the symbols with any booking, at most once a minute (weight 30)."""
+    async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], bool]:
+        """Funding since the cursor, at most once a minute (weight 30), and whether it is all: what does not fit into a
+        few pages is read on with the next snapshot. Each booking is a sign of its symbol."""
         now = system_clock.monotonic()
         if self._income_at and now - self._income_at < _INCOME_EVERY_S:
-            return [], set(), True
-        try:
-            rows: list[wire.IncomeAnswer] = await self._rest.read(
-                list[wire.IncomeAnswer],
-                "income",
-                {"startTime": min(since, until - 3_600_000), "endTime": until + 60_000, "limit": _PAGE},
-                api="fapiPrivate",
-                weight=30,
-            )
-        except VenueError:
-            return [], set(), False
-        self._income_at = now
-        funding = [wire.funding(row, until) for row in rows if row.income_type == "FUNDING_FEE" and row.asset == "USDT"]
-        seen = {wire.symbol(row.symbol) for row in rows if row.symbol and row.time >= since}
-        return funding, seen, len(rows) < _PAGE
+            return [], True
+        begin = self._income_from or min(since, until - 3_600_000)
+        found: list[FundingPayment] = []
+        for _ in range(_INCOME_PAGES):
+            try:
+                rows = await self._income_page(begin, until + 60_000)
+            except VenueError:
+                return found, False
+            for row in rows:
+                if row.income_type == "FUNDING_FEE" and row.asset == "USDT":
+                    found.append(wire.funding(row, until))
+                if row.symbol and row.time >= since:
+                    self.attention.booked(wire.symbol(row.symbol), row.time)
+            if len(rows) < _PAGE:
+                self._income_at, self._income_from = now, 0
+                return found, True
+            # The last millisecond may go on with the next page; a page of one millisecond alone cannot be split.
+            begin = self._income_from = max(begin + 1, *(row.time for row in rows))
+        return found, False
+
+    async def _income_page(self, begin: int, end: int) -> list[wire.IncomeAnswer]:
+        rows: list[wire.IncomeAnswer] = await self._rest.read(
+            list[wire.IncomeAnswer],
+            "income",
+            {"startTime": begin, "endTime": end, "limit": _PAGE},
+            api="fapiPrivate",
+            weight=30,
+            urgency=Urgency.ACCOUNT,
+        )
+        return rows
 
     async def _fills(self, symbol: str, since: int, ts: int) -> list[Fill]:
         """All fills of a symbol since the cursor: the first page by time, the next ones by trade id."""
+        began = self.attention.now()
         found: list[Fill] = []
-        params: dict[str, object] = {"symbol": symbol, "startTime": since, "limit": _PAGE}
+        margin = int(_MARGIN_MS * max(1.0, self._clock.rate))
+        start = max(self.attention.since(symbol, since, margin), ts - _WEEK_MS)
+        params: dict[str, object] = {"symbol": symbol, "startTime": start, "limit": _PAGE}
         while True:
             rows: list[wire.TradeAnswer] = await self._part(
                 list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5
@@ -243,6 +283,7 @@ class Account:
                 client_id = self._client_ids.get(f"{symbol}:{row.order_id}", "")
                 found.append(wire.fill(row, client_id, ts))
             if len(rows) < _PAGE:
+                self.attention.filled(symbol, began, ts)
                 return found
             after = max(row.id for row in rows) + 1
             if after <= int(str(params.get("fromId", 0))):

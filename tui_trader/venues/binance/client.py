@@ -316,12 +316,16 @@ class BinanceVenue:
         await self._subscribe(self._market, "SUBSCRIBE", tuple(self.feeds.watched), market_streams)
 
     async def _private_up(self, latency_ms: float) -> None:
+        self.account.attention.deaf = False
+        self.account.attention.gap()
         self._emit(LinkUp(ts=self.clock.now_ms(), channel=Channel.PRIVATE, latency_ms=latency_ms))
 
     def _down(self, channel: Channel, reason: str) -> None:
         self._emit(LinkDown(ts=self.clock.now_ms(), channel=channel, reason=reason))
         if channel is Channel.PUBLIC:
             self.feeds.link_down(reason)
+        elif channel is Channel.PRIVATE:
+            self.account.attention.deaf = True
 
     async def _tick(self) -> None:
         while True:
@@ -412,6 +416,7 @@ class BinanceVenue:
         algo = order.book is VenueBook.ALGO
         if order.type is OrderType.TRAILING_STOP_MARKET:
             raise VenueRefused("not sent: the stop is trailed by this program, not by the venue.")
+        self.account.attention.sign(order.symbol)
         try:
             answer = await self._changed(
                 lambda: self._rest.write(
@@ -434,6 +439,7 @@ class BinanceVenue:
 
     async def cancel(self, order: CancelOrder) -> None:
         """See ``Venue.cancel``."""
+        self.account.attention.sign(order.symbol)
         algo = order.book is VenueBook.ALGO
         params = {"symbol": order.symbol, "clientAlgoId" if algo else "origClientOrderId": order.client_id}
         await self._changed(
@@ -442,6 +448,7 @@ class BinanceVenue:
 
     async def query(self, order: QueryOrder) -> OrderUpdate:
         """See ``Venue.query``."""
+        self.account.attention.sign(order.symbol)
         if order.book is VenueBook.ALGO:
             id_ = {"clientAlgoId": order.client_id}
             algo: wire.AlgoAnswer = await self._reach.asked(
