@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import executor
+from tui_trader.core import executor, leverage
 from tui_trader.core.candles import CandleBook
-from tui_trader.core.commands import SetLeverage
 from tui_trader.core.entry import EntryProposal, EntryRequest, preview_entry, propose_entry
 from tui_trader.core.events import Candle, OpenPosition
 from tui_trader.core.gate import GateContext
@@ -21,7 +20,7 @@ from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.soundness import Failure, listen
 from tui_trader.core.state import EngineState
 from tui_trader.core.strategy_rows import UNKNOWN, ConditionView, SignalRow
-from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
+from tui_trader.core.types import MINUTE_MS, Origin, Severity
 from tui_trader.core.views import TicketPreview
 
 STALE_BAR_S = 30.0
@@ -41,18 +40,12 @@ def gate_context(state: EngineState, symbol: str) -> GateContext:
         instrument=state.instruments.get(symbol),
         equity=state.equity(),
         atr=series.atr(ladder.atr_timeframe, ladder.atr_period) if series is not None else None,
-        blocks=state.blocks(symbol) + _leverage_block(state, symbol),
+        blocks=state.blocks(symbol) + leverage.refusals(state, symbol),
         exposures=state.exposures(),
         losses=state.losses,
         orders_last_minute=state.order_rate.count(state.now),
         clock_rate=state.rate,
     )
-
-
-def _leverage_block(state: EngineState, symbol: str) -> tuple[Refusal, ...]:
-    if symbol in state.leverage_set or symbol not in state.instruments:
-        return ()
-    return (Refusal(code="leverage", text="the leverage is not set at the venue yet", hard=True),)
 
 
 # --- by hand ---
@@ -105,7 +98,7 @@ def enter_by_hand(state: EngineState, ticket: OpenPosition) -> None:
         state.say(Severity.WARNING, f"{ticket.symbol}: entry refused: {impossible}", ticket.symbol)
         _audit_entry(state, ticket, allowed=False, reasons=[impossible])
         return
-    _set_leverage_if_missing(state, ticket.symbol)
+    leverage.ask(state, ticket.symbol)
     request = _request(ticket)
     proposal = propose_entry(gate_context(state, ticket.symbol), request, state.depth.get(ticket.symbol))
     verdict = proposal.verdict
@@ -132,13 +125,6 @@ def _audit_entry(
     }
     row: dict[str, object] = {"ts": state.now, "actor": "person", "action": "OpenPosition", "detail": detail}
     state.store("audit", row, durable=True)
-
-
-def _set_leverage_if_missing(state: EngineState, symbol: str) -> None:
-    instrument = state.instruments.get(symbol)
-    if instrument is not None and state.armed and symbol not in state.leverage_set:
-        leverage = min(state.settings.sizing.default_leverage, instrument.max_leverage)
-        state.out.append(SetLeverage(ts=state.now, symbol=symbol, leverage=leverage))
 
 
 # --- by strategies ---

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tui_trader.core import oco
+from tui_trader.core import leverage, oco
 from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import on_price
@@ -360,6 +360,7 @@ def finish(state: EngineState, plan: Plan) -> None:
     for leg in Leg:
         state.leg_retry.pop((plan.plan_id, leg), None)
         state.leg_failures.pop((plan.plan_id, leg), None)
+    leverage.reconsider(state, plan.symbol)
     state.save_plan(plan)
     if state.portfolio.position(plan.symbol).qty != 0:
         state.require_snapshot(f"{plan.symbol}: a position is left that no plan owns")

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
+from tui_trader.core import leverage
 from tui_trader.core.events import Fill, OrderUpdate, SendAction, SendOutcome, SendResult
 from tui_trader.core.executor import begin_close, drive, is_beyond, query
 from tui_trader.core.exits import on_exit_fill
@@ -311,7 +312,7 @@ def on_send_outcome(state: EngineState, outcome: SendOutcome) -> None:
         },
     )
     if outcome.action is SendAction.LEVERAGE:
-        _on_leverage(state, outcome)
+        leverage.on_outcome(state, outcome)
         return
     order = state.ledger.get(outcome.client_id)
     if order is None:
@@ -328,20 +329,6 @@ def on_send_outcome(state: EngineState, outcome: SendOutcome) -> None:
     plan = state.plan_of(order.plan_id)
     if plan is not None:
         drive(state, plan)
-
-
-def _on_leverage(state: EngineState, outcome: SendOutcome) -> None:
-    if outcome.result is SendResult.ACCEPTED:
-        instrument = state.instruments.get(outcome.symbol)
-        wanted = state.settings.sizing.default_leverage
-        state.leverage_set[outcome.symbol] = min(wanted, instrument.max_leverage) if instrument else wanted
-        return
-    state.leverage_retry[outcome.symbol] = state.now + state.ms(5.0)
-    state.say(
-        Severity.WARNING,
-        f"{outcome.symbol}: leverage not set, so no entries yet ({outcome.reason.rstrip('.')})",
-        outcome.symbol,
-    )
 
 
 def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome) -> None:

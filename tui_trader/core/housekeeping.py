@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import manual, reconcile, restored, warmup
+from tui_trader.core import leverage, manual, reconcile, restored, warmup
 from tui_trader.core.candles import KEPT_MINUTES
-from tui_trader.core.commands import LoadCandles, SetLeverage, WatchSymbols
+from tui_trader.core.commands import LoadCandles, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.plain import plain
 from tui_trader.core.portfolio import Position
@@ -36,7 +36,7 @@ def on_timer(state: EngineState) -> None:
         state.save_pauses()
     _refresh_universe(state)
     _ensure_history(state)
-    _ensure_leverage(state)
+    leverage.ensure(state)
     _check_losses(state)
     _record_minute(state)
 
@@ -110,19 +110,6 @@ def _ensure_history(state: EngineState) -> None:
             state.history_asked[symbol] = state.now
             state.out.append(LoadCandles(ts=state.now, symbol=symbol, count=HISTORY_CANDLES))
     warmup.ask(state)
-
-
-def _ensure_leverage(state: EngineState) -> None:
-    if not state.armed or not state.reachable():
-        return
-    for symbol in (*state.universe.members, *state.always):
-        instrument = state.instruments.get(symbol)
-        asked = state.leverage_retry.get(symbol, 0)
-        if instrument is None or symbol in state.leverage_set or state.now < asked:
-            continue
-        state.leverage_retry[symbol] = state.now + state.ms(10.0)
-        leverage = min(state.settings.sizing.default_leverage, instrument.max_leverage)
-        state.out.append(SetLeverage(ts=state.now, symbol=symbol, leverage=leverage))
 
 
 def _check_losses(state: EngineState) -> None:

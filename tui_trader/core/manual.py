@@ -10,7 +10,7 @@ import msgspec
 from pydantic import ValidationError
 
 from tui_trader.core import events as ev
-from tui_trader.core import executor
+from tui_trader.core import executor, leverage
 from tui_trader.core.commands import SettingsApplied
 from tui_trader.core.exits import move_to_break_even, start_trailing
 from tui_trader.core.oco import Plan, PlanTarget, Stage
@@ -291,6 +291,7 @@ def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
     if applied.sizing.default_leverage != state.settings.sizing.default_leverage:
         state.leverage_set.clear()
     state.adopt_settings(applied)
+    leverage.reconsider(state)
     text = "settings reloaded"
     if held:
         text += "; not loosened while positions are open: " + ", ".join(held)

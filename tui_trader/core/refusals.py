@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 WOULD_TRIGGER = frozenset({-2021, -4142, 110092, 110093})
 """The venue refuses a stop because price is already beyond it: the position must be closed at once."""
 
@@ -47,3 +49,11 @@ UNDELIVERED_MAX_S = 8.0
 
 TARGET_PATIENCE_S = 60.0
 """The longest pause before a refused target is tried again."""
+
+
+class LeverageRefusal(msgspec.Struct, frozen=True):
+    """Why a symbol's leverage is not set: the venue's words, how often in a row, and whether it was its own no."""
+
+    reason: str
+    failures: int
+    final: bool

@@ -16,6 +16,7 @@ from tui_trader.core.limits import LossLimits, OrderRate
 from tui_trader.core.oco import Plan
 from tui_trader.core.orders import OrderLedger
 from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.refusals import LeverageRefusal
 from tui_trader.core.regime import Regime
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
@@ -143,6 +144,7 @@ class EngineState:
         self.resync_ms = 0
         self.leverage_set: dict[str, int] = {}
         self.leverage_retry: dict[str, int] = {}
+        self.leverage_refused: dict[str, LeverageRefusal] = {}
         self.leg_retry: dict[tuple[int, Leg], int] = {}
         self.leg_failures: dict[tuple[int, Leg], int] = {}
         self.watching: tuple[str, ...] = ()
