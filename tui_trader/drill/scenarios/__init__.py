@@ -6,9 +6,11 @@ from tui_trader.drill.scenarios import (
     attacks,
     entries,
     fills,
+    hollow,
     manual,
     outside,
     process,
+    races,
     sessions,
     stops,
     streams,
@@ -27,7 +29,9 @@ MATRIX: tuple[str, ...] = tuple(name for name, found in SCENARIOS.items() if fou
 """Names of the scenarios that stand for a row of the fault matrix."""
 
 ATTACKS: tuple[str, ...] = tuple(
-    name for name, found in SCENARIOS.items() if found.script.__module__ == attacks.__name__
+    name
+    for name, found in SCENARIOS.items()
+    if found.script.__module__ in (attacks.__name__, hollow.__name__, races.__name__)
 )
 """Names of what no page lists."""
 
@@ -39,9 +43,11 @@ __all__ = [
     "attacks",
     "entries",
     "fills",
+    "hollow",
     "manual",
     "outside",
     "process",
+    "races",
     "sessions",
     "stops",
     "streams",

@@ -34,8 +34,8 @@ from tui_trader.drill.scenarios.look import (
     hold,
     mark,
     position,
+    sold,
     stops,
-    trades,
     until_gone,
     until_protected,
     wait,
@@ -78,8 +78,7 @@ async def everything_at_once(stage: Stage) -> None:
     stage.user(KillSwitch(ts=now, reason="all at once"))
     await until_gone(stage, BTC, 15_000)
     await until_gone(stage, ETH, 15_000)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY, f"sold {sold(stage)}, held {QTY}")
 
 
 @scenario("foreign-algorithm")
@@ -149,9 +148,7 @@ async def partly_filled_and_killed(stage: Stage) -> None:
     await stage.sleep(30)
     elsewhere.anonymous(stage, False, "0.015")
     await until_gone(stage, ms=20_000)
-    check(
-        entered(stage) == sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0)), "sold what was bought"
-    )
+    check(entered(stage) == sold(stage), "sold what was bought")
 
 
 @scenario("target-fills-while-flattening")
@@ -163,8 +160,7 @@ async def target_fills_while_flattening(stage: Stage) -> None:
     stage.user(FlattenAll(ts=stage.exchange.now_ms))
     await stage.gap(BTC, ladder.at(1.7))
     await until_gone(stage, ms=20_000)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY, f"sold {sold(stage)}, held {QTY}")
 
 
 @scenario("stop-strikes-while-it-moves")
@@ -177,8 +173,7 @@ async def stop_strikes_while_moving(stage: Stage) -> None:
     await stage.sleep(300)
     await stage.gap(BTC, ladder.at(-1.3))
     await until_gone(stage, ms=20_000)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY and position(stage) == 0, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY and position(stage) == 0, f"sold {sold(stage)}, held {QTY}")
 
 
 @scenario("deaf-and-hand-closed")

@@ -19,6 +19,7 @@ from tui_trader.drill.scenarios.look import (
     mark,
     position,
     regular,
+    sold,
     stops,
     targets,
     trades,
@@ -161,7 +162,7 @@ async def gap_through_stop(stage: Stage) -> None:
     ladder = await entered_long(stage)
     await stage.gap(BTC, ladder.at(-2.5))
     await until_gone(stage)
-    check(sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0)) == QTY, "sold exactly what was held")
+    check(sold(stage) == QTY, "sold exactly what was held")
 
 
 @scenario("gap-through-targets")

@@ -22,9 +22,9 @@ from tui_trader.drill.scenarios.look import (
     mark,
     position,
     regular,
+    sold,
     stops,
     targets,
-    trades,
     until_gone,
     until_protected,
     wait,
@@ -83,8 +83,7 @@ async def target_and_stop(stage: Stage) -> None:
     await stage.gap(BTC, ladder.at(1.55))
     await stage.gap(BTC, ladder.at(-1.2))
     await until_gone(stage)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY, f"sold {sold(stage)}, held {QTY}")
     check(not heard(stage, "halt"), "an expired second leg is normal")
     await stage.move(BTC, ladder.entry)
     await stage.enter()
@@ -98,8 +97,7 @@ async def gap_through_both(stage: Stage) -> None:
     await stage.gap(BTC, ladder.at(2.8))
     await stage.gap(BTC, ladder.at(-2.0))
     await until_gone(stage)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY, f"sold {sold(stage)}, held {QTY}")
 
 
 async def _all_the_way(stage: Stage, qty: str) -> None:
@@ -114,7 +112,7 @@ async def _all_the_way(stage: Stage, qty: str) -> None:
         await wait(stage, lambda: gone(stage) or fitted(stage), "exactly covered after each rung")
     await stage.move(BTC, ladder.at(1.0), 2_000)
     await until_gone(stage)
-    check(sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0)) == Decimal(qty), "sold to the last step")
+    check(sold(stage) == Decimal(qty), "sold to the last step")
 
 
 @scenario("dust", "rounding leaves dust")
@@ -137,8 +135,7 @@ async def stop_fills_partly(stage: Stage) -> None:
     await stage.gap(BTC, ladder.at(-1.2))
     await wait(stage, lambda: any(0 < r.filled < r.qty for r in ever(stage, Leg.STOP)), "the stop fills in part")
     await until_gone(stage, ms=30_000)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY, f"sold {sold(stage)}, held {QTY}")
 
 
 @scenario("stop-unproven-while-target-fills", "only after the new stop is proven")

@@ -139,6 +139,11 @@ def trades(stage: Stage, symbol: str = BTC) -> list[AccountTrade]:
     return [trade for trade in stage.account.trades if trade.symbol == symbol]
 
 
+def sold(stage: Stage, symbol: str = BTC) -> Decimal:
+    """Base quantity that the account ever sold."""
+    return sum((trade.quantity for trade in trades(stage, symbol) if not trade.is_buy), ZERO)
+
+
 def entered(stage: Stage, symbol: str = BTC) -> Decimal:
     """Base quantity that entries of ours ever filled: more than was approved would be a doubled order (I2)."""
     return sum((row.filled for row in ever(stage, Leg.ENTRY, symbol)), ZERO)

@@ -30,9 +30,9 @@ from tui_trader.drill.scenarios.look import (
     gone,
     hold,
     position,
+    sold,
     stops,
     targets,
-    trades,
     until_gone,
     until_protected,
     wait,
@@ -46,7 +46,7 @@ async def close_all(stage: Stage) -> None:
     await entered_long(stage)
     stage.user(ClosePosition(ts=stage.exchange.now_ms, symbol=BTC, fraction=Decimal(1)))
     await until_gone(stage, ms=10_000)
-    check(sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0)) == QTY, "sold exactly what was held")
+    check(sold(stage) == QTY, "sold exactly what was held")
 
 
 @scenario("close-part-by-hand")

@@ -25,17 +25,17 @@ from tui_trader.drill.scenarios.look import (
     own,
     position,
     regular,
+    sold,
     stops,
     targets,
-    trades,
     until_gone,
     until_protected,
     wait,
 )
 from tui_trader.drill.scenarios.registry import scenario
-from tui_trader.drill.scenarios.strike import CANCEL, CANCEL_STOP, PLACE, PLACE_STOP, answer, late, strike
+from tui_trader.drill.scenarios.strike import CANCEL, CANCEL_STOP, PLACE, PLACE_STOP, answer, hollow, late, strike
 from tui_trader.exchange.accounts import Account
-from tui_trader.exchange.fault_rules import FaultKind, FaultRule
+from tui_trader.exchange.fault_rules import FaultKind
 
 WOULD_TRIGGER = "Order would immediately trigger."
 NO_POSITION = (
@@ -48,7 +48,7 @@ async def _would_trigger(stage: Stage, code: int) -> None:
     await stage.enter(wait=False)
     await wait(stage, lambda: bool(ever(stage, Leg.ENTRY)), "the entry arrives")
     await until_gone(stage, ms=10_000)
-    check(sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0)) == QTY, "all of it closed, once")
+    check(sold(stage) == QTY, "all of it closed, once")
 
 
 @scenario("stop-would-trigger", "would trigger at once (-2021")
@@ -108,8 +108,7 @@ async def _lost_at_trigger(stage: Stage, kind: FaultKind, text: str = "") -> Non
     await stage.move(BTC, ladder.at(-1.1), 1_000)
     await wait(stage, lambda: position(stage) == 0, "flat within seconds", 6_000)
     await until_gone(stage, ms=30_000)
-    sold = sum((t.quantity for t in trades(stage) if not t.is_buy), Decimal(0))
-    check(sold == QTY, f"sold {sold}, held {QTY}")
+    check(sold(stage) == QTY, f"sold {sold(stage)}, held {QTY}")
 
 
 @scenario("stop-rejected-at-trigger", "accepted, later rejected")
@@ -266,17 +265,7 @@ async def never_arrives(stage: Stage) -> None:
 @scenario("stop-acknowledged-only", "unprotected: replace or flatten")
 async def acknowledged_only(stage: Stage) -> None:
     """The venue acknowledges the first stop and does not have it: an acknowledgement proves nothing."""
-    stage.faults.add(
-        FaultRule(
-            kind=FaultKind.http,
-            rate=1.0,
-            count=1,
-            path=PLACE_STOP,
-            status=200,
-            text='{"algoId": 4711, "clientAlgoId": "", "code": "200"}',
-            share=0.0,
-        )
-    )
+    hollow(stage, PLACE_STOP, '{"algoId": 4711, "clientAlgoId": "", "code": "200"}')
     await stage.enter(wait=False)
     await wait(stage, lambda: entered(stage) == QTY, "entered")
     await hold(stage, lambda: bool(stops(stage)) or not targets(stage), "no target without a stop", 3_000)

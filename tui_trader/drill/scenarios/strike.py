@@ -74,6 +74,13 @@ def answer(
     )
 
 
+def hollow(stage: Stage, path: str, body: str, count: int = 1) -> int:
+    """The next ``count`` (0: all) requests at ``path`` are answered with success, and nothing is done. Returns the
+    rule's number."""
+    rule = FaultRule(kind=FaultKind.http, rate=1.0, path=path, count=count, status=200, text=body, share=0.0)
+    return stage.faults.add(rule)
+
+
 class WireTap:
     """Counts the requests that arrive, by a rule that holds each up for one ms; ``refused`` those refused for being too
     many. ``counting`` ends when the rules are cleared.
