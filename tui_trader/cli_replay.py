@@ -74,14 +74,15 @@ def to_text(report: ReplayReport) -> str:
     lines = [
         f"{report.mode} session on {report.venue} of {clock.iso_utc(report.started_ms)}",
         f"steps {report.steps:,}   decisions {report.decisions:,}   of these requests to the venue {report.orders:,}",
-        f"frames {report.frames:,}   events checked against them {report.events_checked:,}",
+        f"frames {report.frames:,}   answers {report.answers:,}   events checked against them "
+        f"{report.events_checked:,}",
         f"hash of all decisions {report.trace_hash}",
         *(f"note: {words}" for words in report.notes),
     ]
     if report.trouble:
         lines.append(f"not read to the end: {report.trouble}; what stands before was replayed")
     if report.frame_difference:
-        lines.append(f"FRAMES AND EVENTS DIFFER: {report.frame_difference}")
+        lines.append(f"WHAT CAME IN AND WHAT WAS HEARD DIFFER: {report.frame_difference}")
     found = report.difference
     if found is None:
         lines.append("every decision is the same" if report.steps else "there is nothing to replay")

@@ -78,6 +78,7 @@ def test_a_session_gives_the_same_decisions_again(recorded: Path) -> None:
     assert report.orders >= 5
     assert report.steps > 100
     assert report.frames > 100
+    assert report.answers > 20
     assert report.events_checked > 100
     assert report.notes == ()
 
@@ -152,7 +153,71 @@ def test_a_frame_that_says_otherwise_is_named(recorded: Path, tmp_path: Path) ->
     report = replay(copy(recorded, tmp_path, gzip.compress(b"".join(changed))))
     assert report.difference is None
     assert not report.same
-    assert "says what the engine never heard" in report.frame_difference
+    assert "no frame and no answer says what the engine heard" in report.frame_difference
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "lacking"),
+    [
+        ("positionRisk", '"positionAmt":"0.01', '"positionAmt":"0.02', "its positions"),
+        ("openAlgoOrders", '"quantity":"0.010"', '"quantity":"0.020"', "its conditional orders"),
+        ("balance", '"balance":"9', '"balance":"8', "its wallet"),
+        ("userTrades", '"qty":"0.010"', '"qty":"0.020"', "its fills or funding"),
+        ("exchangeInfo", '"tickSize":"0.', '"tickSize":"0.7', "these rules of the contracts"),
+        ("klines", "", "", "these candles"),
+        ("algoOrder", '"algoId":', '"algoId":7', "this end of the place request"),
+    ],
+)
+def test_an_answer_that_says_otherwise_is_named(
+    recorded: Path, tmp_path: Path, path: str, before: str, after: str, lacking: str
+) -> None:
+    changed, touched = [], 0
+    for data in lines_of(recorded):
+        line = json.loads(data)
+        if line["k"] == "sum":
+            continue
+        if line["k"] == "answer" and line["path"] == path:
+            if path == "klines":
+                line["answer"] = [[row[0], *row[2:]] for row in line["answer"]]
+                touched += 1
+            else:
+                text = json.dumps(line["answer"], separators=(",", ":"))
+                touched += before in text
+                line["answer"] = json.loads(text.replace(before, after))
+        changed.append(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    assert touched, f"no {path} answer holds {before}"
+    report = replay(copy(recorded, tmp_path, gzip.compress(b"".join(changed))))
+    assert report.difference is None
+    assert f"no answer says {lacking}" in report.frame_difference
+
+
+async def test_trades_a_reconnect_and_a_restart_are_replayed_without_a_difference(tmp_path: Path) -> None:
+    """Two recordings of one account: the second begins with the position that the first one left protected."""
+    files = [tmp_path / "first.jsonl.gz", tmp_path / "second.jsonl.gz"]
+    async with simulated() as exchange:
+        async with trading(options(exchange, tmp_path, record=files[0])) as session:
+            await enter(session)
+            await asyncio.gather(*(socket.close() for socket in tuple(exchange.server._sockets)))
+
+            await until(lambda: session.view("BTCUSDT", "1m").header.blocks)  # type: ignore[union-attr]
+            await until(lambda: not session.view("BTCUSDT", "1m").header.blocks)  # type: ignore[union-attr]
+            session.send(ClosePosition(ts=session.now_ms(), symbol="BTCUSDT", fraction=Decimal(1)))
+            await until(lambda: not session.view("BTCUSDT", "1m").positions)  # type: ignore[union-attr]
+            await enter(session)
+        async with trading(options(exchange, tmp_path, record=files[1])) as session:
+            await until(lambda: session.view("BTCUSDT", "1m"))
+            await until(lambda: session.view("BTCUSDT", "1m").positions)  # type: ignore[union-attr]
+            session.send(FlattenAll(ts=session.now_ms()))
+            await until(lambda: not session.view("BTCUSDT", "1m").positions)  # type: ignore[union-attr]
+    for file in files:
+        report = replay(file)
+        assert (report.difference, report.frame_difference, report.trouble) == (None, "", "")
+        assert report.answers > 20
+        assert report.orders >= 1
+    downs = [
+        line for line in RecordingReader(files[0]) if isinstance(line, Step) and b'"LinkDown"' in bytes(line.event)
+    ]
+    assert len(downs) >= 3, "public, market and private stream were cut"
 
 
 async def test_a_session_that_took_over_a_position_begins_with_what_the_store_knew(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,9 +20,10 @@ from tui_trader.core.signals import Strategy
 from tui_trader.core.state import Recovered
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.runtime.recorder import clean, core_version, encode, strategy_hashes
-from tui_trader.runtime.recording import Call, End, Frame, Header, Look, RecordingReader, Step
+from tui_trader.runtime.recording import Answer, Call, End, Frame, Header, Look, RecordingReader, Step
 from tui_trader.secret import Redactor
 from tui_trader.strategies.registry import build_strategies
+from tui_trader.venues.binance.reanswer import AnswerReader
 from tui_trader.venues.binance.reparse import FrameReader
 
 _TELL_EVERY = 2_000
@@ -50,8 +52,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay found. ``difference`` None: every decision was the same. ``trace_hash`` is the SHA-256 over all
-    decisions of the replay; ``frame_difference`` says in words where frames gave other events than the engine heard;
-    ``trouble`` why the recording could not be read to its end, or "", ``damaged`` whether it is damage.
+    decisions of the replay; ``frame_difference`` says in words where frames or answers gave other events than
+    the engine heard; ``trouble`` why the recording could not be read to its end, or "", ``damaged`` whether that is
+    damage.
     """
 
     file: str
@@ -64,6 +67,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     decisions: int
     orders: int
     frames: int
+    answers: int
     events_checked: int
     difference: Difference | None
     frame_difference: str
@@ -92,15 +96,17 @@ class _Mono:
 
 
 class FrameCheck:
-    """Compares what the frames say, parsed anew, with what the engine heard.
+    """Compares what frames and answers say, parsed anew, with what the engine heard.
 
     Of quotes, books and the like the inbox keeps only the newest: the engine heard some of them, in order. Closed
-    candles, stale and live, and the account's facts it heard all of.
+    candles, stale and live, and the account's facts it heard all of. Snapshots of the account, candle histories, the
+    contracts' rules, open interest, queried orders and accepted requests must follow from the ``answers`` before them.
     """
 
     def __init__(self) -> None:
         self._market: dict[tuple[type, str, bool], deque[ev.Event]] = {}
         self._account: deque[tuple[int, ev.Event]] = deque()
+        self.answers = AnswerReader()
         self.checked = 0
         self.difference = ""
 
@@ -121,7 +127,19 @@ class FrameCheck:
         elif self._account and isinstance(event, _ACCOUNT) and _same(self._account[0][1], event):
             self._account.popleft()
             self.checked += 1
+        else:
+            self._match_answers(event, step)
         self._find_unheard(step, _UNHEARD_STEPS)
+
+    def _match_answers(self, event: ev.Event, step: int) -> None:
+        lacking = self.answers.doubt(event)
+        if lacking is None and not isinstance(event, _ACCOUNT):
+            return
+        if lacking == "":
+            self.checked += 1
+            return
+        told = "no frame and no answer says what" if isinstance(event, _ACCOUNT) else f"no answer says {lacking} that"
+        self.difference = f"step {step}: {told} the engine heard: {trace.sentence(event)}"
 
     def ended(self, step: int) -> None:
         """The recording ended in order at ``step``."""
@@ -194,7 +212,7 @@ class Replay:
         self._check = FrameCheck()
         self._mono = _Mono()
         self._hash = hashlib.sha256(header.settings_hash.encode())
-        self._steps = self._decisions = self._orders = self._frames = 0
+        self._steps = self._decisions = self._orders = self._frames = self._answers = 0
         self._difference: Difference | None = None
         self._end = ""
 
@@ -210,6 +228,8 @@ class Replay:
                         break
                 elif isinstance(line, Frame | Call):
                     self._hear(line)
+                elif isinstance(line, Answer):
+                    self._take(line)
                 elif isinstance(line, Look) and self._looks:
                     self._look(line)
                 elif isinstance(line, End):
@@ -227,6 +247,11 @@ class Replay:
         else:
             found = self._reader.call(line.name, msgspec.json.decode(line.arguments), line.venue_ms)
         self._check.parsed(found, self._steps)
+
+    def _take(self, line: Answer) -> None:
+        self._answers += 1
+        parameters = msgspec.json.decode(line.parameters, type=dict[str, Any])
+        self._check.answers.take(line.path, line.method, parameters, msgspec.json.decode(line.answer))
 
     def _look(self, line: Look) -> None:
         if bytes(line.ticket) != b"null":
@@ -276,6 +301,7 @@ class Replay:
             decisions=self._decisions,
             orders=self._orders,
             frames=self._frames,
+            answers=self._answers,
             events_checked=self._check.checked,
             difference=self._difference,
             frame_difference=self._check.difference,
