@@ -76,5 +76,6 @@ def test_declared_parameters_are_consistent(kind: type) -> None:
     for parameter in kind.parameters:
         assert parameter.low <= parameter.default <= parameter.high
         assert parameter.checked(parameter.default) == parameter.default
-        assert parameter.step > 0
+        steps = (parameter.default - parameter.low) / parameter.step
+        assert steps == pytest.approx(round(steps)), "a search can find the default again"
         assert parameter.text

@@ -12,10 +12,11 @@ from tui_trader.core.types import Side
 from tui_trader.strategies.volume_breakout import VolumeBreakout
 
 
-def evaluate(close: float, volume: float, *, count: int = 40, half: float = 0.5) -> Signal | None:
+def evaluate(close: float, volume: float, *, count: int = 40, drift: float = 0.0) -> Signal | None:
     first = NOW - (count + 1) * 300_000
-    bars = [(100.0, 100.0 + half, 100.0 - half, 100.0, 10.0)] * count
-    bars.append((100.0, max(close, 100.0), min(close, 100.0), close, volume))
+    bases = [100.0 + drift * i for i in range(count)]
+    bars = [(base, base + 0.5, base - 0.5, base, 10.0) for base in bases]
+    bars.append((bases[-1], max(close, bases[-1]), min(close, bases[-1]), close, volume))
     candles = [
         Candle(first + i * 300_000 + m * 60_000, o, h, low, c, v / 5)
         for i, (o, h, low, c, v) in enumerate(bars)
@@ -47,6 +48,13 @@ def test_too_little_volume_holds_and_says_why() -> None:
     assert signal is not None
     assert (signal.side, signal.conviction) == (None, 0.0)
     assert signal.note == "volume 1.50 × the mean, at least 1.8"
+
+
+def test_a_wide_range_holds_and_says_why() -> None:
+    """20 bars that climb by 0.5 each span 10.5; the ATR is (13 · 1 + 1.5) / 14."""
+    signal = evaluate(121.0, 20.0, drift=0.5)
+    assert signal is not None
+    assert (signal.side, signal.note) == (None, "range 10.14 ATR, at most 3")
 
 
 def test_a_close_inside_the_range_says_nothing() -> None:

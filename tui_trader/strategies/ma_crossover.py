@@ -29,11 +29,11 @@ class MaCrossover(BarStrategy):
     parameters: tuple[Parameter, ...] = (
         Parameter(name="length", default=60, low=5, high=400, step=5, whole=True, text="closes averaged"),
         Parameter(
-            name="band", default=0.001, low=0.0001, high=0.05, step=0.0005, text="distance, fraction of the mean"
+            name="band", default=0.001, low=0.0001, high=0.05, step=0.0001, text="distance, fraction of the mean"
         ),
-        Parameter(name="every_min", default=15, low=1, high=1440, step=15, whole=True, text="minutes between looks"),
-        Parameter(name="stop_pct", default=2.0, low=0.1, high=20.0, step=0.25, text="stop, percent of entry"),
-        Parameter(name="target_pct", default=4.0, low=0.1, high=50.0, step=0.5, text="target, percent of entry"),
+        Parameter(name="every_min", default=15, low=1, high=1440, step=1, whole=True, text="minutes between looks"),
+        Parameter(name="stop_pct", default=2.0, low=0.1, high=20.0, step=0.1, text="stop, percent of entry"),
+        Parameter(name="target_pct", default=4.0, low=0.1, high=50.0, step=0.1, text="target, percent of entry"),
     )
 
     def history(self, values: Values) -> tuple[int, int]:
