@@ -11,16 +11,27 @@ from typing import Any
 
 import msgspec
 
-from tui_trader.core import adoption, entries, executor, feedback, housekeeping, manual, reconcile, snapshot, warmup
+from tui_trader.core import (
+    adoption,
+    entries,
+    executor,
+    feedback,
+    housekeeping,
+    links,
+    manual,
+    reconcile,
+    snapshot,
+    warmup,
+)
 from tui_trader.core import events as ev
 from tui_trader.core.candles import TIMEFRAMES, CandleBook
-from tui_trader.core.commands import Command, LoadCandles, RequestSnapshot
+from tui_trader.core.commands import Command, LoadCandles
 from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
-from tui_trader.core.state import BLIP_S, ChannelState, EngineState, Recovered
+from tui_trader.core.state import EngineState, Recovered
 from tui_trader.core.trained import TrainedSet
-from tui_trader.core.types import Channel, Severity
+from tui_trader.core.types import Severity
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview
 
@@ -68,8 +79,8 @@ class Engine:
             ev.CandleHistory: self._on_history,
             ev.FeedStale: self._on_stale,
             ev.FeedLive: self._on_live,
-            ev.LinkUp: self._on_link_up,
-            ev.LinkDown: self._on_link_down,
+            ev.LinkUp: lambda e: links.on_up(self._state, e),
+            ev.LinkDown: lambda e: links.on_down(self._state, e),
             ev.ClockSkew: self._on_skew,
             ev.WorkerFailed: self._on_worker_failed,
             ev.Timer: self._on_timer,
@@ -237,36 +248,6 @@ class Engine:
 
     # --- links and account ---
 
-    def _on_link_up(self, event: ev.LinkUp) -> None:
-        state = self._state
-        before = state.channels[event.channel]
-        blip = before.since_ms > 0 and not before.until_ms and state.now - before.down_ms < state.ms(BLIP_S)
-        state.channels[event.channel] = ChannelState(
-            up=True,
-            since_ms=before.since_ms if before.up or blip else event.ts,
-            heard_ms=event.ts,
-            latency_ms=event.latency_ms or before.latency_ms,
-        )
-        if not before.up:
-            state.say(Severity.INFO, f"the {event.channel.shown} link is up")
-            if state.alarm.startswith(_down(event.channel)):
-                state.alarm = ""
-            if event.channel is Channel.REST:
-                executor.on_reached(state, away=not blip)
-            if event.channel is Channel.PRIVATE:
-                # What happened meanwhile was not heard: no entries until a snapshot from after this moment.
-                state.resync_ms = state.now
-                state.out.append(RequestSnapshot(ts=state.now, reason="the private stream is back"))
-
-    def _on_link_down(self, event: ev.LinkDown) -> None:
-        state = self._state
-        channel = state.channels[event.channel]
-        if channel.up:
-            words = f"{_down(event.channel)}{_relying(state)} ({event.reason.rstrip('.')})"
-            state.say(Severity.ALARM, words)
-            channel.down_ms = state.now
-        channel.up, channel.reason, channel.until_ms = False, event.reason, event.until_ms
-
     def _on_skew(self, event: ev.ClockSkew) -> None:
         state = self._state
         limit = state.settings.data.max_skew_ms
@@ -318,17 +299,5 @@ class Engine:
 
     def _on_timer(self, event: ev.Timer) -> None:
         executor.tick(self._state)
+        links.on_timer(self._state)
         housekeeping.on_timer(self._state)
-
-
-def _down(channel: Channel) -> str:
-    return f"the {channel.shown} link is down: no entries"
-
-
-def _relying(state: EngineState) -> str:
-    """What protects the open positions when a link is down, in words; "" when there is none."""
-    held = [plan for plan in state.plans.values() if state.open_qty(plan) > 0]
-    bare = sum(1 for plan in held if plan.naked_since_ms)
-    if bare:
-        return f", {bare} of {len(held)} open without a proven stop"
-    return f", {len(held)} open, each behind its stop at the venue" if held else ""

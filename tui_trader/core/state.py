@@ -62,14 +62,9 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The last rows of signals, newest first."""
 
 
-BLIP_S = 3.0
-"""A link that is back so soon was never really away: one request that fails at each try must not look like outages."""
-
-
 class ChannelState(msgspec.Struct, kw_only=True):
-    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``, shorter losses
-    than ``BLIP_S`` not counted; lost at ``down_ms``.
-    """
+    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``, losses of a
+    moment not counted; lost at ``down_ms``; ``untold`` losses only counted since ``told_ms``."""
 
     up: bool = False
     since_ms: int = 0
@@ -78,6 +73,8 @@ class ChannelState(msgspec.Struct, kw_only=True):
     latency_ms: float = 0.0
     reason: str = "not connected yet"
     until_ms: int = 0
+    told_ms: int = 0
+    untold: int = 0
 
 
 def decimals(step: Decimal) -> int:
