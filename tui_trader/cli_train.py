@@ -379,7 +379,8 @@ def _luck_lines(found: Optimized) -> list[str]:
         f"{len(found.folds)} folds",
         f"deflated Sharpe ratio (probability of an edge, {found.trials} trials counted): "
         f"{shown(found.deflated_sharpe, '.0%')}",
-        f"probability of overfitting (CSCV): {shown(found.overfitting_probability, '.0%')}",
+        f"probability of overfitting (CSCV over the {found.trials - found.pruned} trials that were not pruned): "
+        f"{shown(found.overfitting_probability, '.0%')}",
     ]
     if found.engine is not None:
         same = "the same trades" if found.engine.same else f"NOT the same: {found.engine.difference}"

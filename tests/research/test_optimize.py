@@ -12,9 +12,10 @@ from tests.research.problems import bench, problem
 from tui_trader.core.parameters import resolve
 from tui_trader.errors import UsageError
 from tui_trader.research.optimize import Hooks, Optimized, optimize, verdict
+from tui_trader.research.overfit import sharpe
 from tui_trader.research.study import LADDER, NO_SCORE, Candidate, Order, Search, evaluate, open_journal
 from tui_trader.research.tasks import open_pool
-from tui_trader.research.walkforward import Worth, joined, parts_of, score
+from tui_trader.research.walkforward import Span, Worth, joined, parts_of, score
 
 ORDER = Order(strategy="volume_breakout", timeframe="1m", trials=24, folds=2)
 QUIET = Hooks(lambda: None, lambda: False)
@@ -85,19 +86,25 @@ def test_the_walk_stays_in_sample_and_steps_forward(found: Optimized) -> None:
 
 
 def test_a_trial_is_scored_by_its_trades(tmp_path: Path) -> None:
-    order = msgspec.structs.replace(ORDER, trials=16, ladder=True)
+    order = msgspec.structs.replace(ORDER, trials=24, ladder=True)
     with open_pool(problem(), jobs=1) as pool:
         one = Search(problem(), order, open_journal(tmp_path / "e.journal"), "x")
         window = problem().span
         study = one.run(pool, window, "in-sample", lambda: False, lambda: None)
         rows = one.rows(study)
-    assert [row.number for row in rows] == list(range(16))
+    assert [row.number for row in rows] == list(range(24))
     for row in [r for r in rows if not r.pruned][:3]:
         got = joined(evaluate(bench(), "volume_breakout", "1m", row.candidate, parts_of(window, 4), window.end_ms))
         assert row.score == pytest.approx(score(got.r))
         assert row.daily == pytest.approx(got.daily(window).tolist(), abs=1e-9)
+        assert row.sharpe == pytest.approx(sharpe(got.daily(window)))
         assert row.candidate.ladder["atr_mult_tp2"] > row.candidate.ladder["atr_mult_tp1"]
         resolve(bench().strategy("volume_breakout").parameters, row.candidate.values)
+    half = Span(window.start_ms, parts_of(window, 4)[1].end_ms)
+    for row in [r for r in rows if r.pruned]:
+        begun = evaluate(bench(), "volume_breakout", "1m", row.candidate, parts_of(window, 4)[:2], window.end_ms)
+        assert row.sharpe == pytest.approx(sharpe(joined(begun).daily(half))), "what was pruned counts as it was"
+    assert any(r.pruned and r.sharpe != 0 for r in rows)
     best = one.best(study)
     assert best in [r.candidate for r in rows]
     assert {p.name for p in LADDER} >= set(best.ladder) - {"atr_mult_tp2"}

@@ -120,7 +120,7 @@ def optimize(
     forward, forward_plain = joined([s.outside for s in steps]), joined([s.plain for s in steps])
     forward_inside = joined([s.inside for s in steps])
     days = np.array([row.daily for row in rows if row.daily], dtype=np.float64).reshape(-1, _days(windows.train)).T
-    ratios = np.array([sharpe(column) for column in days.T] + [0.0] * sum(row.pruned for row in rows))
+    ratios = np.array([row.sharpe for row in rows])
     chosen = inside.daily(windows.train)
     result = Optimized(
         strategy=order.strategy,

@@ -17,6 +17,7 @@ import msgspec
 
 from tui_trader.core.parameters import Parameter, resolve
 from tui_trader.errors import UsageError
+from tui_trader.research.overfit import sharpe
 from tui_trader.research.tasks import Bench, Pool, Problem
 from tui_trader.research.walkforward import NO_SCORE, Results, Span, joined, parts_of, score
 from tui_trader.strategies.registry import find_strategy
@@ -60,12 +61,15 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One trial of a study. ``daily`` are its returns of each UTC day of the window, empty when it was pruned."""
+    """One trial of a study. ``daily`` are its returns of each UTC day of the window, empty when it was pruned;
+    ``sharpe`` is theirs (not annualised), of a pruned trial that of the days that were run.
+    """
 
     number: int
     candidate: Candidate
     score: float
     pruned: bool
+    sharpe: float
     daily: tuple[float, ...] = ()
 
 
@@ -151,10 +155,14 @@ class Search:
         rest = run(going_on, parts[half:])
         for i, trial in enumerate(trials):
             if i not in rest:
+                begun = Span(window.start_ms, parts[half - 1].end_ms)
+                trial.set_user_attr("sharpe", sharpe(joined(first[i]).daily(begun)))
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 continue
             whole = joined([*first[i], *rest[i]])
-            trial.set_user_attr("daily", [round(x, 10) for x in whole.daily(window).tolist()])
+            daily = whole.daily(window)
+            trial.set_user_attr("daily", [round(x, 10) for x in daily.tolist()])
+            trial.set_user_attr("sharpe", sharpe(daily))
             study.tell(trial, score(whole.r))
 
     def candidate(self, trial: Trial) -> Candidate:
@@ -174,6 +182,7 @@ class Search:
                 candidate=self._of_params(trial.params),
                 score=trial.value if trial.value is not None else NO_SCORE,
                 pruned=trial.state is TrialState.PRUNED,
+                sharpe=trial.user_attrs.get("sharpe", 0.0),
                 daily=tuple(trial.user_attrs.get("daily", ())),
             )
             for trial in finished(study)
