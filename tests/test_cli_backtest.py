@@ -98,6 +98,18 @@ def test_without_costs_shows_what_they_take(capsys: Capture) -> None:
     assert document(capsys, *SHORT)["without_costs"] is None
 
 
+@pytest.mark.parametrize("path", [(), ("--fast",)], ids=["engine", "kernel"])
+def test_without_costs_nothing_else_is_decided(capsys: Capture, path: tuple[str, ...]) -> None:
+    told = document(capsys, *SHORT, "--no-costs", *path)
+    run = told["without_costs_run"]
+    assert isinstance(run, dict)
+    assert run["same_entries"] is True
+    assert run["trades"] == figure(told, "trades") > 0
+    wide = document(capsys, *SHORT, "--no-costs", "--spread-bps", "40", *path)
+    assert figure(wide, "trades") == 0, "the gate refuses the spread"
+    assert wide["without_costs_run"] == {"total_return": 0.0, "trades": 0, "same_entries": True}
+
+
 def test_a_page_and_the_trades_are_written(capsys: Capture, tmp_path: Path) -> None:
     page, trades = tmp_path / "a.html", tmp_path / "t.csv"
     code, _, err = call(capsys, *RUN, *SHORT, "--html", str(page), "--trades", str(trades))

@@ -79,9 +79,8 @@ def run_backtest(context: Globals, question: Question) -> int:
     """Run and print; 130 when interrupted, with what was done marked as partial."""
     from tui_trader.core.parameters import ParameterError, resolve
     from tui_trader.research.history import instrument_of
-    from tui_trader.research.report import make_report, to_json, to_text
+    from tui_trader.research.report import WithoutCosts, make_report, to_json, to_text
     from tui_trader.strategies.registry import find_strategy
-    from tui_trader.venues.paper import FREE
 
     settings = context.load().settings
     strategy = find_strategy(question.strategy, settings.strategies)
@@ -103,8 +102,12 @@ def run_backtest(context: Globals, question: Question) -> int:
     free = None
     if question.no_costs and not result.partial:
         gratis = msgspec.structs.replace(instrument, maker_fee=Decimal(0), taker_fee=Decimal(0))
-        other = run(_unfunded(history), strategy, settings, gratis, wallet, FREE, values, timeframe, bar)
-        free = float(other.equity[-1]) / float(wallet) - 1.0
+        other = run(history, strategy, settings, gratis, wallet, costs.unpaid, values, timeframe, bar)
+        free = WithoutCosts(
+            total_return=float(other.equity[-1]) / float(wallet) - 1.0,
+            trades=len(other.trades),
+            same_entries=[t.entry_bar for t in other.trades] == [t.entry_bar for t in result.trades],
+        )
     bar.clear()
     report = make_report(
         strategy=strategy.name,
@@ -126,11 +129,6 @@ def run_backtest(context: Globals, question: Question) -> int:
         sys.stdout.write(to_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ) + "\n")
     _write_files(question, report)
     return INTERRUPTED if result.partial else 0
-
-
-def _unfunded(history: History) -> History:
-    """The same history with funding that costs nothing; the gate's windows stay where they were."""
-    return msgspec.structs.replace(history, funding_rate=history.funding_rate * 0.0)
 
 
 def _write_files(question: Question, report: Report) -> None:

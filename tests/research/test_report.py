@@ -13,7 +13,7 @@ import pytest
 from tests.research.build import START, WARM, backtest, history
 from tui_trader.research.backtest import BacktestResult
 from tui_trader.research.history import History
-from tui_trader.research.report import Report, figures, make_report, to_json, to_text, trades_csv, verdict
+from tui_trader.research.report import Report, WithoutCosts, figures, make_report, to_json, to_text, trades_csv, verdict
 from tui_trader.venues.paper import Costs
 
 WINS = [(100_000.0, 100_000.0, 100_000.0, 100_000.0), (100_000.0, 103_000.0, 100_000.0, 102_000.0)]
@@ -113,7 +113,8 @@ def test_the_drawdown_curve_counts_from_the_wallet() -> None:
 
 def test_text_is_plain_and_narrow() -> None:
     found = history(WINS, warm=2_000)
-    text = to_text(report(found, backtest(found, values={"at": 1_999.0}), without_costs=0.05))
+    free = WithoutCosts(total_return=0.05, trades=1, same_entries=True)
+    text = to_text(report(found, backtest(found, values={"at": 1_999.0}), without_costs=free))
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 100
     for words in (
@@ -125,7 +126,8 @@ def test_text_is_plain_and_narrow() -> None:
         "path: engine",
     ):
         assert words in text
-    assert "without any cost" in text
+    assert "nothing paid, same gate" in text
+    assert "(the same entries)" in text
     assert "\x1b" in to_text(report(found), colour=True)
     assert "equity, USDT" not in to_text(report(found), plots=False)
 

@@ -248,3 +248,14 @@ def test_the_wallet_changes_only_by_results_fees_and_funding(steps: list[tuple[s
     assert paper.position("BTCUSDT") == held
     last = D(steps[-1][2]) if steps else D(0)
     assert float(paper.equity) == pytest.approx(float(1_000_000 + cash + held * last - fees + funding), abs=1e-6)
+
+
+def test_what_is_not_paid_is_still_quoted() -> None:
+    unpaid = Costs(half_spread_bps=2.0, slippage_bps=3.0, latency_ms=50).unpaid
+    assert (unpaid.bid(100.0), unpaid.ask(100.0), unpaid.slippage_bps, unpaid.latency_ms) == (100.0, 100.0, 0.0, 0)
+    assert unpaid.quoted.half_spread_bps == 2.0
+    assert unpaid.unpaid == unpaid
+    assert Costs().quoted == Costs()
+    held = opened(costs=unpaid)
+    assert held.settle_funding("BTCUSDT", 0.01, 100.0, 5) == []
+    assert held.funding == 0

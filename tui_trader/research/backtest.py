@@ -259,8 +259,9 @@ class Backtest:
     def _decide(self, index: int, now: int) -> None:
         candle = self._bars.candle(index)
         if self._decisions[index] or self._step_all:
-            bid = min(self._costs.bid(candle.close), candle.close * (1 - LEAST_SPREAD))
-            ask = max(self._costs.ask(candle.close), candle.close * (1 + LEAST_SPREAD))
+            quoted = self._costs.quoted
+            bid = min(quoted.bid(candle.close), candle.close * (1 - LEAST_SPREAD))
+            ask = max(quoted.ask(candle.close), candle.close * (1 + LEAST_SPREAD))
             volume = float(self._volumes[index])
             self._say(ev.Ticker24h(ts=now, symbol=self.symbol, last=candle.close, change_pct=0.0, quote_volume=volume))
             self._say(

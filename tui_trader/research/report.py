@@ -28,6 +28,15 @@ PLOT_POINTS = 400
 WIDTH = 100
 
 
+class WithoutCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """A second run in which nothing was paid, through the same gate: same spread and funding rates as decided on."""
+
+    total_return: float
+    trades: int
+    same_entries: bool
+    """Whether it entered at the very same bars. Sizes, loss limits and cooldowns follow its own wallet."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything shown of a run. ``times`` with ``equity``, ``hold`` (buy and hold) and ``drawdown`` are thinned."""
 
@@ -38,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     without_costs: float | None
     """Total return had nothing been paid; None when that was not run."""
+    without_costs_run: WithoutCosts | None
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...]
     parameters: dict[str, float]
@@ -68,7 +78,7 @@ def make_report(
     parameters: Mapping[str, float],
     code: str,
     path: str = "engine",
-    without_costs: float | None = None,
+    without_costs: WithoutCosts | None = None,
 ) -> Report:
     """Put a result together with what it rests on."""
     bars = history.bars
@@ -83,7 +93,8 @@ def make_report(
         timeframe=timeframe,
         verdict=verdict(metrics, result),
         metrics=metrics,
-        without_costs=without_costs,
+        without_costs=without_costs.total_return if without_costs is not None else None,
+        without_costs_run=without_costs,
         assumptions=assumptions(costs, maker_fee, taker_fee, history),
         warnings=warnings(history, result, metrics),
         parameters=dict(parameters),
@@ -210,9 +221,11 @@ def figures(report: Report) -> list[tuple[str, str]]:
         ("funding", f"{m.funding:+.2f} USDT"),
         ("after costs", f"{m.net:+.2f} USDT"),
     ]
-    if report.without_costs is not None:
-        share = report.without_costs - m.total_return
-        rows.append(("without any cost", f"{report.without_costs:+.2%}: costs take {share:.2%} of the wallet"))
+    free = report.without_costs_run
+    if free is not None:
+        share = free.total_return - m.total_return
+        entries = "the same entries" if free.same_entries else f"{free.trades} trades, its own sizes and limits"
+        rows.append(("nothing paid, same gate", f"{free.total_return:+.2%}: costs take {share:.2%} ({entries})"))
     dated = ("from", "to", "maximum drawdown")
     return [(name, value if name in dated else value.replace("-", "−")) for name, value in rows]
 

@@ -88,7 +88,8 @@ class Market:
         at = np.searchsorted(bars.open_ms, history.funding_ms)
         there = at < len(bars)
         there[there] &= bars.open_ms[at[there]] == history.funding_ms[there]
-        self.funding_at[at[there]] = history.funding_rate[there]
+        if costs.funding:
+            self.funding_at[at[there]] = history.funding_rate[there]
         self.atr = self._atr()
         self.allowed = {side: self._gate(side) for side in Side}
         self._prepared: tuple[Settings, Decimal, Floats] | None = None
@@ -108,11 +109,12 @@ class Market:
         """Where the gate lets an entry of ``side`` through, as far as history can tell."""
         universe, funding, now = self.settings.universe, self.settings.funding, self.close_ms
         tier, _ = Classifier(self.settings.tiers).tier(self.instrument.base_asset)
-        mid = (self.costs.ask(1.0) + self.costs.bid(1.0)) / 2
-        spread_bps = (self.costs.ask(1.0) - self.costs.bid(1.0)) / mid * 1e4
+        quoted = self.costs.quoted
+        mid = (quoted.ask(1.0) + quoted.bid(1.0)) / 2
+        spread_bps = (quoted.ask(1.0) - quoted.bid(1.0)) / mid * 1e4
         if (
             not self.settings.limits.enabled
-            or self.costs.half_spread_bps / 1e4 > self.settings.limits.price_collar
+            or quoted.half_spread_bps / 1e4 > self.settings.limits.price_collar
             or tier not in universe.allowed_tiers
             or spread_bps > universe.max_spread_bps
             or universe.min_depth > DEPTH_USDT

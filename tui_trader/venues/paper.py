@@ -36,11 +36,32 @@ REDUCE_ONLY_REFUSED = -2022
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """What trading costs besides fees. ``half_spread_bps`` and ``slippage_bps`` per market order, of its price."""
+    """What trading costs besides fees. ``half_spread_bps`` and ``slippage_bps`` per market order, of its price.
+
+    ``quoted_half_spread_bps`` is what the gate sees where it is not what is paid; without ``funding`` none is booked.
+    """
 
     half_spread_bps: float = 0.5
     slippage_bps: float = 0.5
     latency_ms: int = 0
+    quoted_half_spread_bps: float | None = None
+    funding: bool = True
+
+    @property
+    def quoted(self) -> Costs:
+        """These costs with the spread that the gate sees."""
+        seen = self.quoted_half_spread_bps
+        return self if seen is None else msgspec.structs.replace(self, half_spread_bps=seen)
+
+    @property
+    def unpaid(self) -> Costs:
+        """Nothing is paid, while the gate sees the same spread: what an edge would be without its costs."""
+        return Costs(
+            half_spread_bps=0.0,
+            slippage_bps=0.0,
+            quoted_half_spread_bps=self.quoted.half_spread_bps,
+            funding=False,
+        )
 
     def bid(self, price: float) -> float:
         """Where a market sell would fill before slippage, the mid being ``price``."""
@@ -54,7 +75,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 _BY_THE_VENUE = Approval(sequence=0, max_qty=ZERO, exit=True)
 
 FREE = Costs(half_spread_bps=0.0, slippage_bps=0.0)
-"""No costs besides fees: what an edge would be without them."""
+"""No spread and no slippage; fees and funding are paid."""
 
 
 class _Order(msgspec.Struct):
@@ -209,7 +230,7 @@ class PaperAccount:
     def settle_funding(self, symbol: str, rate: float, mark: float, now: int) -> list[Event]:
         """Pay or receive funding on what is open at ``mark``; positive rates are paid by longs."""
         holding = self._holding(symbol)
-        if not holding.qty:
+        if not holding.qty or not self.costs.funding:
             return []
         amount = -(holding.qty * dec(mark) * dec(rate))
         self.wallet += amount
