@@ -1,7 +1,8 @@
 """The command line. Imports only what the chosen command needs: the console must paint within a second.
 
 Exit codes: 0 done (or allowed), 1 failed or refused, 2 called wrongly, 130 interrupted. A mistake ends in a sentence on
-stderr; a bug ends in a sentence and a crash file in the data folder.
+stderr, with ``--json`` in a document with ``error`` and ``exit_code`` on stdout as well; a bug ends in a sentence and a
+crash file in the data folder.
 """
 
 from __future__ import annotations
@@ -239,10 +240,13 @@ app.add_typer(audit, name="audit")
 
 @audit.command("verify")
 def audit_verify(context: typer.Context, as_json: Json = False) -> None:
-    """Whether the audit log is the one that was written. Exit code 1 when rows were changed, added or removed."""
+    """Whether the audit logs are the ones that were written. Exit code 1 when rows were changed, added or removed.
+
+    Without --mode: of every mode that has a store in the data folder.
+    """
     from tui_trader.cli_audit import verify_audit
 
-    raise typer.Exit(verify_audit(_g(context), as_json))
+    raise typer.Exit(verify_audit(_g(context), _modes(context), as_json))
 
 
 @app.command()
@@ -375,13 +379,16 @@ def drill(
     minimise: Annotated[int | None, typer.Option(help="Find the least that makes this seed fail.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write one seed's whole story to a file.")] = None,
     scenario: Annotated[str, typer.Option(help="Play scripted worlds: a name, or a glob as 'stop-*'.")] = "",
-    sockets: Annotated[bool, typer.Option(help="Scenarios over real sockets, in real time.")] = False,
+    sockets: Annotated[
+        bool, typer.Option("--sockets", help="Scripted worlds over real sockets, in real time; alone: the canonical.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """The executor against every fault, in simulated time. Exit code 1 when an invariant is violated."""
-    if scenario:
-        from tui_trader.cli_scenarios import run_scenarios
+    if scenario or sockets:
+        from tui_trader.cli_scenarios import refuse_drawn, run_scenarios
 
+        refuse_drawn(context)
         raise typer.Exit(run_scenarios(scenario, seed=first_seed, sockets=sockets, as_json=as_json))
     from tui_trader.cli_drill import DrillOptions, run_drill
 
@@ -415,37 +422,70 @@ add_research_commands(app)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns its exit code and never lets a traceback out."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # A stream that was closed before the start is None; what is said there is lost, and nothing else.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open until the end
+    sys.stderr = sys.stderr or sys.stdout
     try:
-        result = app(args=words, prog_name="tui-trader", standalone_mode=False)
-    except TyperException as error:
-        return _fail(f"{error.format_message()} See tui-trader --help.", error.exit_code)
-    except TuiTraderError as error:
-        return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, Abort):
-        return _fail("Interrupted.", 130)
-    except BrokenPipeError:
-        # The reader of a pipe has left; writing the rest at exit would complain once more.
+        code = _run(words)
+        sys.stdout.flush()
+    except OSError as error:
+        # Writing the rest at exit would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(error, BrokenPipeError):
+            return 0
+        return _fail(f"The answer could not be written ({error.strerror}); it is cut off.", 1, ())
+    return code
+
+
+def _run(words: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        # Not through the command's own main(), which swallows Ctrl-C and a pipe that was closed.
+        with command.make_context("tui-trader", list(words)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except BrokenPipeError:
+        raise
+    except (TyperException, TuiTraderError, KeyboardInterrupt, Abort) as error:
+        return _fail(*_told(error), words)
     except Exception as error:  # noqa: BLE001 - the last guard: a person gets a sentence, the developer a file
         from tui_trader.cli_context import crash_report
 
-        return _fail(crash_report(error, words), 1)
-    return result if isinstance(result, int) else 0
+        return _fail(crash_report(error, words), 1, words)
+    return 0
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """What a person is told of an error that needs no report, and the exit code."""
+    if isinstance(error, TuiTraderError):
+        return str(error), error.exit_code
+    if not isinstance(error, TyperException):
+        return "Interrupted.", 130
+    text = error.format_message().rstrip()
+    if text.startswith("Usage:"):
+        return text, error.exit_code
+    asked = getattr(error, "ctx", None)
+    command = asked.command_path if asked is not None else "tui-trader"
+    return f"{text.rstrip('.')}. See {command} --help.", error.exit_code
 
 
 def _modes(context: typer.Context) -> tuple[str, ...]:
     """The mode given on this command line, else all."""
     from tui_trader.cli_emergency import MODES
 
-    parent = context.parent
-    given = parent.get_parameter_source("mode") if parent is not None else None
+    root = context.find_root()
+    given = root.get_parameter_source("mode")
     return (_g(context).mode,) if given is not None and given.name == "COMMANDLINE" else MODES
 
 
-def _fail(text: str, code: int) -> int:
+def _fail(text: str, code: int, words: Sequence[str]) -> int:
+    """Say what went wrong on stderr; where a document was asked for, stdout gets one."""
+    from tui_trader.cli_context import emit
     from tui_trader.secret import everywhere
 
-    text = everywhere(text)
-    sys.stderr.write("".join(char if char.isprintable() or char == "\n" else "�" for char in text) + "\n")
+    text = "".join(char if char.isprintable() or char == "\n" else "�" for char in everywhere(text))
+    if "--json" in words:
+        emit({"error": text, "exit_code": code})
+    sys.stderr.write(text + "\n")
     return code

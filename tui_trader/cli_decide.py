@@ -58,7 +58,7 @@ def show_tpsl(
             stop=optional("--stop", stop_text),
         )
     except LadderError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"There is no such ladder: {error}. Give another --entry, --atr, --tick or --stop.") from None
     if as_json:
         emit(_ladder_document(symbol, ladder, with_qty=qty is not None))
     else:

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from tui_trader import clock
-from tui_trader.cli_context import Globals
+from tui_trader.cli_context import Globals, emit
 from tui_trader.drill.campaign import Report, campaign
 from tui_trader.drill.draw import draw
 from tui_trader.drill.minimise import minimise
@@ -114,11 +114,14 @@ def _print(report: Report, seconds: float, options: DrillOptions) -> None:
 
 def _minimise(options: DrillOptions, seed: int, preset: tuple[FaultRule, ...] | None) -> int:
     small = minimise(seed, options.steps, preset, _say)
-    if small is None:
+    if options.as_json:
+        found = {} if small is None else {"trace_hash": small.result.trace_hash, "words": small.words().splitlines()}
+        emit({"seed": seed, "violates": small is not None, **found})
+    elif small is None:
         typer.echo(f"seed {seed} violates nothing within {options.steps} steps")
-        return 0
-    typer.echo(small.words())
-    return 1
+    else:
+        typer.echo(small.words())
+    return 0 if small is None else 1
 
 
 def _trace(options: DrillOptions, path: Path, preset: tuple[FaultRule, ...] | None) -> int:
@@ -130,7 +133,10 @@ def _trace(options: DrillOptions, path: Path, preset: tuple[FaultRule, ...] | No
             file.writelines(result.trace)
     except OSError as error:
         raise UsageError(f"--trace {path} cannot be written ({error.strerror}); nothing was traced.") from None
-    typer.echo(f"{len(result.trace)} lines in {path}, trace hash {result.trace_hash}")
-    for violation in result.violations:
-        typer.echo(f"{violation.at_ms / 1000:.1f} s: {violation.invariant}: {violation.words}")
+    violations = [f"{v.at_ms / 1000:.1f} s: {v.invariant}: {v.words}" for v in result.violations]
+    if options.as_json:
+        lines = len(result.trace)
+        emit({"file": str(path), "lines": lines, "trace_hash": result.trace_hash, "violations": violations})
+    else:
+        typer.echo("\n".join([f"{len(result.trace)} lines in {path}, trace hash {result.trace_hash}", *violations]))
     return 1 if result.counts else 0

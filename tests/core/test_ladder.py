@@ -68,7 +68,7 @@ def test_fixed_percentages_of_ultra_conservative() -> None:
         ({"entry": D(0)}, "entry must be a positive"),
         ({"atr": float("nan")}, "ATR must be positive"),
         ({"atr": 0.0}, "not enough history"),
-        ({"atr": 1e9}, "losing side"),
+        ({"atr": 1e9}, "distance exceeds the price"),
         ({"stop": D(44_000)}, "wrong side"),
         ({"target": D(43_000)}, "wrong side"),
         ({"qty": D(-1)}, "must not be negative"),

@@ -65,6 +65,18 @@ def test_a_seed_that_violates_nothing_needs_no_minimum(capsys: pytest.CaptureFix
     assert "seed 2 violates nothing within 300 steps" in capsys.readouterr().out
 
 
+def test_every_kind_of_drill_answers_with_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "story.txt"
+    drawn = ["drill", "--steps", "300", "--preset", "calm", "--json"]
+    assert main([*drawn, "--minimise", "2"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"seed": 2, "violates": False}
+    assert main([*drawn, "--seeds", "1", "--trace", str(path)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert (told["file"], told["lines"], told["violations"]) == (str(path), lines, [])
+    assert len(told["trace_hash"]) == 32
+
+
 @pytest.mark.parametrize("arguments", [["--preset", "none"], ["--trace", "x", "--seeds", "2"], ["--seeds", "0"]])
 def test_wrong_arguments_are_answered_with_a_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drill", "--steps", "10", *arguments]) == 2

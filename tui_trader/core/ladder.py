@@ -80,11 +80,13 @@ def build_ladder(
         return instrument.round_away_from_risk(entry + sign * distance, side)
 
     stop_price = level(-d.stop)
-    if stop_price <= 0 or (entry - stop_price) * sign <= 0:
+    if stop_price <= 0:
+        raise LadderError(f"the stop would be at {stop_price:f}: its distance exceeds the price")
+    if (entry - stop_price) * sign <= 0:
         raise LadderError(f"a stop at {stop_price} does not lie on the losing side of the entry {entry}")
     prices = (level(d.tp1), level(d.tp2))
     if min(prices) <= 0:
-        raise LadderError(f"targets {prices[0]}, {prices[1]} are not positive: the distances exceed the price")
+        raise LadderError(f"targets {prices[0]:f}, {prices[1]:f} are not positive: the distances exceed the price")
     fractions = (dec(settings.partial_close_tp1), dec(settings.partial_close_tp2))
     targets, runner, merged = split_quantities(qty, fractions, instrument, prices)
     offset = entry * dec(settings.break_even_offset_bps) / 10_000
