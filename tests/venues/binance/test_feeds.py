@@ -234,6 +234,19 @@ async def test_a_venue_with_900_contracts_starts_within_its_budget() -> None:
         await live(here)
 
 
+async def test_limits_out_of_reason_are_not_believed_and_said_once() -> None:
+    async with world(started=False) as here:
+        info = msgspec.json.decode((await here.exchange.server.handle(Request("GET", "/fapi/v1/exchangeInfo"))).body)
+        for row in info["rateLimits"]:
+            row["limit"] = 10**12
+        bent = Reply(200, msgspec.json.encode(info).decode())
+        here.bend = lambda request: bent if request.path.endswith("exchangeInfo") else None
+        await here.venue.open(here.events.append)
+        await here.venue.instruments()
+        assert (here.venue.budget._weight.limit, here.venue.budget._orders_10s.limit) == (2_400, 300)
+        assert ["limits are not believed" in row.text for row in here.of(Notice)] == [True]
+
+
 async def test_aclose_at_any_moment_leaves_no_task_and_no_socket() -> None:
     async with running_exchange(markets=markets(BTC)) as exchange:
         before = asyncio.all_tasks()

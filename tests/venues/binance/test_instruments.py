@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tui_trader.venues.binance.instruments import ExchangeInfo, FundingInfo, instruments
+from tui_trader.venues.binance.instruments import ExchangeInfo, FundingInfo, Limits, instruments, limits
 
 ROW: dict[str, Any] = {
     "symbol": "BTCUSDT", "baseAsset": "BTC", "quoteAsset": "USDT", "status": "TRADING", "contractType": "PERPETUAL",
@@ -63,3 +63,30 @@ def test_odd_names_and_rows_are_cleaned_and_said() -> None:
     symbols, odd = read({**ROW, "symbol": "币安人生USDT"}, {**ROW, "symbol": "A\x1b[2J"}, {"symbol": 5}, {}, ROW)
     assert (symbols, len(odd)) == (["BTCUSDT"], 4)
     assert not any("\x1b" in text for text in odd)
+
+
+def limit(value: object, kind: str = "REQUEST_WEIGHT", interval: str = "MINUTE", count: int = 1) -> dict[str, object]:
+    return {"rateLimitType": kind, "interval": interval, "intervalNum": count, "limit": value}
+
+
+ORDERS = [limit(400, "ORDERS", "SECOND", 10), limit(1_000, "ORDERS", "MINUTE", 1)]
+
+
+def test_the_venue_s_limits_are_taken() -> None:
+    assert limits([limit(6_000), *ORDERS]) == (Limits(6_000, 400, 1_000), [])
+
+
+@pytest.mark.parametrize("value", [0, -1, 1, 10**12, 10**30, "x", None, 1.5, True, "NaN"])
+def test_a_limit_out_of_reason_is_not_believed_and_said(value: object) -> None:
+    """I13: a huge one would get the address banned, a tiny one would keep exits from leaving."""
+    found, odd = limits([limit(value), *ORDERS])
+    assert found == Limits(2_400, 400, 1_000)
+    assert len(odd) == 1
+    assert len(odd[0]) < 120
+
+
+def test_missing_limits_and_those_of_other_spans_leave_the_documented_ones() -> None:
+    assert limits([])[0] == Limits()
+    assert len(limits([])[1]) == 3
+    found, odd = limits([limit(61_000, "RAW_REQUESTS", count=5), limit(9_000, count=5), *ORDERS])
+    assert (found, len(odd)) == (Limits(2_400, 400, 1_000), 1)

@@ -113,6 +113,7 @@ class BinanceVenue:
         self._tasks: set[asyncio.Task[None]] = set()
         self._instruments: tuple[Instrument, ...] = ()
         self._rules_doubtful = asyncio.Event()
+        self._doubted: list[str] = []
         self._listen_key = ""
         self._request_id = 0
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
@@ -230,13 +231,12 @@ class BinanceVenue:
         )
         found, odd = rules.instruments(info, funding)
         self._instruments = tuple(with_bracket(row, brackets.get(row.symbol)) for row in found)
-        self._take_limits(info.rate_limits)
+        limits, unlikely = rules.limits(info.rate_limits)
+        self.budget.limits(weight=limits.weight, orders_10s=limits.orders_10s, orders_1m=limits.orders_1m)
         self.feeds.know(row.symbol for row in self._instruments)
         ts = self.clock.now_ms()
         self._emit(InstrumentsLoaded(ts=ts, instruments=self._instruments))
-        if odd:
-            text = f"{len(odd)} contracts are left out because their rules cannot be read: {'; '.join(odd[:3])}"
-            self._emit(Notice(ts=ts, severity=Severity.WARNING, text=text))
+        self._doubt_rules(odd, unlikely)
 
     async def _keep_rules(self) -> None:
         """Read the contracts' rules again now and then, and at once when an order was refused because of a status."""
@@ -249,14 +249,17 @@ class BinanceVenue:
             with suppress(VenueError):
                 await self._load_instruments()
 
-    def _take_limits(self, limits: Iterable[rules.RateLimit]) -> None:
-        for row in limits:
-            if row.rate_limit_type == "REQUEST_WEIGHT" and row.interval == "MINUTE":
-                self.budget.limits(weight=row.limit)
-            elif row.rate_limit_type == "ORDERS" and row.interval == "SECOND":
-                self.budget.limits(orders_10s=row.limit)
-            elif row.rate_limit_type == "ORDERS" and row.interval == "MINUTE":
-                self.budget.limits(orders_1m=row.limit)
+    def _doubt_rules(self, odd: Sequence[str], unlikely: Sequence[str]) -> None:
+        """Say what of the rules is not believed, when that is news: they are read every few minutes."""
+        words = []
+        if odd:
+            words.append(f"{len(odd)} contracts are left out because their rules cannot be read: {'; '.join(odd[:3])}")
+        if unlikely:
+            words.append(f"the venue's limits are not believed, the documented ones are kept: {'; '.join(unlikely)}")
+        for text in words:
+            if text not in self._doubted:
+                self._emit(Notice(ts=self.clock.now_ms(), severity=Severity.WARNING, text=text))
+        self._doubted = words
 
     async def _brackets(self) -> dict[str, Bracket]:
         """The smallest bracket of each contract; empty when the account may not ask."""

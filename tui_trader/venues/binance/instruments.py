@@ -47,10 +47,10 @@ class RateLimit(msgspec.Struct, rename="camel"):
 
 
 class ExchangeInfo(msgspec.Struct, rename="camel"):
-    """What exchangeInfo answers; symbols are converted one by one, so that one odd row does not hide the others."""
+    """What exchangeInfo answers; rows are converted one by one, so that one odd row does not hide the others."""
 
     symbols: list[dict[str, object]]
-    rate_limits: list[RateLimit] = []
+    rate_limits: list[dict[str, object]] = []
 
 
 class FundingInfo(msgspec.Struct, rename="camel"):
@@ -58,6 +58,48 @@ class FundingInfo(msgspec.Struct, rename="camel"):
 
     symbol: str
     funding_interval_hours: int = 8
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Request weight a minute and orders in 10 s and a minute; the documented ones where nothing else is known."""
+
+    weight: int = 2400
+    orders_10s: int = 300
+    orders_1m: int = 1200
+
+
+_SPAN = 4
+"""A limit that many times below or above the documented one is damage or a lie: it would let the address be banned, or
+keep exits from leaving."""
+_LIMIT_NAMES = {
+    ("REQUEST_WEIGHT", "MINUTE", 1): "weight",
+    ("ORDERS", "SECOND", 10): "orders_10s",
+    ("ORDERS", "MINUTE", 1): "orders_1m",
+}
+
+
+def limits(rows: list[dict[str, object]]) -> tuple[Limits, list[str]]:
+    """The venue's limits, and in words what of them is not believed; the documented limit stands in its place."""
+    found, odd = Limits(), []
+    missing = dict(_LIMIT_NAMES)
+    for raw in rows:
+        try:
+            row = msgspec.convert(raw, RateLimit, strict=False)
+        except (msgspec.ValidationError, ValueError):
+            continue
+        name = missing.pop((row.rate_limit_type, row.interval, row.interval_num), None)
+        if name is None:
+            continue
+        documented: int = getattr(Limits(), name)
+        if documented // _SPAN <= row.limit <= documented * _SPAN:
+            found = msgspec.structs.replace(found, **{name: row.limit})
+        else:
+            odd.append(f"{_shown(row)} is {row.limit if abs(row.limit) < 10**15 else 'absurd'}, not {documented}")
+    return found, odd + [f"no limit is told for {what} in {count} {span}" for what, span, count in missing]
+
+
+def _shown(row: RateLimit) -> str:
+    return f"{row.rate_limit_type} in {row.interval_num} {row.interval}"
 
 
 def _positive(value: Decimal | None, what: str) -> Decimal:
