@@ -49,6 +49,13 @@ MATRIX: tuple[Clause, ...] = (
             "planned up front, the last target takes the remainder",
             "dust_is_planned_up_front_and_closed_to_the_last_step",
         ),
+        (
+            "a remainder below the minimum",
+            "covered, closed as the minimum; refused: owned, shown, growing pauses",
+            "core/test_retry.py::test_i18_a_remainder_below_the_minimum_is_covered_and_closed_by_the_smallest_order "
+            "core/test_retry.py::"
+            "test_i18_a_remainder_that_the_venue_refuses_to_close_is_owned_shown_and_tried_in_growing_pauses",
+        ),
         ("stop fills partly", "flatten in a loop", "a_stop_that_fills_in_part_is_followed_by_closing_in_a_loop"),
         (
             "fill larger than ordered",

@@ -16,6 +16,7 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
 from tui_trader.core.orders import ClientId, OwnOrder
+from tui_trader.core.retry import follow_dust
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, TimeInForce, WorkingType
 
@@ -194,6 +195,7 @@ def _go_on(
     open_qty: Decimal,
 ) -> None:
     _settle_stage(state, plan, open_qty, orders)
+    follow_dust(state, plan, open_qty)
     flat = open_qty <= 0 and _venue_agrees_flat(state, plan)
     if flat and oco.is_over(plan, open_qty, orders):
         finish(state, plan)

@@ -126,7 +126,7 @@ def on_exit_fill(plan: Plan, leg: Leg, qty: Decimal, open_qty: Decimal, instrume
         notes += start_trailing(plan)
     if leg is Leg.CLOSE and plan.close_qty is not None:
         left = plan.close_qty - qty
-        plan.close_qty = left if instrument.floor_qty(left, market=True) > 0 else None
+        plan.close_qty = left if instrument.floor_qty(left, market=True) >= instrument.min_qty else None
     if not leg.target:
         shrink_targets(plan, open_qty, qty, instrument)
     return notes

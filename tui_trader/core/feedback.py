@@ -17,13 +17,14 @@ from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, apply_update
 from tui_trader.core.refusals import (
-    CLOSED_SYMBOL_S,
+    CLOSE_TRIES,
     HTTP_REFUSALS,
     KNOWN_STOP_REFUSALS,
     NOT_SEEN_PAUSE_S,
     NOT_SEEN_S,
     NOT_SEEN_YET,
     REDUCE_ONLY_REFUSED,
+    REFUSED_CLOSE_S,
     STOP_CLOSING_S,
     STOP_LIMIT_REACHED,
     STOP_PATIENCE_S,
@@ -36,6 +37,7 @@ from tui_trader.core.refusals import (
     WOULD_TRIGGER,
     WRONG_MODE,
 )
+from tui_trader.core.retry import hold, is_dust, refused_as_dust
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook, dec
 
@@ -364,7 +366,7 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
     goes out again, under its own id.
     """
     order.undelivered = order.leg is not Leg.ENTRY
-    _hold(state, order.plan_id, order.leg, first_s=UNDELIVERED_S, longest_s=UNDELIVERED_MAX_S, at=outcome.retry_at)
+    hold(state, order.plan_id, order.leg, first_s=UNDELIVERED_S, longest_s=UNDELIVERED_MAX_S, at=outcome.retry_at)
     then = "it is sent again" if order.undelivered else "it is given up"
     text = f"{order.symbol}: {order.leg.words} was not delivered; {then} ({outcome.reason.rstrip('.')})"
     state.say(Severity.ALARM if order.undelivered else Severity.WARNING, text, order.symbol)
@@ -381,13 +383,14 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
         return
     if state.open_qty(plan) <= 0:
         return
-    if order.leg is Leg.STOP:
+    if refused_as_dust(state, plan, order, reason):
+        pass
+    elif order.leg is Leg.STOP:
         _on_stop_refused(state, plan, order, code, reason)
     else:
-        # A target may be refused for as long as its price is outside the venue's band; a close is hardly slowed down.
-        longest_s = TARGET_PATIENCE_S if order.leg.target else (CLOSED_SYMBOL_S if code in SYMBOL_CLOSED else 1.0)
-        _hold(state, plan.plan_id, order.leg, longest_s=longest_s)
-        state.say(Severity.WARNING, what, order.symbol)
+        failures = hold(state, plan.plan_id, order.leg, longest_s=_patience_s(state, order, code))
+        if order.leg.target or failures.bit_count() == 1:
+            state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
         state.ask_snapshot("reduce-only refused")
         if not order.leg.target or state.leg_failures[plan.plan_id, order.leg] == 1:
@@ -395,12 +398,12 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
             plan.targets_off_ms = state.now + state.ms(TARGETS_OFF_S)
 
 
-def _hold(state: EngineState, plan_id: int, leg: Leg, *, longest_s: float, first_s: float = 1.0, at: int = 0) -> None:
-    """Before a leg is tried again: a pause that doubles up to ``longest_s``, and never less than until ``at``."""
-    key = (plan_id, leg)
-    failures = state.leg_failures[key] = state.leg_failures.get(key, 0) + 1
-    pause = min(longest_s, first_s * 2.0 ** min(failures - 1, 10))
-    state.leg_retry[key] = max(state.leg_retry.get(key, 0), at, state.now + state.ms(pause))
+def _patience_s(state: EngineState, order: OwnOrder, code: int) -> float:
+    """A target may be refused for as long as its price is outside the venue's band; a close is hardly slowed down."""
+    if order.leg.target:
+        return TARGET_PATIENCE_S
+    often = state.leg_failures.get((order.plan_id, order.leg), 0) >= CLOSE_TRIES
+    return REFUSED_CLOSE_S if often or code in SYMBOL_CLOSED else 1.0
 
 
 def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int, reason: str) -> None:
@@ -411,7 +414,7 @@ def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int,
     plan.stop_failures += 1
     if code == STOP_LIMIT_REACHED:
         state.count_conditionals_full()
-    unknown = code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS
+    unknown = code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS and not is_dust(state, plan)
     if unknown:
         state.halted = f"the venue refuses stops for an unknown reason: {reason} ({code})"
     if unknown and older is None:
@@ -443,7 +446,7 @@ def _on_stop_passed(state: EngineState, plan: Plan, order: OwnOrder, older: OwnO
         _later(state, plan, STOP_CLOSING_S)
         begin_close(state, plan, "price is already beyond the stop")
         return
-    _hold(state, plan.plan_id, Leg.STOP, longest_s=STOP_PATIENCE_S)
+    hold(state, plan.plan_id, Leg.STOP, longest_s=STOP_PATIENCE_S)
     text = f"a stop at {order.trigger_price} would trigger at once; the older one at {older.trigger_price} stays"
     state.say(Severity.WARNING, f"{plan.symbol}: {text} until the price allows it", plan.symbol)
 

@@ -50,9 +50,9 @@ class Instrument(msgspec.Struct, frozen=True):
         return (qty / step).to_integral_value(ROUND_FLOOR) * step if qty > 0 else ZERO
 
     def ceil_market_qty(self, qty: Decimal) -> Decimal:
-        """``qty`` rounded up to the market step: for reduce-only orders, which the venue caps at what is open."""
+        """``qty`` rounded up to the market step and the minimum: for reduce-only orders, capped at what is open."""
         step = max(self.step_size, self.market_step_size)
-        return (qty / step).to_integral_value(ROUND_CEILING) * step
+        return (max(qty, self.min_qty) / step).to_integral_value(ROUND_CEILING) * step if qty > 0 else ZERO
 
     def floor_price(self, price: Decimal) -> Decimal:
         """The nearest tick at or below ``price``."""
@@ -78,3 +78,7 @@ class Instrument(msgspec.Struct, frozen=True):
         if qty < self.min_qty or qty <= 0:
             return False
         return reduce_only or qty * price >= self.min_notional
+
+    def is_dust(self, qty: Decimal, price: Decimal) -> bool:
+        """Whether an open ``qty`` is below what the venue trades, so that it may refuse even to close it."""
+        return 0 < qty < self.min_qty or 0 < qty * price < self.min_notional

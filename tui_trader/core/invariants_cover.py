@@ -24,6 +24,8 @@ GRACE_S = 2.0
 """The hard limit is the executor's own; so long after it the position must be on its way out."""
 IDLE_S = 15.0
 """A position that is being flattened and bare must not be left without any step for longer."""
+DUST_IDLE_S = 330.0
+"""The same for a remainder below what the venue trades, when the venue itself refused to close it."""
 ORPHAN_S = 10.0
 ORPHAN_SEEN_S = 5.0
 """An orphan counts once it was seen resting so long after the symbol went flat, so that no late word accuses."""
@@ -55,6 +57,7 @@ class CoverWatch:
         self.naked: dict[str, int] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._acted: dict[str, int] = {}
+        self._not_closed: dict[str, int] = {}
         self._reconciled_ms = 0
 
     # --- what comes in and goes out ---
@@ -120,6 +123,10 @@ class CoverWatch:
                 self._gone.popitem(last=False)
 
     def _outcome(self, outcome: ev.SendOutcome) -> None:
+        if outcome.action is ev.SendAction.PLACE and outcome.result is ev.SendResult.REJECTED:
+            parts = parts_of(outcome.client_id)
+            if parts is not None and parts.leg is Leg.CLOSE:
+                self._not_closed[outcome.symbol] = self._state.now
         known = self.resting.get(outcome.client_id)
         if known is None:
             return
@@ -191,11 +198,20 @@ class CoverWatch:
             words += ", and no plan owns it: close it at the venue, or wait for its filters"
         elif plan.stage is not Stage.CLOSING:
             words += " and is not being flattened: close it by hand (x) now"
-        elif idle > state.ms(IDLE_S):
+        elif idle > state.ms(self._patience_s(symbol)):
             words += ", it should be flattened and nothing is sent for it: close it at the venue now"
         else:
             return
         yield Breach(invariant="I1", symbol=symbol, subject=symbol, words=words)
+
+    def _patience_s(self, symbol: str) -> float:
+        """How long a bare position that is being flattened may be left without a step, s."""
+        state = self._state
+        position, instrument = state.portfolio.position(symbol), state.instruments.get(symbol)
+        refused = state.now - self._not_closed.get(symbol, -state.ms(DUST_IDLE_S)) < state.ms(DUST_IDLE_S)
+        price = state.trigger_price(symbol) or position.entry
+        dust = instrument is not None and instrument.is_dust(abs(position.qty), price)
+        return DUST_IDLE_S if refused and dust else IDLE_S
 
     # --- I8 ---
 

@@ -58,6 +58,8 @@ def _close(state: EngineState, command: ev.ClosePosition) -> None:
     instrument = state.instruments[plan.symbol]
     open_qty = state.open_qty(plan)
     part = instrument.floor_qty(open_qty * min(command.fraction, Decimal(1)), market=True)
+    if 0 < part < instrument.min_qty:
+        part = instrument.ceil_market_qty(part)
     if command.fraction <= 0:
         state.say(Severity.WARNING, f"{plan.symbol}: {command.fraction} of a position cannot be closed", plan.symbol)
     elif command.fraction >= 1 or part <= 0 or open_qty - part < instrument.min_qty:

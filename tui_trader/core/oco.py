@@ -59,7 +59,8 @@ class PlanTarget(msgspec.Struct, kw_only=True):
 class Plan(msgspec.Struct, kw_only=True):
     """One position from its intent to its end, and all that must survive a crash. Times in venue ms.
 
-    ``last_exit`` is the leg of the exit fill that is last at the venue (None: not ours), whatever is heard last.
+    ``dust``: what is open is less than the venue trades, and it refused to close it. ``last_exit`` is the leg
+    of the exit fill that is last at the venue (None: not ours), whatever is heard last.
     """
 
     plan_id: int
@@ -111,6 +112,7 @@ class Plan(msgspec.Struct, kw_only=True):
     longest_naked_ms: int = 0
     stop_failures: int = 0
     stops_lost: int = 0
+    dust: bool = False
     revisions: dict[str, int] = {}
     trained: str = ""
     """The trained set that the trade is a result of: its entry's parameters, and no exit changed by a person."""
@@ -333,16 +335,20 @@ def still_working(orders: Sequence[OwnOrder]) -> bool:
 def _market_close(
     qty: Decimal, orders: list[OwnOrder], instrument: Instrument, now: int, patience: Patience
 ) -> list[Step]:
-    """A reduce-only market order for as much as the venue takes at once; a remainder under the market step goes as one
-    step, which reduce-only caps. Beside one that the venue does not know of, a second can only close what is open.
+    """A reduce-only market order for as much as the venue takes at once. Beside one that the venue does not know of, a
+    second can only close what is open.
     """
     for order in orders:
         lost = order.negatives > 0 and _lost(order, now, patience)
         if order.leg is Leg.CLOSE and order.live and not lost:
             return []
+    return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=_market_qty(qty, instrument))]
+
+
+def _market_qty(qty: Decimal, instrument: Instrument) -> Decimal:
+    """As much of an open ``qty`` > 0 as one market order closes; less than the venue trades is sent as its minimum."""
     amount = instrument.floor_qty(min(qty, instrument.market_max_qty), market=True)
-    amount = amount or instrument.ceil_market_qty(qty)
-    return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=amount)] if amount > 0 else []
+    return amount if amount >= max(instrument.min_qty, instrument.market_step_size) else instrument.ceil_market_qty(qty)
 
 
 def _target_steps(
@@ -398,10 +404,9 @@ def _target_steps(
 
 def _close_part(qty: Decimal, orders: list[OwnOrder], instrument: Instrument) -> list[Step]:
     """One market order for a part; a second one beside an unresolved first would close more than was asked."""
-    amount = instrument.floor_qty(min(qty, instrument.market_max_qty), market=True)
-    if amount <= 0 or any(o.leg is Leg.CLOSE and o.live for o in orders):
+    if any(o.leg is Leg.CLOSE and o.live for o in orders):
         return []
-    return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=amount)]
+    return [Place(leg=Leg.CLOSE, type=OrderType.MARKET, qty=_market_qty(qty, instrument))]
 
 
 def _unheard(orders: Sequence[OwnOrder], leg: Leg) -> Decimal:

@@ -39,8 +39,13 @@ STOP_PATIENCE_S = 30.0
 """The longest pause before a stop that price has passed is tried again while an older one stands."""
 
 SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
-CLOSED_SYMBOL_S = 5.0
-"""The longest pause between two market closes of a symbol that takes no orders."""
+
+DUST_FIRST_S, DUST_MAX_S = 1.0, 300.0
+"""The first and the longest pause before a remainder is tried again that the venue refuses to close."""
+
+CLOSE_TRIES = 10
+REFUSED_CLOSE_S = 5.0
+"""The longest pause between two market closes after so many refusals in a row, or of a symbol that takes no orders."""
 
 TARGETS_OFF_S = 2.0
 UNDELIVERED_S = 0.5
