@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -55,7 +56,11 @@ async def test_a_day_is_fetched_once_and_a_backtest_takes_it(
         code, out, _ = await told(capsys, tmp_path, "BTCUSDT", "--days", "2", *url)
         assert code == 0
         assert "1,440 were there, 1,44" in out or "1,439 were there" in out
-        found = load_history("BTCUSDT", store_path=path)
+        kept_as = kept_name(exchange)
+        assert first["exchange"] == kept_as
+        assert f"not from binanceusdm itself: kept apart, for `--exchange {kept_as}`" in out
+        assert "the package" in load_history("BTCUSDT", store_path=path).source, "a test's prices are not the venue's"
+        found = load_history("BTCUSDT", store_path=path, exchange=kept_as)
         assert found.gaps == ()
         assert len(found.bars) >= 2_880
         assert len(found.funding_ms) >= 6
@@ -77,6 +82,10 @@ async def test_a_day_is_fetched_once_and_a_backtest_takes_it(
         nothing = json.loads(out)
         assert (code, nothing["added"]) == (0, 0)
         assert len(nothing["gaps"]) == 1
+
+
+def kept_name(exchange: RunningExchange) -> str:
+    return f"binanceusdm@{urlsplit(exchange.rest_url).netloc}"
 
 
 async def exchange_minutes(exchange: RunningExchange, since: int, count: int) -> list[list[str]]:
@@ -134,7 +143,7 @@ async def test_a_session_may_write_the_store_at_the_same_time(
     assert (code, json.loads(out)["added"]) == (0, 4_320)
     assert said == []
     assert len(read_candles(path, "BTCUSDT", OWN)[0]) == written
-    assert len(read_candles(path, "BTCUSDT", "binanceusdm")[0]) == 4_320
+    assert len(read_candles(path, "BTCUSDT", kept_name(exchange))[0]) == 4_320
 
 
 async def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -146,11 +155,11 @@ async def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(tmp_path: Path) -> N
             cwd=Path(__file__).parents[1], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )  # fmt: skip
         path = tmp_path / "demo" / "store.sqlite3"
-        while not (path.exists() and len(read_candles(path, "BTCUSDT", "binanceusdm")[0])):
+        while not (path.exists() and len(read_candles(path, "BTCUSDT", kept_name(exchange))[0])):
             await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, _ = await process.communicate()
     report = json.loads(out)
     assert process.returncode == 130
     assert (report["interrupted"], report["complete"]) == (True, False)
-    assert 0 < len(read_candles(path, "BTCUSDT", "binanceusdm")[0]) < report["wanted"] == 43_200
+    assert 0 < len(read_candles(path, "BTCUSDT", kept_name(exchange))[0]) < report["wanted"] == 43_200

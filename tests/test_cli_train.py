@@ -138,7 +138,7 @@ def test_optimize_and_going_on(capsys: Capture, candles: str) -> None:
     assert "the same trades" in out
     assert "probability of overfitting" in out
     assert max(map(len, out.splitlines())) <= 100
-    code, _, err = call(capsys, *words, *more, "--ladder")
+    code, _, err = call(capsys, *words, *more, "--seed", "8")
     assert (code, "made with other data" in err) == (2, True)
     code, _, err = call(capsys, *words, "--resume", "../x")
     assert (code, "is no name" in err) == (2, True)

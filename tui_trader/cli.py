@@ -273,22 +273,6 @@ def replay(
     raise typer.Exit(show_replay(_g(context), file, as_json))
 
 
-@app.command("check-lookahead")
-def check_lookahead(
-    context: typer.Context,
-    strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="Strategy, like volume_breakout.")],
-    symbol: Annotated[str, typer.Option(help="A contract, like BTCUSDT.")] = "BTCUSDT",
-    candles: Annotated[Path | None, typer.Option(help="File of 1 m candles; without: what the package has.")] = None,
-    timeframe: Annotated[str, typer.Option(help="1m 5m 15m 1h 4h 1d; without: the strategy's own.")] = "",
-    cuts: Annotated[int, typer.Option(min=1, max=100_000, help="Most decision bars to cut after.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """Decide again without the future, and with a poisoned one. Exit code 1 when a decision changes: lookahead."""
-    from tui_trader.cli_lookahead import check_lookahead as check
-
-    raise typer.Exit(check(_g(context), strategy, symbol, candles, timeframe, cuts, as_json))
-
-
 @app.command("replay-book")
 def replay_book(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gzipped recording of frames.")],
@@ -298,74 +282,6 @@ def replay_book(
     from tui_trader.cli_data import replay_recording
 
     raise typer.Exit(replay_recording(file, as_json))
-
-
-@app.command()
-def backtest(
-    context: typer.Context,
-    strategy: Annotated[str, typer.Option(help="Strategy, like volume_breakout.")],
-    symbol: Annotated[str, typer.Option(help="A contract, like BTCUSDT.")] = "BTCUSDT",
-    candles: Annotated[Path | None, typer.Option(help="File of 1 m candles; without: what the package has.")] = None,
-    begin: Annotated[str, typer.Option("--from", help="First day or time, UTC.")] = "",
-    end: Annotated[str, typer.Option("--to", help="End (exclusive), UTC.")] = "",
-    timeframe: Annotated[str, typer.Option(help="1m 5m 15m 1h 4h 1d; without: the strategy's own.")] = "",
-    param: Annotated[list[str] | None, typer.Option(help="A parameter of the strategy, name=value.")] = None,
-    wallet: Annotated[str, typer.Option(help="USDT to start with.")] = "10000",
-    spread_bps: Annotated[str, typer.Option(help="Whole spread, basis points.")] = "",
-    slippage_bps: Annotated[str, typer.Option(help="Slippage of a market order, basis points.")] = "",
-    latency_ms: Annotated[str, typer.Option(help="Latency of an order, ms.")] = "",
-    no_costs: Annotated[
-        bool, typer.Option("--no-costs", help="Show beside it what it would be without costs.")
-    ] = False,
-    fast: Annotated[bool, typer.Option("--fast", help="By the compiled kernel instead of the engine.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Also write a page.")] = None,
-    trades: Annotated[Path | None, typer.Option(help="Also write the trades as CSV.")] = None,
-    as_json: Json = False,
-) -> None:
-    """One strategy over history, through the live engine, with every cost and all that it rests on."""
-    from tui_trader.cli_backtest import Question, run_backtest
-
-    question = Question(
-        strategy=strategy,
-        symbol=symbol,
-        candles=candles,
-        begin=begin,
-        end=end,
-        timeframe=timeframe,
-        params=tuple(param or ()),
-        wallet=wallet,
-        spread_bps=spread_bps,
-        slippage_bps=slippage_bps,
-        latency_ms=latency_ms,
-        no_costs=no_costs,
-        fast=fast,
-        as_json=as_json,
-        html=html,
-        trades=trades,
-    )
-    raise typer.Exit(run_backtest(_g(context), question))
-
-
-@app.command()
-def backfill(
-    context: typer.Context,
-    name: Symbol,
-    exchange: Annotated[str, typer.Option(help="Any exchange of ccxt, by its id, like bybit or okx.")] = "binanceusdm",
-    days: Annotated[int, typer.Option(min=0, max=3_660, help="So many days until the end; 0: 30, or --from.")] = 0,
-    begin: Annotated[str, typer.Option("--from", help="First day or time, UTC.")] = "",
-    end: Annotated[str, typer.Option("--to", help="End (exclusive), UTC; without: now.")] = "",
-    timeframe: Annotated[str, typer.Option(help="1m 5m 15m 1h 4h 1d; a backtest needs 1m.")] = "1m",
-    url: Annotated[str, typer.Option(help="Another address of the exchange, like a simulated one.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Candles and funding rates of a contract into the store; what is there is not fetched again."""
-    from tui_trader.cli_history import Wish
-    from tui_trader.cli_history import backfill as fetch
-
-    wish = Wish(
-        symbol=name, exchange=exchange, timeframe=timeframe, days=days, begin=begin, end=end, url=url, as_json=as_json
-    )
-    raise typer.Exit(fetch(_g(context), wish))
 
 
 @app.command()

@@ -36,6 +36,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     symbol: str
     candles: Path | None = None
+    exchange: str = "binance"
     begin: str = ""
     end: str = ""
     timeframe: str = ""
@@ -251,6 +252,7 @@ def _history(context: Globals, symbol: str, question: Question) -> History:
         store_path=context.store_path(),
         start_ms=moment("--from", question.begin),
         end_ms=moment("--to", question.end),
+        exchange=question.exchange,
     )
 
 

@@ -91,7 +91,7 @@ async def _fetch(
         first = begin if begin is not None else last - (wish.days or USUAL_DAYS) * DAY_MS
         if first >= last:
             raise UsageError(f"The time asked for begins at {shown(first)}, after its end or now ({shown(last)}).")
-        with closing(CandleStore(path, source.exchange, source.symbol, wish.timeframe)) as store:
+        with closing(CandleStore(path, source.kept_as, source.symbol, wish.timeframe)) as store:
             work = Backfill(source, store, wish.timeframe, first, last)
             run.outcome, run.span = work.outcome, work.span
             await work.run(bar)
@@ -104,7 +104,7 @@ def _print(source: CcxtSource, wish: Wish, run: _Run, path: str, interrupted: bo
     if wish.as_json:
         emit(
             {
-                "exchange": source.exchange,
+                "exchange": source.kept_as,
                 "symbol": source.symbol,
                 "timeframe": wish.timeframe,
                 "from_ms": run.span[0],
@@ -123,7 +123,7 @@ def _print(source: CcxtSource, wish: Wish, run: _Run, path: str, interrupted: bo
         return
     if not outcome.wanted:
         return
-    print(f"{source.symbol} {wish.timeframe} of {source.exchange}, {shown(run.span[0])} to {shown(run.span[1])}")
+    print(f"{source.symbol} {wish.timeframe} of {source.kept_as}, {shown(run.span[0])} to {shown(run.span[1])}")
     print(f"  {outcome.wanted:,} candles: {outcome.there_before:,} were there, {outcome.added:,} fetched")
     if source.has_funding:
         print(f"  {outcome.funding_added:,} funding rates fetched")
@@ -135,5 +135,7 @@ def _print(source: CcxtSource, wish: Wish, run: _Run, path: str, interrupted: bo
     if len(outcome.gaps) > _SHOWN_GAPS:
         print(f"  and {len(outcome.gaps) - _SHOWN_GAPS} gaps more")
     print(f"  in {path}")
+    if source.kept_as != source.exchange:
+        print(f"  not from {source.exchange} itself: kept apart, for `--exchange {source.kept_as}`")
     if interrupted:
         sys.stderr.write("Interrupted. What came before is in the store; the same command goes on from there.\n")

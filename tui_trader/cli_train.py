@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tui_trader.research.walkforward import Span, Worth
 
 WALLET = Decimal(10_000)
-VENUE = "binance"
-"""The console's name of the exchange that history calls by its ccxt id."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TELL_S = 5.0
 
@@ -39,6 +37,7 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 
     symbol: str
     candles: Path | None = None
+    exchange: str = "binance"
     jobs: int = 0
     scheduler: str = ""
     folds: int = 4
@@ -47,8 +46,8 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool = False
 
 
-def _problem(options: Globals, where: Where, exchange: str = VENUE) -> Problem:
-    from tui_trader.research.history import EXCHANGE, instrument_of, load_history
+def _problem(options: Globals, where: Where) -> Problem:
+    from tui_trader.research.history import instrument_of, load_history
     from tui_trader.research.tasks import Problem
     from tui_trader.venues.paper import Costs
 
@@ -57,7 +56,7 @@ def _problem(options: Globals, where: Where, exchange: str = VENUE) -> Problem:
         symbol,
         file=where.candles,
         store_path=options.store_path(),
-        exchange=EXCHANGE if exchange == VENUE else exchange,
+        exchange=where.exchange,
     )
     settings = options.load().settings
     return Problem(history=history, instrument=instrument_of(symbol), settings=settings, costs=Costs(), wallet=WALLET)
@@ -78,13 +77,13 @@ def _pool(problem: Problem, where: Where) -> Iterator[Pool]:
 # --- train ---
 
 
-def run_train(options: Globals, where: Where, exchange: str, sets: int, *, again: bool) -> int:
+def run_train(options: Globals, where: Where, sets: int, *, again: bool) -> int:
     """Search the whole grid, store every outcome as it comes, tell a running session; 130 when interrupted."""
     from tui_trader.research.train import Grid, search_name, to_set, train
     from tui_trader.store.trained import load_sets, save_sets
 
     began = clock.monotonic()
-    problem = _problem(options, where, exchange)
+    problem, exchange = _problem(options, where), where.exchange
     symbol, path, code = problem.history.symbol, options.store_path(), code_version()
     grid = Grid(
         sets=sets,
@@ -267,7 +266,6 @@ class Hunt(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     timeframe: str = ""
     trials: int = 100
-    ladder: bool = False
     resume: str = ""
 
 
@@ -285,7 +283,6 @@ def run_optimize(options: Globals, where: Where, hunt: Hunt) -> int:
         trials=hunt.trials,
         folds=where.folds,
         anchored=not where.rolling,
-        ladder=hunt.ladder,
         seed=where.seed,
     )
     name = _study_name(hunt, order.timeframe, problem.history.symbol)
@@ -351,8 +348,6 @@ def _optimize_text(found: Optimized) -> str:
     for name, value in found.best.values.items():
         low, high = found.spread.get(name, (value, value))
         lines.append(f"{name:24}{found.default.values[name]:>10g}{value:>10g}   {low:g} to {high:g}")
-    for name, value in found.best.ladder.items():
-        lines.append(f"{'ladder.' + name:24}{'':>10}{value:>10g}")
     lines += ["", *_luck_lines(found)]
     if found.partial:
         lines.append(f"Cut short; go on with --resume {found.study}.")

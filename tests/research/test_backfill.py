@@ -201,6 +201,25 @@ def test_addresses_move_with_their_paths() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("url", "kept_as"),
+    [
+        ("", "binanceusdm"),
+        ("https://fapi.binance.com", "binanceusdm"),
+        ("https://mirror.example", "binanceusdm@mirror.example"),
+        ("http://127.0.0.1:9", "binanceusdm@127.0.0.1:9"),
+    ],
+)
+def test_what_another_address_gives_does_not_pass_for_the_exchange(url: str, kept_as: str) -> None:
+    source = CcxtSource("binance", "BTCUSDT", "1m", url=url)
+
+    async def made() -> None:
+        await source._make().close()
+
+    asyncio.run(made())
+    assert source.kept_as == kept_as
+
+
 @pytest.mark.parametrize("row", [None, [], [1], [1, 2, 3, 4, 5], [1, "x", 1, 1, 1, 1], [1, 1, 1, 1, 1, float("nan")]])
 def test_a_row_that_is_no_candle_is_left_out(row: object) -> None:
     assert ccxt_source._candle(row) is None

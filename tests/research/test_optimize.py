@@ -13,7 +13,7 @@ from tui_trader.core.parameters import resolve
 from tui_trader.errors import UsageError
 from tui_trader.research.optimize import Hooks, Optimized, optimize, verdict
 from tui_trader.research.overfit import sharpe
-from tui_trader.research.study import LADDER, NO_SCORE, Candidate, Order, Search, evaluate, open_journal
+from tui_trader.research.study import NO_SCORE, Candidate, Order, Search, evaluate, open_journal
 from tui_trader.research.tasks import open_pool
 from tui_trader.research.walkforward import Span, Worth, joined, parts_of, score
 
@@ -51,7 +51,7 @@ def test_more_trials_may_follow_and_other_things_may_not(found: Optimized, tmp_p
     assert search(path, small).trials == 8
     assert search(path) == found
     with pytest.raises(UsageError, match="made with other data, settings or bounds"):
-        search(path, msgspec.structs.replace(ORDER, ladder=True))
+        search(path, msgspec.structs.replace(ORDER, seed=8))
 
 
 def test_the_result_is_what_the_best_candidate_does(found: Optimized) -> None:
@@ -86,7 +86,7 @@ def test_the_walk_stays_in_sample_and_steps_forward(found: Optimized) -> None:
 
 
 def test_a_trial_is_scored_by_its_trades(tmp_path: Path) -> None:
-    order = msgspec.structs.replace(ORDER, trials=16, ladder=True)
+    order = msgspec.structs.replace(ORDER, trials=16)
     with open_pool(problem(), jobs=1) as pool:
         one = Search(problem(), order, open_journal(tmp_path / "e.journal"), "x")
         window = problem().span
@@ -98,11 +98,9 @@ def test_a_trial_is_scored_by_its_trades(tmp_path: Path) -> None:
         assert row.score == pytest.approx(score(got.r))
         assert row.daily == pytest.approx(got.daily(window).tolist(), abs=1e-9)
         assert row.sharpe == pytest.approx(sharpe(got.daily(window)))
-        assert row.candidate.ladder["atr_mult_tp2"] > row.candidate.ladder["atr_mult_tp1"]
         resolve(bench().strategy("volume_breakout").parameters, row.candidate.values)
     best = one.best(study)
     assert best in [r.candidate for r in rows]
-    assert {p.name for p in LADDER} >= set(best.ladder) - {"atr_mult_tp2"}
 
 
 def test_a_pruned_trial_counts_with_what_it_earned_until_then(tmp_path: Path) -> None:

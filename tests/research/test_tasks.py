@@ -23,7 +23,7 @@ from tui_trader.research import tasks
 from tui_trader.research.backtest import Backtest
 from tui_trader.research.book import HistoryBook
 from tui_trader.research.history import make_history
-from tui_trader.research.tasks import Bench, Pool, open_pool, with_ladder, work
+from tui_trader.research.tasks import Bench, Pool, Problem, open_pool, work
 from tui_trader.research.verify import engine_check, first_difference
 from tui_trader.research.walkforward import Results, Span
 from tui_trader.strategies.volume_breakout import VolumeBreakout
@@ -119,12 +119,9 @@ def test_regimes_do_not_look_ahead() -> None:
         assert (whole.in_regime("15m", regime)[: len(flags)] == flags).all()
 
 
-def test_a_ladder_changes_the_exits_and_not_the_scan() -> None:
-    found, span = bench(), problem().span
-    plain = trades(found, span)
-    wide = trades(found, span, ladder={"atr_mult_tp1": 4.0, "atr_mult_tp2": 8.0, "atr_mult_be": 3.0})
-    again = trades(found, span)
-    assert plain.gain.tolist() == again.gain.tolist() != wide.gain.tolist()
+def with_ladder(one: Problem, **multiples: float) -> Problem:
+    ladder = one.settings.ladder.model_copy(update=multiples)
+    return msgspec.structs.replace(one, settings=one.settings.model_copy(update={"ladder": ladder}))
 
 
 @pytest.mark.parametrize("ladder", [{}, {"atr_mult_sl": 2.0, "atr_mult_tp1": 2.0, "atr_mult_tp2": 5.0}])
@@ -132,7 +129,7 @@ def test_a_ladder_changes_the_exits_and_not_the_scan() -> None:
 def test_candidates_are_the_engine_s_too(strategy: str, ladder: dict[str, float]) -> None:
     changes = {"ma_crossover": {"length": 30.0, "band": 0.002}, "htf_sweep": {"body_atr": 0.3, "lookback": 12.0}}
     values = defaults(bench().strategy(strategy).parameters) | changes[strategy]
-    checked = engine_check(problem(2), strategy, "1m", values, ladder)
+    checked = engine_check(with_ladder(problem(2), **ladder), strategy, "1m", values)
     assert checked.difference == ""
     assert checked.same
     assert checked.trades == checked.fast_trades > 0
@@ -161,7 +158,7 @@ def test_the_digest_names_everything_that_can_change_a_result() -> None:
     changed = [
         msgspec.structs.replace(one, history=other),
         msgspec.structs.replace(one, wallet=Decimal(9_999)),
-        msgspec.structs.replace(one, settings=with_ladder(one.settings, {"atr_mult_sl": 1.1})),
+        with_ladder(one, atr_mult_sl=1.1),
         msgspec.structs.replace(one, costs=msgspec.structs.replace(one.costs, slippage_bps=9.0)),
     ]
     assert len({one.digest, *(p.digest for p in changed)}) == 5

@@ -28,10 +28,14 @@ _ID = re.compile(r"[a-z0-9_]{2,40}")
 
 
 class CcxtSource:
-    """One contract of one exchange; ``open`` first, ``aclose`` at the end."""
+    """One contract of one exchange; ``open`` first, ``aclose`` at the end.
+
+    ``kept_as`` is the name under which its history belongs into a store: the exchange's own only when it comes from an
+    address of the exchange itself.
+    """
 
     def __init__(self, exchange: str, symbol: str, timeframe: str, *, url: str = "") -> None:
-        self.exchange = ccxt_name(exchange)
+        self.exchange = self.kept_as = ccxt_name(exchange)
         self.symbol = symbol
         self.page = USUAL_PAGE
         self.has_funding = False
@@ -103,6 +107,9 @@ class CcxtSource:
         # Currencies and margins are account matters of other hosts; history needs neither.
         client.options |= {"fetchCurrencies": False, "fetchMargins": False}
         if self._url:
+            here = urlsplit(self._url).netloc.lower()
+            if here not in _hosts(client.urls["api"]):
+                self.kept_as = f"{name}@{here}"
             client.urls["api"] = _moved(client.urls["api"], self._url)
         return client
 
@@ -155,6 +162,13 @@ class CcxtSource:
 
 def _letters(text: str) -> str:
     return "".join(char for char in text.upper() if char.isalnum())
+
+
+def _hosts(urls: Any) -> set[str]:
+    """The hosts in an exchange's addresses."""
+    if isinstance(urls, dict):
+        return {host for value in urls.values() for host in _hosts(value)}
+    return {urlsplit(urls).netloc.lower()} if isinstance(urls, str) else set()
 
 
 def _moved(urls: Any, base: str) -> Any:

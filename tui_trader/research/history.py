@@ -199,8 +199,8 @@ def load_history(
 
     From ``file`` when one is given. Else what the store holds, when it covers the time asked for, and else the
     package's recording. Without bounds: what ``backfill`` fetched from ``exchange``; failing that, the longer one of
-    the candles that this store's sessions recorded themselves and the package's. What is missing stands in
-    ``History.gaps``.
+    the candles that this store's sessions recorded themselves and the package's. These two are Binance's: for another
+    exchange only what was fetched from it counts. What is missing stands in ``History.gaps``.
     Raises ``UsageError``, ``StoreError``.
     """
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
@@ -210,7 +210,9 @@ def load_history(
 
         found = read_history(file, symbol)
         return (_with_funding(found, store_path, exchange)).asked(start_ms, end_ms)
-    candidates = [*_stored(symbol, store_path, start_ms, end_ms, exchange), *_packaged_part(symbol, start_ms, end_ms)]
+    candidates = _stored(symbol, store_path, start_ms, end_ms, exchange)
+    if _is_own(exchange):
+        candidates += _packaged_part(symbol, start_ms, end_ms)
     if not candidates:
         raise UsageError(_nothing(symbol, start_ms, end_ms, exchange))
     return _chosen(candidates, start_ms, end_ms).asked(start_ms, end_ms)
@@ -230,6 +232,13 @@ def _chosen(candidates: list[History], start_ms: int | None, end_ms: int | None)
     return max(candidates, key=lambda found: len(found.bars))
 
 
+def _is_own(exchange: str) -> bool:
+    """Whether it is the exchange of the sessions and of the package's recording."""
+    from tui_trader.store.candles import ccxt_name
+
+    return ccxt_name(exchange) == EXCHANGE
+
+
 def _is_fetched(found: History) -> bool:
     return found.source.endswith("(backfill)")
 
@@ -243,7 +252,8 @@ def _stored(
 
     found = []
     name = ccxt_name(exchange)
-    for where, words in ((name, f"{name} (backfill)"), (OWN, "its own sessions")):
+    own = ((OWN, "its own sessions"),) if _is_own(exchange) else ()
+    for where, words in ((name, f"{name} (backfill)"), *own):
         columns = read_candles(store_path, symbol, where, start_ms, end_ms)
         if len(columns[0]):
             bars = Bars(timeframe="1m", open_ms=columns[0], **dict(zip(FIELDS, columns[1:], strict=True)))
@@ -285,9 +295,9 @@ def _nothing(symbol: str, start_ms: int | None, end_ms: int | None, exchange: st
     except UsageError:
         ships = f"No candles of {symbol} ship with tui-trader"
     else:
-        ships = f"The package has {symbol} from {shown(int(times[0]))} to {shown(int(times[-1]))}"
+        ships = f"The package has Binance's {symbol} from {shown(int(times[0]))} to {shown(int(times[-1]))}"
     return (
-        f"There are no candles of {symbol}{since}{until} in the store. {ships}. Fetch them with "
+        f"There are no candles of {symbol} of {exchange}{since}{until} in the store. {ships}. Fetch them with "
         f"`tui-trader backfill {symbol} --exchange {exchange}`, or give a file with --candles."
     )
 

@@ -163,7 +163,7 @@ def optimize(
 def _by_engine(problem: Problem, order: Order, best: Candidate, hooks: Hooks) -> EngineCheck | None:
     if hooks.stop():
         return None
-    return engine_check(problem, order.strategy, order.timeframe, best.values, best.ladder)
+    return engine_check(problem, order.strategy, order.timeframe, best.values)
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -241,7 +241,7 @@ def _efficiency(inside: Results, outside: Results) -> float | None:
 def _spread(picks: Sequence[Candidate]) -> dict[str, tuple[float, float]]:
     found: dict[str, list[float]] = {}
     for pick in picks:
-        for name, value in (*pick.values.items(), *((f"ladder.{n}", v) for n, v in pick.ladder.items())):
+        for name, value in pick.values.items():
             found.setdefault(name, []).append(value)
     return {name: (min(values), max(values)) for name, values in found.items()}
 

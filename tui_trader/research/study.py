@@ -31,15 +31,6 @@ STARTUP = 10
 PARTS = 4
 """Parts of a training window; after the first half of them a trial may be pruned."""
 
-LADDER: tuple[Parameter, ...] = (
-    Parameter(name="atr_mult_sl", default=1.0, low=0.5, high=4.0, step=0.25, text="stop, ATR"),
-    Parameter(name="atr_mult_tp1", default=1.5, low=0.5, high=5.0, step=0.25, text="first target, ATR"),
-    Parameter(name="tp2_beyond_tp1", default=1.0, low=0.25, high=5.0, step=0.25, text="second target beyond it, ATR"),
-    Parameter(name="atr_mult_be", default=1.0, low=0.25, high=4.0, step=0.25, text="break-even trigger, ATR"),
-    Parameter(name="trail_dist_mult", default=0.8, low=0.2, high=4.0, step=0.2, text="trailing distance, ATR"),
-)
-"""The multiples of the TP/SL ladder that ``--ladder`` searches."""
-
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What to search. ``trials`` counts for each study: one in sample, and one for each fold."""
@@ -49,15 +40,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     trials: int = 100
     folds: int = 4
     anchored: bool = True
-    ladder: bool = False
     seed: int = 7
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A point of the search: the strategy's parameters, and ladder settings that differ from those in force."""
+    """A point of the search: the strategy's parameters."""
 
     values: dict[str, float]
-    ladder: dict[str, float] = {}
 
 
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +67,7 @@ def evaluate(
 ) -> list[Results]:
     """A candidate's trades in each of ``spans``, without those that ended after ``end_ms``."""
     strategy = bench.strategy(name)
-    return [
-        bench.trades(strategy, timeframe, candidate.values, span, ladder=candidate.ladder).ending_by(end_ms)
-        for span in spans
-    ]
+    return [bench.trades(strategy, timeframe, candidate.values, span).ending_by(end_ms) for span in spans]
 
 
 class Search:
@@ -90,7 +76,6 @@ class Search:
     def __init__(self, problem: Problem, order: Order, storage: BaseStorage, study: str) -> None:
         self._order = order
         self._strategy = find_strategy(order.strategy, problem.settings.strategies)
-        self._ladder = problem.settings.ladder.model_dump()
         self.base = Candidate(
             values=resolve(self._strategy.parameters, problem.settings.strategies.parameters_of(order.strategy))
         )
@@ -167,10 +152,7 @@ class Search:
 
     def candidate(self, trial: Trial) -> Candidate:
         """The next point to try."""
-        values = {p.name: _suggest(trial, "", p) for p in self._strategy.parameters}
-        if not self._order.ladder:
-            return Candidate(values=values)
-        return Candidate(values=values, ladder=_ladder({p.name: _suggest(trial, "ladder.", p) for p in LADDER}))
+        return Candidate(values={p.name: _suggest(trial, p) for p in self._strategy.parameters})
 
     def rows(self, study: Study) -> list[TrialRow]:
         """The finished trials in their order."""
@@ -189,9 +171,7 @@ class Search:
         ]
 
     def _of_params(self, params: Mapping[str, Any]) -> Candidate:
-        own = {p.name: _told(params[p.name]) for p in self._strategy.parameters}
-        ladder = {p.name: _told(params[f"ladder.{p.name}"]) for p in LADDER} if self._order.ladder else {}
-        return Candidate(values=own, ladder=_ladder(ladder) if ladder else {})
+        return Candidate(values={p.name: _told(params[p.name]) for p in self._strategy.parameters})
 
     def best(self, study: Study) -> Candidate:
         """The trial with the highest score (the first of equals); the default when none has enough trades."""
@@ -203,8 +183,7 @@ def identity(problem: Problem, order: Order) -> str:
     """Names what a study is made of; the number of trials may grow."""
     same = msgspec.structs.replace(order, trials=0)
     strategy = find_strategy(order.strategy, problem.settings.strategies)
-    bounds = [strategy.parameters, LADDER]
-    return hashlib.sha256(msgspec.json.encode([problem.digest, same, bounds])).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode([problem.digest, same, strategy.parameters])).hexdigest()[:16]
 
 
 def finished(study: Study) -> list[Any]:
@@ -220,11 +199,11 @@ def _seed(seed: int, part: str, done: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{part}/{done // BATCH}".encode()).digest()[:4], "big")
 
 
-def _suggest(trial: Trial, prefix: str, parameter: Parameter) -> float:
+def _suggest(trial: Trial, parameter: Parameter) -> float:
     # The grid may not end at the upper bound, and Optuna wants it to.
     steps = math.floor((parameter.high - parameter.low) / parameter.step + 1e-9)
     high = parameter.low + steps * parameter.step
-    name = f"{prefix}{parameter.name}"
+    name = parameter.name
     if parameter.whole:
         return float(trial.suggest_int(name, int(parameter.low), int(high), step=int(parameter.step)))
     return _told(trial.suggest_float(name, parameter.low, round(high, 10), step=parameter.step))
@@ -233,12 +212,6 @@ def _suggest(trial: Trial, prefix: str, parameter: Parameter) -> float:
 def _told(value: float) -> float:
     """A suggested number without the binary dust of low + n · step."""
     return round(float(value), 10)
-
-
-def _ladder(given: Mapping[str, float]) -> dict[str, float]:
-    found = {name: value for name, value in given.items() if name != "tp2_beyond_tp1"}
-    found["atr_mult_tp2"] = round(given["atr_mult_tp1"] + given["tp2_beyond_tp1"], 10)
-    return found
 
 
 def open_journal(path: Path) -> BaseStorage:

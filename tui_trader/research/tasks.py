@@ -6,13 +6,12 @@ A ``Problem`` is sent once to each worker; what is asked of it are plain functio
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from decimal import Decimal
@@ -27,7 +26,7 @@ from tui_trader.core.bars import window_of
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.parameters import Values
 from tui_trader.core.regime import CODES, Regime, regimes
-from tui_trader.core.settings import LadderSettings, Settings
+from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Scan, Strategy
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.research import kernel as k
@@ -114,7 +113,7 @@ class Bench:
         return len(self.market.book.frame(timeframe))
 
     def scan(self, strategy: Strategy, timeframe: str, values: Values) -> Scan:
-        """The strategy's scan; the last one is kept, for sets that differ only in their ladder."""
+        """The strategy's scan; the last one is kept, for the next span."""
         key = (strategy.name, timeframe, tuple(sorted(values.items())))
         found = self._scans.get(key)
         if found is None:
@@ -141,10 +140,9 @@ class Bench:
         span: Span,
         *,
         regime: Regime | None = None,
-        ladder: Mapping[str, float] | None = None,
     ) -> Results:
         """Closed trades decided in ``span`` (and ``regime``) with a fresh wallet, also where they end after it."""
-        market = self.market if not ladder else self._with_ladder(ladder)
+        market = self.market
         close = market.close_ms
         allowed = (close > span.start_ms) & (close <= span.end_ms)
         if regime is not None:
@@ -159,18 +157,6 @@ class Bench:
             rows[:, k.T_DECIDED].astype(np.int64),
             close[rows[:, k.T_END].astype(np.int64)],
         )
-
-    def _with_ladder(self, ladder: Mapping[str, float]) -> Market:
-        changed = with_ladder(self.problem.settings, ladder)
-        market = copy.copy(self.market)
-        market.settings = changed
-        return market
-
-
-def with_ladder(settings: Settings, ladder: Mapping[str, float]) -> Settings:
-    """The settings with some numbers of the TP/SL ladder changed."""
-    found = LadderSettings.model_validate(settings.ladder.model_dump() | dict(ladder))
-    return settings.model_copy(update={"ladder": found})
 
 
 # --- where it runs ---

@@ -9,7 +9,7 @@ import msgspec
 
 from tui_trader.research.backtest import Backtest, Trade
 from tui_trader.research.search import Market
-from tui_trader.research.tasks import Problem, with_ladder
+from tui_trader.research.tasks import Problem
 from tui_trader.strategies.registry import find_strategy
 
 TOLERANCE = 1e-6
@@ -31,11 +31,9 @@ class EngineCheck(msgspec.Struct, frozen=True, kw_only=True):
         return not self.difference
 
 
-def engine_check(
-    problem: Problem, strategy: str, timeframe: str, values: Mapping[str, float], ladder: Mapping[str, float]
-) -> EngineCheck:
+def engine_check(problem: Problem, strategy: str, timeframe: str, values: Mapping[str, float]) -> EngineCheck:
     """Run both over all of the history."""
-    settings = with_ladder(problem.settings, ladder) if ladder else problem.settings
+    settings = problem.settings
     found = find_strategy(strategy, settings.strategies)
     slow = Backtest(
         problem.history,
