@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
 from tui_trader.drill.draw import Draw, draw
-from tui_trader.drill.swarm import Result, live
+from tui_trader.drill.person import ACTIONS
+from tui_trader.drill.swarm import UPSETS, Result, live
 from tui_trader.exchange.fault_rules import FaultRule
-
-ACTIONS = (
-    "open",
-    "close",
-    "move_stop",
-    "break_even",
-    "trail",
-    "set_target",
-    "remove_target",
-    "cancel_entry",
-    "flatten",
-    "kill",
-    "pause",
-    "reload",
-    "crash",
-    "restart",
-    "full_disk",
-)
 
 
 class Minimal(msgspec.Struct, frozen=True):
@@ -61,7 +45,7 @@ def minimise(
     best = _shorter(best, wanted, tell)
     for kind in best.drawn.kinds:
         best = _better(best, _without_kind(best.drawn, kind), wanted, f"without {kind}", tell)
-    for action in ACTIONS:
+    for action in (*ACTIONS, *UPSETS):
         drawn = msgspec.structs.replace(best.drawn, off=best.drawn.off | {action})
         best = _better(best, drawn, wanted, f"without {action}", tell)
     return _shorter(best, wanted, tell)
@@ -95,5 +79,4 @@ def _without_kind(drawn: Draw, kind: str) -> Draw:
     """The draw without one kind. Each rule draws from its own numbers, so that the others strike as before."""
     setup = drawn.setup
     rules = tuple(msgspec.structs.replace(r, rate=0.0, count=0) if r.kind.value == kind else r for r in setup.rules)
-    changed = setup.with_rules(tuple(rules))
-    return msgspec.structs.replace(drawn, setup=changed)
+    return msgspec.structs.replace(drawn, setup=replace(setup, rules=rules))

@@ -1,6 +1,6 @@
 """The judge: reads the exchange's own state, the wire and the durable rows, and never believes the engine's memory.
 
-``watch`` it begins with the world; ``finish`` is asked a minute after the last fault. Times are virtual seconds.
+It watches from when it is made; ``finish`` is asked a minute after the last fault. Times are virtual seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tui_trader.drill.network import Call
 from tui_trader.drill.world import SimWorld
 from tui_trader.exchange.accounts import Account
 from tui_trader.exchange.fault_rules import FaultKind
+from tui_trader.exchange.rest import Reply
 
 LIMIT_S = 10.0
 """How long a reachable position may lack a stop without being flattened (I1)."""
@@ -36,7 +37,11 @@ _KILL_SLACK_S = 0.05
 _BLIND_SLACK_S = 1.5
 _DOUBLED_S = 15.0
 _NOTED_S = 1.0
+_LEARN_S = 10.0
+"""Until then what others trade may be unknown while the private stream is mute (I7)."""
 _MAX_KEPT = 200
+_UNNAMED_SILENCE_S = {418: 120.0, 429: 15.0, 403: 15.0}
+"""How long nothing can be expected of who was told to be silent, when the venue does not say for how long."""
 _ID_FIELDS = ("newClientOrderId", "clientAlgoId", "origClientOrderId")
 _ORDER_PATHS = frozenset({"/fapi/v1/order", "/fapi/v1/algoOrder"})
 
@@ -65,6 +70,7 @@ class Cover(msgspec.Struct):
     doubled: float = -inf
     approved: int = 0
     foreign: int = 0
+    foreign_fills: list[tuple[float, int]] = []
     foreign_cancel: float = -inf
     told: bool = False
     killed_since: float = inf
@@ -83,6 +89,7 @@ class Oracle:
         self._cancels: dict[str, int] = {}
         self._orders_of: dict[str, set[object]] = {}
         self._silent_until = 0.0
+        self._excused_until = 0.0
         self._killed_at = inf
         self._last_good = 0.0
         self._last_bad = -inf
@@ -143,7 +150,7 @@ class Oracle:
         """A process that just started knows nothing of a silence that an earlier one was asked for."""
         if self.world.process is not self._process:
             self._process = self.world.process
-            self._silent_until = 0.0
+            self._silent_until = self._excused_until = 0.0
             self._private_down = self.now
             self._last_good, self._last_bad = self.now, -inf
             if self._killed_at < inf and not self._kill_is_durable():
@@ -155,9 +162,7 @@ class Oracle:
 
     def _order_sent(self, call: Call) -> None:
         params = call.params
-        text = str(
-            params.get("newClientOrderId") or params.get("clientAlgoId") or params.get("origClientOrderId") or ""
-        )
+        text = next((str(params[name]) for name in _ID_FIELDS if params.get(name)), "")
         cid = parse_client_id(text)
         if cid is None:
             self.accuse("I8", f"{call.method} {call.path} names an order that is not ours: {text!r}")
@@ -209,10 +214,8 @@ class Oracle:
 
     def _on_heard(self, call: Call) -> None:
         reply = call.reply
-        if reply is not None and reply.status in (418, 429):
-            asked = reply.headers.get("Retry-After", "")
-            if asked.isdigit() and "-1015" not in reply.body and "-1008" not in reply.body:
-                self._silent_until = max(self._silent_until, self.now + int(asked))
+        if reply is not None and reply.status in _UNNAMED_SILENCE_S:
+            self._asked_for_silence(reply)
         if not call.signed:
             return
         if reply is not None and reply.status == 200:
@@ -220,15 +223,22 @@ class Oracle:
         elif reply is None or reply.status >= 500 or reply.status in (408, 418, 429, 403):
             self._last_bad = self.now
 
+    def _asked_for_silence(self, reply: Reply) -> None:
+        asked = reply.headers.get("Retry-After", "")
+        seconds = float(asked) if asked.isdigit() else _UNNAMED_SILENCE_S[reply.status]
+        self._excused_until = max(self._excused_until, self.now + seconds)
+        if asked.isdigit() and reply.status != 403 and "-1015" not in reply.body and "-1008" not in reply.body:
+            self._silent_until = max(self._silent_until, self.now + seconds)
+
     def reachable(self, symbol: str) -> bool:
         """Whether signed requests can be expected to work, for this symbol."""
         world = self.world
         process = world.process
-        if process is None or not process.alive or not process.compared:
+        if process is None or not process.alive or not process.ready:
             return False
-        if world.faults.is_out(world.network.now_ms) or self.now < self._silent_until:
+        if world.faults.is_out(world.network.now_ms) or self.now < self._excused_until:
             return False
-        if process.venue.budget.silent_ms or world.account.dual_side or not world.exchange.states[symbol].is_trading:
+        if world.account.dual_side or not world.exchange.states[symbol].is_trading:
             return False
         return not (self._last_bad > self._last_good and self.now - self._last_good > REACHABLE_S)
 
@@ -258,14 +268,19 @@ class Oracle:
             self._stop_cancelled(body["s"], body["caid"])
 
     def _stop_cancelled(self, symbol: str, text: str) -> None:
-        """I10: a cancel of our own must leave stops for what was open when it was sent and is open still."""
+        """I10: a cancel of our own must leave stops for what was open when it was sent and is open still.
+
+        What somebody else traded a moment before need not be known yet: that lack is I1's.
+        """
         cover = self._covers[symbol]
         before = self._cancels.get(text)
         if before is None:
             cover.foreign_cancel = self.now
-        elif self.now - cover.foreign_cancel <= _DOUBLED_S or cover.lacks:
             return
-        elif self.world.coverage(symbol) < min(before, self._lots(symbol)):
+        if self.now - cover.foreign_cancel <= _DOUBLED_S or cover.lacks:
+            return
+        unknown = abs(sum(lots for at, lots in cover.foreign_fills if self.now - at <= _LEARN_S))
+        if self.world.coverage(symbol) < min(before, self._lots(symbol)) - unknown:
             self.accuse("I10", f"{symbol}: cancelling {text} left the position without a stop")
 
     def _lots(self, symbol: str) -> int:
@@ -296,6 +311,7 @@ class Oracle:
         before = after - signed
         if cid is None:
             cover.foreign += signed
+            cover.foreign_fills.append((self.now, signed))
         elif cid.leg is not Leg.ENTRY and (abs(after) >= abs(before) or after * before < 0):
             self.accuse("I3", f"{symbol}: the exit {text} took the position from {before} to {after} lots")
         elif cid.leg is Leg.ENTRY and self.now - cover.doubled > _DOUBLED_S:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 
@@ -17,6 +16,23 @@ _PATIENCE_S = 40.0
 _AWAY = (0.0002, 0.02)
 
 
+ACTIONS = {
+    "open": 40,
+    "close": 10,
+    "move_stop": 10,
+    "break_even": 4,
+    "trail": 4,
+    "set_target": 5,
+    "remove_target": 3,
+    "cancel_entry": 4,
+    "flatten": 1,
+    "kill": 1,
+    "pause": 1,
+    "reload": 2,
+}
+"""What a person does, by the method's name, and how often against the others."""
+
+
 class Person:
     """``act`` does one thing, drawn by weight; what is in ``off`` is never done."""
 
@@ -24,21 +40,7 @@ class Person:
         self._world = world
         self._rng = rng
         self._wish: tuple[ev.OpenPosition, float] | None = None
-        found: dict[str, tuple[int, Callable[[], None]]] = {
-            "open": (40, self._open),
-            "close": (10, self._close),
-            "move_stop": (10, self._move_stop),
-            "break_even": (4, self._break_even),
-            "trail": (4, self._trail),
-            "set_target": (5, self._set_target),
-            "remove_target": (3, self._remove_target),
-            "cancel_entry": (4, self._cancel_entry),
-            "flatten": (1, self._flatten),
-            "kill": (1, self._kill),
-            "pause": (1, self._pause),
-            "reload": (2, self._reload),
-        }
-        self._weights = {name: row for name, row in found.items() if name not in off}
+        self._weights = {name: weight for name, weight in ACTIONS.items() if name not in off}
 
     def insist(self) -> None:
         """Who sees that entries are blocked for the moment, tries again as soon as they are not."""
@@ -56,10 +58,9 @@ class Person:
         if self._rng.random() < 0.3:
             self._resume()
             return
-        names = list(self._weights)
-        if names:
-            weights = [self._weights[name][0] for name in names]
-            self._weights[self._rng.choices(names, weights)[0]][1]()
+        if self._weights:
+            (name,) = self._rng.choices(list(self._weights), list(self._weights.values()))
+            getattr(self, f"_{name}")()
 
     @property
     def _ts(self) -> int:

@@ -16,6 +16,8 @@ from tui_trader.drill.person import Person
 from tui_trader.drill.world import SimWorld, run_world
 
 CALM_S = 60.0
+UPSETS = ("crash", "restart", "full_disk")
+"""What befalls the process, by the names under which a draw may leave it out."""
 _AMID, _AMID_S, _EFFECTS = 0.8, 5.0, 40
 """Most crashes strike between two effects of the process instead of at a point of time."""
 _LEG_S = (5.0, 60.0)

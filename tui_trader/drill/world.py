@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -67,10 +67,6 @@ class Setup:
     coarse_s: float = 0.1
     rules: tuple[FaultRule, ...] = ()
     settings: dict[str, object] = field(default_factory=dict)
-
-    def with_rules(self, rules: tuple[FaultRule, ...]) -> Setup:
-        """The same with other rules."""
-        return replace(self, rules=rules)
 
 
 def drill_settings(overrides: dict[str, object]) -> Settings:
