@@ -24,7 +24,7 @@ from tui_trader.core.bars import window_of
 from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.parameters import defaults
 from tui_trader.core.regime import CODES, regimes
-from tui_trader.research.backtest import scan_of
+from tui_trader.research.book import scan_of
 from tui_trader.research.history import instrument_of
 from tui_trader.research.search import Job, Market, sweep
 from tui_trader.strategies.ma_crossover import MaCrossover

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.build import minutes
-from tui_trader.core.indicators import Ema, WilderAdx, WilderAtr, WilderRsi, high_low_range, mean_close, mean_volume
+from tui_trader.core.indicators import Ema, WilderAdx, WilderAtr, WilderRsi
 from tui_trader.core.series import wilder_atr
 
 
@@ -54,11 +54,3 @@ def test_constant_range_gives_that_range() -> None:
     bars = minutes([100.0] * 30, spread=2.0)
     assert WilderAtr(14).extend(bars) == pytest.approx(4.0)
     assert WilderAtr(14).extend(bars[:13]) is None
-
-
-def test_means_and_ranges_need_their_bars() -> None:
-    bars = minutes([1.0, 2.0, 3.0], spread=0.5, volume=7.0)
-    assert mean_close(bars, 2) == 2.5
-    assert mean_volume(bars, 3) == 7.0
-    assert high_low_range(bars, 3) == (3.5, 0.5)
-    assert (mean_close(bars, 4), mean_volume(bars, 4), high_low_range(bars, 4)) == (None, None, None)

@@ -1,4 +1,4 @@
-"""Indicators one closed bar at a time: Wilder's ATR, RSI and ADX, EMA; means and ranges of the last bars.
+"""Indicators one closed bar at a time: Wilder's ATR, RSI and ADX, EMA.
 
 Each gives None before there are enough bars; nothing is estimated from too few. ``core.series`` has them over arrays.
 """
@@ -6,7 +6,7 @@ Each gives None before there are enough bars; nothing is estimated from too few.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -173,25 +173,3 @@ class WilderAdx:
         else:
             self._adx += (spread - self._adx) / self.period
         return AdxReading(self._adx, plus_di, minus_di) if counted >= self.period else None
-
-
-def mean_volume(bars: Sequence[Candle], count: int) -> float | None:
-    """Mean volume (base units) of the last ``count`` bars, None with fewer."""
-    if count < 1 or len(bars) < count:
-        return None
-    return math.fsum(bar.volume for bar in bars[-count:]) / count
-
-
-def high_low_range(bars: Sequence[Candle], count: int) -> tuple[float, float] | None:
-    """(highest high, lowest low) of the last ``count`` bars, None with fewer."""
-    if count < 1 or len(bars) < count:
-        return None
-    window = bars[-count:]
-    return max(bar.high for bar in window), min(bar.low for bar in window)
-
-
-def mean_close(bars: Sequence[Candle], count: int) -> float | None:
-    """Mean of the last ``count`` closes, None with fewer."""
-    if count < 1 or len(bars) < count:
-        return None
-    return math.fsum(bar.close for bar in bars[-count:]) / count

@@ -25,8 +25,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.types import DAY_MS, MINUTE_MS, Channel, Leg, Side
 from tui_trader.errors import ConfigError
-from tui_trader.research.book import HistoryBook
-from tui_trader.research.book import scan_of as scan_of
+from tui_trader.research.book import HistoryBook, scan_of
 from tui_trader.research.history import History
 from tui_trader.research.kernel import LEAST_SPREAD
 from tui_trader.venues.paper import Costs, PaperAccount

@@ -56,7 +56,6 @@ class HistoryBook(CandleBook):
 
     def __init__(self, symbol: str, minutes: Bars) -> None:
         super().__init__(symbol)
-        self._minutes = minutes
         self._frames = {name: resample(minutes, name) for name in TIMEFRAMES}
         self._windows: dict[tuple[str, str | None], Window] = {
             (name, None): Window(bars, _Indicators(bars)) for name, bars in self._frames.items()

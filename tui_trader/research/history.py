@@ -328,13 +328,6 @@ def _recording(symbol: str) -> Recording:
     return decode_recording(file.read_bytes()) if file.is_file() else load_recording(symbol)
 
 
-def from_npz(path: Path, symbol: str) -> History:
-    """The whole of one file, of any kind that ``files.read_history`` knows."""
-    from tui_trader.research.files import read_history
-
-    return read_history(path, symbol)
-
-
 def instrument_of(symbol: str) -> Instrument:
     """The filters of a contract as the simulated exchange has them; for an unknown one Binance's usual ones."""
     spec = SPECS.get(symbol)

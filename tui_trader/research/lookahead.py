@@ -24,8 +24,8 @@ from tui_trader.core.regime import CODES, UNKNOWN, regime_at, regimes
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import MarketState, Strategy
 from tui_trader.core.types import MINUTE_MS, Side
-from tui_trader.research.backtest import Backtest, BacktestResult, Trade, scan_of
-from tui_trader.research.book import HistoryBook
+from tui_trader.research.backtest import Backtest, BacktestResult, Trade
+from tui_trader.research.book import HistoryBook, scan_of
 from tui_trader.research.history import History, make_history
 from tui_trader.research.poison import POISONS, poisoned
 from tui_trader.venues.paper import Costs

@@ -30,7 +30,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Scan, Strategy
 from tui_trader.errors import TuiTraderError, UsageError
 from tui_trader.research import kernel as k
-from tui_trader.research.backtest import scan_of
+from tui_trader.research.book import scan_of
 from tui_trader.research.history import History
 from tui_trader.research.search import Market
 from tui_trader.research.walkforward import Results, Span
