@@ -202,6 +202,32 @@ def test_a_cancel_of_ours_that_strips_a_position_is_found() -> None:
     judged(script)
 
 
+@pytest.mark.parametrize(("after", "accused"), [(1_000, 0), (11_000, 1)])
+def test_what_others_opened_a_moment_ago_need_not_be_covered_by_a_moved_stop(after: int, accused: int) -> None:
+    async def script(it: SimWorld, oracle: Oracle) -> None:
+        await it.enter()
+        await it.sleep(2_000)
+        await it.crash()
+        (old,) = it.account.algos.values()
+        it.exchange.place_order(it.account, OrderRequest(BTC, True, "MARKET", Decimal("0.010"), client_id="phone"))
+        moved = OrderRequest(
+            BTC,
+            False,
+            "STOP_MARKET",
+            it.exchange.states[BTC].lots.decimal(old.lots),
+            trigger_price=Decimal("42900"),
+            reduce_only=True,
+            client_id="tt-1-1-sl-9",
+        )
+        it.exchange.place_algo(it.account, moved)
+        await it.sleep(after)
+        send(it, Call("DELETE", "/fapi/v1/algoOrder", {"symbol": BTC, "clientAlgoId": old.client_id}, 0.0, True))
+        it.exchange.algos.cancel(old)
+        assert oracle.counts["I10"] == accused
+
+    judged(script)
+
+
 def test_the_end_compares_venue_local_account_and_store() -> None:
     async def script(it: SimWorld, oracle: Oracle) -> None:
         await it.enter()
