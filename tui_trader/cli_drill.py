@@ -75,8 +75,11 @@ def _preset(options: DrillOptions) -> tuple[FaultRule, ...] | None:
 
 def again(options: DrillOptions, seed: int) -> str:
     """The command that repeats one seed."""
-    preset = f" --preset {options.preset}" if options.preset else ""
-    return f"tui-trader drill --seeds 1 --first-seed {seed} --steps {options.steps}{preset} --trace trace-{seed}.txt"
+    return f"tui-trader drill --seeds 1 --first-seed {seed} {_world(options)} --trace trace-{seed}.txt"
+
+
+def _world(options: DrillOptions) -> str:
+    return f"--steps {options.steps}" + (f" --preset {options.preset}" if options.preset else "")
 
 
 def _say(text: str) -> None:
@@ -109,6 +112,7 @@ def _print(report: Report, seconds: float, options: DrillOptions) -> None:
     ]
     lines += report.told[:40]
     lines += [f"repeat seed {seed}: {again(options, seed)}" for seed in report.failed_seeds[:10]]
+    lines += [f"make it small: tui-trader drill --minimise {s} {_world(options)}" for s in report.failed_seeds[:1]]
     typer.echo("\n".join(lines))
 
 

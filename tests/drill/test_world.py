@@ -103,13 +103,13 @@ def test_the_same_seed_gives_the_same_hash_and_another_seed_another() -> None:
         await it.move(BTC, 43_000.0, 5_000)
         await it.sleep(5_000)
 
-    rules = (FaultRule(FaultKind.drop_response, rate=0.2), FaultRule(FaultKind.delay, rate=0.2))
-    first, second = (world(script, Setup(seed=5, rules=()), keep=True) for _ in range(2))
+    rules = (FaultRule(FaultKind.drop_response, rate=0.5, path="POST *rder"), FaultRule(FaultKind.delay, rate=0.2))
+    first, second = (world(script, Setup(seed=5, rules=rules), keep=True) for _ in range(2))
     assert first.trace.digest() == second.trace.digest()
     assert first.trace.lines == second.trace.lines
-    other = world(script, Setup(seed=6))
+    assert first.faults.counts
+    other = world(script, Setup(seed=6, rules=rules))
     assert other.trace.digest() != first.trace.digest()
-    assert rules
 
 
 def test_an_orderly_end_writes_everything_and_leaves_the_stop() -> None:
