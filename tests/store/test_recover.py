@@ -32,6 +32,9 @@ async def test_open_plans_live_orders_and_recent_facts_come_back(tmp_path: Path)
     store.record(record("orders", client_id="tt-e-2-sl-0", status="canceled"))
     for trade_id, age in (("1", 3 * DAY_MS), ("2", 0)):
         store.record(record("fills", symbol="BTCUSDT", trade_id=trade_id, venue_ts=NOW - age))
+    for tran_id, age, plan_id in (("p1", 3 * DAY_MS, 1), ("p2", 1, 2), ("p3", 0, None)):
+        paid = {"amount": Decimal("-0.5"), "venue_ts": NOW - age, "plan_id": plan_id}
+        store.record(record("funding", tran_id=tran_id, symbol="BTCUSDT", **paid))
     store.record(record("state", key="kill", value={"reason": "by hand"}))
     store.record(record("state", key="kill", value=None))
     store.record(record("state", key="losses", value={"day": "1.5"}))
@@ -51,6 +54,7 @@ async def test_open_plans_live_orders_and_recent_facts_come_back(tmp_path: Path)
     assert known.orders[0]["qty"] == "0.046"
     assert known.trade_ids == ("BTCUSDT:2",)
     assert known.fills_cursor_ms == NOW
+    assert (known.funding_ids, known.loose_funding) == (("p2", "p3"), ("-0.5",))
     assert known.state == {"kill": None, "losses": {"day": "1.5"}}
     assert [value for _, value in known.equity][-1] == 11.5
     assert 1.0 not in [value for _, value in known.equity]

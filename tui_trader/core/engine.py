@@ -21,6 +21,7 @@ from tui_trader.core import (
     manual,
     reconcile,
     snapshot,
+    trades,
     warmup,
 )
 from tui_trader.core import events as ev
@@ -91,7 +92,7 @@ class Engine:
             ev.Fill: self._on_fill,
             ev.PositionUpdate: self._on_position,
             ev.BalanceUpdate: self._on_balance,
-            ev.FundingPayment: lambda e: reconcile.on_funding(self._state, e),
+            ev.FundingPayment: lambda e: trades.on_funding(self._state, e),
             ev.AccountSnapshot: lambda e: reconcile.on_snapshot(self._state, e),
             ev.SendOutcome: lambda e: feedback.on_send_outcome(self._state, e),
             ev.OpenPosition: lambda e: entries.enter_by_hand(self._state, e),

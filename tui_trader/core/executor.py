@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tui_trader.core import leverage, oco
+from tui_trader.core import leverage, oco, trades
 from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrder
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import on_price
@@ -180,7 +180,9 @@ def drive(state: EngineState, plan: Plan) -> None:
         set_levels(state, plan)
     if open_qty <= 0 < counted:
         # Only a word without its fills says that it is closed; that fill may have been counted otherwise, so the legs
-        # stay until the snapshot has spoken.
+        # stay until the snapshot has spoken, which then is not left to the pace (I8).
+        if state.now - state.snapshot_asked_ms >= state.ms(FLAT_WORD_S / 2):
+            state.require_snapshot(f"{plan.symbol}: said to be closed, the fills are not heard")
         _watch_protection(state, plan, counted, orders)
         return
     _go_on(state, plan, instrument, orders, counted, open_qty)
@@ -373,7 +375,7 @@ def finish(state: EngineState, plan: Plan) -> None:
         return
     state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
     state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)
-    state.book_trade(plan)
+    trades.book_trade(state, plan)
 
 
 def query(state: EngineState, order: OwnOrder) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import msgspec
-
-from tui_trader.core import leverage, manual, reconcile, restored, warmup
+from tui_trader.core import leverage, manual, reconcile, restored, trades, warmup
 from tui_trader.core.candles import KEPT_MINUTES
 from tui_trader.core.commands import LoadCandles, WatchSymbols
 from tui_trader.core.events import Candle
 from tui_trader.core.plain import plain
 from tui_trader.core.portfolio import Position
-from tui_trader.core.state import EngineState, Recovered, decimals
+from tui_trader.core.state import EngineState, Recovered
 from tui_trader.core.tiers import DynamicTiers
-from tui_trader.core.types import MINUTE_MS, Severity, Side
-from tui_trader.core.views import EquityPoint, TradeRow
+from tui_trader.core.types import MINUTE_MS, Severity
+from tui_trader.core.views import EquityPoint
 
 HISTORY_CANDLES = KEPT_MINUTES
 CANDIDATES_BEYOND = 10
@@ -181,10 +179,7 @@ def recover(state: EngineState, recovered: Recovered) -> None:
     state.equity_points.extend(EquityPoint(ts=ts, equity=value) for ts, value in recovered.equity)
     signals = (restored.signal(row) for row in recovered.signals)
     state.signals.extend(signal for signal in signals if signal is not None)
-    for row in recovered.trades:
-        trade = _trade_row(row)
-        if trade is not None:
-            state.trades.append(trade)
+    trades.recover(state, recovered)
 
 
 def _recover_pauses(state: EngineState, stored: object) -> None:
@@ -195,14 +190,3 @@ def _recover_pauses(state: EngineState, stored: object) -> None:
     for key, names in (("symbols", state.paused_symbols), ("strategies", state.paused_strategies)):
         found = pauses.get(key)
         names.update(name for name in (found if isinstance(found, list) else []) if isinstance(name, str))
-
-
-def _trade_row(row: dict[str, object]) -> TradeRow | None:
-    known = {k: float(v) if isinstance(v, Decimal) else v for k, v in row.items() if k in TradeRow.__struct_fields__}
-    try:
-        known.setdefault("price_decimals", decimals(Decimal(str(row.get("entry", "0")))))
-        known.setdefault("qty_decimals", decimals(Decimal(str(row.get("qty", "0")))))
-        known["side"] = Side(str(row.get("side", "long")))
-        return msgspec.convert(known, TradeRow, strict=False)
-    except (msgspec.ValidationError, ValueError, ArithmeticError):
-        return None

@@ -42,12 +42,12 @@ class Position(msgspec.Struct, kw_only=True):
 class Portfolio:
     """The account as counted from fills, checked against the venue by ``core.reconcile``."""
 
-    def __init__(self, seen: tuple[str, ...] = ()) -> None:
+    def __init__(self, seen: tuple[str, ...] = (), paid: tuple[str, ...] = ()) -> None:
         self.wallet: Decimal | None = None
         self.positions: dict[str, Position] = {}
         self.fills_cursor_ms = 0
         self._seen: dict[str, None] = dict.fromkeys(seen)
-        self._funding: dict[str, None] = {}
+        self._funding: dict[str, None] = dict.fromkeys(paid)
 
     def position(self, symbol: str) -> Position:
         """The (possibly flat) position of a symbol."""

@@ -10,9 +10,9 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import adoption, executor, feedback, restored
+from tui_trader.core import adoption, executor, feedback, restored, trades
 from tui_trader.core.commands import CancelOrder
-from tui_trader.core.events import AccountSnapshot, Fill, FundingPayment, OpenOrder, OrderUpdate, VenuePosition
+from tui_trader.core.events import AccountSnapshot, Fill, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio, Position
@@ -22,7 +22,7 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
 
 def restore(state: EngineState, recovered: Recovered) -> None:
     """Take over what the store remembers. Orders that were live are ``unknown`` until the venue speaks."""
-    state.portfolio = Portfolio(recovered.trade_ids)
+    state.portfolio = Portfolio(recovered.trade_ids, recovered.funding_ids)
     state.portfolio.fills_cursor_ms = recovered.fills_cursor_ms
     state.next_plan_id = recovered.next_plan_id
     for body in recovered.plans:
@@ -125,7 +125,7 @@ def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> N
         else:
             feedback.on_fill(state, fill)
     for payment in snapshot.funding:
-        on_funding(state, payment)
+        trades.on_funding(state, payment)
 
 
 def _named(state: EngineState, snapshot: AccountSnapshot, fill: Fill) -> Fill:
@@ -148,31 +148,6 @@ def _named(state: EngineState, snapshot: AccountSnapshot, fill: Fill) -> Fill:
     ]
     best = next(iter(sorted(fits, key=lambda o: o.leg is not Leg.STOP)), None)
     return fill if best is None else msgspec.structs.replace(fill, client_id=best.client_id)
-
-
-def on_funding(state: EngineState, payment: FundingPayment) -> None:
-    """Book a funding payment to the plan that held the position."""
-    if not state.portfolio.is_new_funding(payment):
-        return
-    plan = state.plans.get(payment.symbol)
-    if plan is not None and payment.tran_id in plan.funding_ids:
-        # Counted before a restart: the venue tells of the last hours again.
-        return
-    if plan is not None and 0 < plan.first_fill_ms <= payment.venue_ts:
-        plan.funding += payment.amount
-        plan.funding_ids.append(payment.tran_id)
-        state.save_plan(plan)
-        state.say(Severity.INFO, f"{payment.symbol}: funding {payment.amount:+.4f} USDT", payment.symbol)
-    state.store(
-        "funding",
-        {
-            "tran_id": payment.tran_id,
-            "symbol": payment.symbol,
-            "amount": payment.amount,
-            "venue_ts": payment.venue_ts,
-            "plan_id": plan.plan_id if plan else None,
-        },
-    )
 
 
 def _compare(

@@ -55,8 +55,15 @@ def risk_view(state: EngineState) -> RiskView:
         systemic=None,
         correlation=None,
         heat=heat(state),
-        notes=("ESS, systemic risk, correlation and VaR are not there yet",),
+        notes=("ESS, systemic risk, correlation and VaR are not there yet", *_loose_funding(state)),
     )
+
+
+def _loose_funding(state: EngineState) -> tuple[str, ...]:
+    """What the sum of the trades lacks to explain the wallet."""
+    loose = state.loose_funding
+    count = f"{loose.payments} payment{'s' if loose.payments > 1 else ''}"
+    return (f"funding of no trade: {loose.amount:+.2f} USDT in {count}",) if loose.payments else ()
 
 
 def heat(state: EngineState) -> float | None:

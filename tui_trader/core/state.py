@@ -23,7 +23,7 @@ from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.strategy_rows import SignalRow
 from tui_trader.core.tiers import Classifier, DynamicTiers
-from tui_trader.core.trained import Resolved, TrainedBook, TrainedSet, row_of
+from tui_trader.core.trained import Resolved, TrainedBook, TrainedSet
 from tui_trader.core.types import ZERO, Channel, Leg, Refusal, Severity, Side, Tier, VenueBook, dec
 from tui_trader.core.universe import SymbolMetrics, Universe
 from tui_trader.core.views import EquityPoint, LogRow, TradeRow
@@ -37,9 +37,29 @@ CONDITIONALS_PER_POSITION = 2
 STORY_KEPT = 300
 """Sentences kept of each symbol, so that a position's story outlives the log of a busy night."""
 
+TRADES_KEPT = 200
+
 SNAPSHOT_EVERY_S = 6.0
 SNAPSHOT_BURST = 4.0
 """The pace of snapshots asked for: at weight 90 each, under half of Binance's 2,400 a minute."""
+
+
+class ClosedTrade(msgspec.Struct, kw_only=True):
+    """A closed position's exact result in USDT, by its plan's id; ``risk`` is the initial risk that ``r`` counts in."""
+
+    symbol: str
+    opened_ms: int
+    closed_ms: int
+    pnl: Decimal
+    funding: Decimal
+    risk: Decimal
+
+
+class LooseFunding(msgspec.Struct, kw_only=True):
+    """Funding of the account, USDT, that belongs to no trade of this store."""
+
+    amount: Decimal = ZERO
+    payments: int = 0
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +75,10 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     equity: tuple[tuple[int, float], ...] = ()
     trades: tuple[dict[str, object], ...] = ()
     fills_cursor_ms: int = 0
+    funding_ids: tuple[str, ...] = ()
+    """Funding payments that are booked already, of the last 48 h."""
+    loose_funding: tuple[str, ...] = ()
+    """The amounts of those that belong to no trade, USDT."""
     trained: tuple[TrainedSet, ...] = ()
     trained_results: tuple[tuple[str, float], ...] = ()
     """Trades of trained sets, oldest first: the set's identity and the result in R."""
@@ -158,7 +182,9 @@ class EngineState:
         self.equity_minute = 0
         self.second_ms = 0
         self.signals: deque[SignalRow] = deque(maxlen=200)
-        self.trades: deque[TradeRow] = deque(maxlen=200)
+        self.trades: deque[TradeRow] = deque(maxlen=TRADES_KEPT)
+        self.closed: dict[int, ClosedTrade] = {}
+        self.loose_funding = LooseFunding()
         self.log: deque[LogRow] = deque(maxlen=500)
         self.stories: dict[str, deque[LogRow]] = {}
         self.out: list[Command] = []
@@ -269,70 +295,6 @@ class EngineState:
             },
         )
 
-    def book_trade(self, plan: Plan) -> None:
-        """A closed position: a row for the store and the trades pane, a sentence for the log."""
-        pnl = plan.realized - plan.fees + plan.funding
-        risk = plan.risk_distance * plan.entered
-        r = float(pnl / risk) if risk else 0.0
-        expected = plan.expected_entry or plan.avg_entry
-        slip = (plan.avg_entry - expected) * plan.side.sign / expected * 100 if expected else ZERO
-        instrument = self.instruments[plan.symbol]
-        tp1 = any(t.leg is Leg.TP1 and t.qty > 0 and t.left == 0 for t in plan.targets)
-        self.store(
-            "trades",
-            {
-                "plan_id": plan.plan_id,
-                "symbol": plan.symbol,
-                "side": plan.side.value,
-                "strategy": plan.strategy,
-                "origin": plan.origin.value,
-                "opened_ms": plan.first_fill_ms,
-                "closed_ms": plan.closed_ms,
-                "qty": plan.entered,
-                "entry": plan.avg_entry,
-                "exit": plan.avg_exit,
-                "pnl": pnl,
-                "r": r,
-                "fees": plan.fees,
-                "funding": plan.funding,
-                "reason": plan.close_reason,
-                "atr": plan.atr,
-                "stop": plan.initial_stop,
-                "slippage_pct": float(slip),
-                "longest_naked_ms": int(plan.longest_naked_ms / self.rate),
-                "conviction": plan.conviction,
-                "tp1": tp1,
-                "trained": plan.trained,
-            },
-            durable=True,
-        )
-        self.trades.appendleft(
-            TradeRow(
-                closed_ms=plan.closed_ms,
-                opened_ms=plan.first_fill_ms,
-                symbol=plan.symbol,
-                side=plan.side,
-                strategy=plan.strategy,
-                qty=float(plan.entered),
-                entry=float(plan.avg_entry),
-                exit=float(plan.avg_exit),
-                pnl=float(pnl),
-                r=r,
-                fees=float(plan.fees),
-                funding=float(plan.funding),
-                reason=plan.close_reason,
-                tp1=tp1,
-                slippage_pct=float(slip),
-                price_decimals=decimals(instrument.tick_size),
-                qty_decimals=decimals(instrument.step_size),
-            )
-        )
-        severity = Severity.GOOD if pnl >= 0 else Severity.WARNING
-        bare = f"longest without a proven stop {plan.longest_naked_ms / 1000 / self.rate:.1f} s"
-        result = f"{pnl:+.2f} USDT ({r:+.2f} R), fees {plan.fees:.2f}; {bare}"
-        self.say(severity, f"{plan.symbol}: closed ({plan.close_reason}): {result}", plan.symbol)
-        self._judge_set(plan, r)
-
     def timeframe_of(self, strategy: Strategy) -> str:
         """The timeframe on which ``strategy`` runs."""
         return self.settings.strategies.timeframes.get(strategy.name, strategy.timeframe)
@@ -342,23 +304,6 @@ class EngineState:
         book = self.trained if self.settings.training.use_trained else TrainedBook()
         configured = self.settings.strategies.parameters_of(strategy.name)
         return book.optimized_parameters(symbol, self.venue, strategy, regime, timeframe, configured)
-
-    def _judge_set(self, plan: Plan, r: float) -> None:
-        """Compare a trained set with its promise after each of its trades; a demotion is stored, audited and said."""
-        if not plan.trained or not plan.risk_distance:
-            return
-        demoted = self.trained.judge(plan.trained, r, self.settings.training.false_alarm)
-        if demoted is None:
-            return
-        self.store("trained_assets", row_of(demoted), durable=True)
-        detail = {"set": demoted.identity, "reason": demoted.demoted, "values": demoted.values}
-        self.store(
-            "audit",
-            {"ts": self.now, "actor": "reliability", "action": "DemoteTrainedSet", "detail": detail},
-            durable=True,
-        )
-        words = f"the trained set for {demoted.strategy} in {demoted.regime.value} on {demoted.timeframe} is demoted"
-        self.say(Severity.WARNING, f"{demoted.symbol}: {words}: {demoted.demoted}; the default is back", demoted.symbol)
 
     def trigger_price(self, symbol: str) -> Decimal:
         """The price that decides break-even and trailing: mark, else mid, else 0 when neither is fresh."""

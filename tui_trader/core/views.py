@@ -270,6 +270,7 @@ class TradeRow(View, frozen=True, kw_only=True):
     qty_decimals: int
     tp1: bool = False
     slippage_pct: float = 0.0
+    plan_id: int = 0
 
 
 class LogRow(View, frozen=True, kw_only=True):

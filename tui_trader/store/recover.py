@@ -48,6 +48,9 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
     signals = _all(db, known["signals"], f"ORDER BY ts DESC, rowid DESC LIMIT {_KEPT_SIGNALS}")
     newest = _newest(db, "fills", "venue_ts")
     fills = db.execute("SELECT symbol, trade_id FROM fills WHERE venue_ts >= ?", (newest - 2 * DAY_MS,)).fetchall()
+    paid = _newest(db, "funding", "venue_ts")
+    funding = db.execute("SELECT tran_id FROM funding WHERE venue_ts >= ?", (paid - 2 * DAY_MS,)).fetchall()
+    loose = db.execute("SELECT amount FROM funding WHERE plan_id IS NULL").fetchall()
     since = _newest(db, "equity", "ts") - DAY_MS
     equity = db.execute(
         "SELECT max(ts), equity FROM equity WHERE ts >= ? AND typeof(ts) = 'integer' GROUP BY ts / ? ORDER BY ts",
@@ -64,6 +67,8 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
         equity=tuple(_curve(equity)),
         trades=tuple(reversed(trades)),
         fills_cursor_ms=newest,
+        funding_ids=tuple(str(tran_id) for (tran_id,) in funding),
+        loose_funding=tuple(str(amount) for (amount,) in loose),
         trained=read_sets(db),
         trained_results=read_results(db),
         signals=tuple(signals),
