@@ -87,6 +87,7 @@ def test_costs_parameters_timeframe_and_wallet_are_taken(capsys: Capture) -> Non
     assert (parameters["bars"], parameters["max_range_atr"]) == (30, 6)
     assert "half the spread (1 bps), slippage (0 bps)" in assumptions[1]
     assert "latency 20 ms" in assumptions[1]
+    assert "the first 7.8 h of the candles only warm up" in assumptions[-1], "31 bars of 15 m"
     equity = told["equity"]
     assert isinstance(equity, list)
     assert equity[0] == 2_500.0

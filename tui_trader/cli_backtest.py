@@ -120,6 +120,7 @@ def run_backtest(context: Globals, question: Question) -> int:
         maker_fee=float(instrument.maker_fee),
         taker_fee=float(instrument.taker_fee),
         parameters=values,
+        warm_up_ms=_warm_up_ms(strategy, settings, timeframe, values),
         code=code_version(),
         path="kernel" if question.fast else "engine",
         without_costs=free,
@@ -130,6 +131,14 @@ def run_backtest(context: Globals, question: Question) -> int:
         sys.stdout.write(to_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ) + "\n")
     _write_files(question, report)
     return INTERRUPTED if result.partial else 0
+
+
+def _warm_up_ms(strategy: Strategy, settings: Settings, timeframe: str, values: dict[str, float]) -> int:
+    from tui_trader.core.candles import TIMEFRAMES
+    from tui_trader.research.book import warm_up_ms
+
+    ladder = settings.ladder
+    return max(warm_up_ms(strategy, timeframe, values), ladder.atr_period * TIMEFRAMES[ladder.atr_timeframe])
 
 
 def _write_files(question: Question, report: Report) -> None:

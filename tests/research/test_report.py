@@ -31,6 +31,7 @@ def report(found: History, result: BacktestResult | None = None, **changes: obje
         "maker_fee": 0.0002,
         "taker_fee": 0.0005,
         "parameters": {"at": 239.0, "side": 1.0},
+        "warm_up_ms": 12_600_000,
         "code": "1.2.3 (abc)",
     }
     return make_report(**(given | changes))  # type: ignore[arg-type]
@@ -62,7 +63,16 @@ def test_many_trades_need_no_excuse_and_a_cut_run_says_so() -> None:
 
 def test_it_says_what_it_rests_on() -> None:
     text = "\n".join(report(history(WINS)).assumptions)
-    for words in ("0.7 bps", "0.3 bps", "0.050%", "0.020%", "50 ms", "5,000,000 USDT", "stop before a target"):
+    for words in (
+        "0.7 bps",
+        "0.3 bps",
+        "0.050%",
+        "0.020%",
+        "50 ms",
+        "5,000,000 USDT",
+        "stop before a target",
+        "first 3.5 h",
+    ):
         assert words in text
     assert "not charged: no rates are recorded" in text
     funded = report(history(WINS, funding=[(START, 0.0001)]))

@@ -120,6 +120,13 @@ class HistoryBook(CandleBook):
         return int(np.searchsorted(self._closes[timeframe], self._now, side="right"))
 
 
+def warm_up_ms(strategy: Strategy, timeframe: str, values: Values) -> int:
+    """How much history the strategy asks for before it decides anything, ms."""
+    own, above = strategy.history(values)
+    higher = strategy.higher(timeframe)
+    return int(max(own * TIMEFRAMES[timeframe], above * TIMEFRAMES[higher] if higher is not None else 0))
+
+
 def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Values) -> Scan:
     """What the strategy says over the whole history, and nothing before it has the history that it asks for.
 

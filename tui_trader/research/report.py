@@ -76,6 +76,7 @@ def make_report(
     maker_fee: float,
     taker_fee: float,
     parameters: Mapping[str, float],
+    warm_up_ms: int,
     code: str,
     path: str = "engine",
     without_costs: WithoutCosts | None = None,
@@ -95,7 +96,7 @@ def make_report(
         metrics=metrics,
         without_costs=without_costs.total_return if without_costs is not None else None,
         without_costs_run=without_costs,
-        assumptions=assumptions(costs, maker_fee, taker_fee, history),
+        assumptions=assumptions(costs, maker_fee, taker_fee, history, warm_up_ms),
         warnings=warnings(history, result, metrics),
         parameters=dict(parameters),
         refused=result.refused,
@@ -126,7 +127,7 @@ def verdict(m: Metrics, result: BacktestResult) -> str:
     return f"{text}."
 
 
-def assumptions(costs: Costs, maker_fee: float, taker_fee: float, history: History) -> tuple[str, ...]:
+def assumptions(costs: Costs, maker_fee: float, taker_fee: float, history: History, warm_up_ms: int) -> tuple[str, ...]:
     """What the figures rest on."""
     funded = "at its recorded rates" if len(history.funding_ms) else "not charged: no rates are recorded for this time"
     late = ", where the latency passes it by at the next price known, up to a minute later" if costs.latency_ms else ""
@@ -139,6 +140,7 @@ def assumptions(costs: Costs, maker_fee: float, taker_fee: float, history: Histo
         f"funding is {funded}; the gate sees the rate charged last",
         f"candles hold no order book: the gate is told a depth of {DEPTH_USDT:,.0f} USDT and the spread above",
         "one symbol alone: no other position takes margin or limits; no market impact",
+        f"the first {warm_up_ms / HOUR_MS:.1f} h of the candles only warm up: nothing is decided in them",
     )
 
 

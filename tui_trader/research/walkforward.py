@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.parameters import Values
 from tui_trader.core.reliability import R_CLIP, wilson_high
 from tui_trader.core.signals import Strategy
 from tui_trader.core.types import DAY_MS
 from tui_trader.errors import UsageError
+from tui_trader.research.book import warm_up_ms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,10 +85,7 @@ def purge_between(strategy: Strategy, timeframe: str, values: Values, test_ms: i
     """How long after a training nothing is entered, ms: the strategy's warm-up, so that no decision of a test rests on
     bars that were searched; at most a quarter of the test, or long timeframes would leave none of it.
     """
-    own, above = strategy.history(values)
-    higher = strategy.higher(timeframe)
-    warm = max(own * TIMEFRAMES[timeframe], above * TIMEFRAMES[higher] if higher is not None else 0)
-    return int(min(warm, test_ms // 4))
+    return min(warm_up_ms(strategy, timeframe, values), test_ms // 4)
 
 
 class Results(msgspec.Struct, frozen=True):
