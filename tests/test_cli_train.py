@@ -22,8 +22,9 @@ from tests.core.build import candle_book, settings
 from tests.desk import candles as flat
 from tests.research.problems import recorded
 from tui_trader import cli, clock
-from tui_trader.cli_strategies import in_force
-from tui_trader.config import default_settings
+from tui_trader.cli_strategies import in_force, unused_by
+from tui_trader.cli_train import _how
+from tui_trader.config import default_settings, load
 from tui_trader.core.regime import Regime
 from tui_trader.core.trained import TrainedSet
 from tui_trader.store.trained import load_sets, save_sets
@@ -171,6 +172,8 @@ def test_strategies_say_values_and_their_source(
         trained(Regime.BULL),
         trained(Regime.BEAR, demoted="40 trades gave -0.50 R each"),
         trained(Regime.SIDEWAYS, deployed=False, reason="3 trades out of sample, 20 are needed"),
+        trained(Regime.SIDEWAYS, timeframe="15m", deployed=False, reason="1 trade"),
+        trained(Regime.BULL, timeframe="1m"),
     ]
     save_sets(tmp_path / "data" / "demo" / "store.sqlite3", sets)
     code, out, err = call(capsys, "strategies", "--json")
@@ -181,15 +184,58 @@ def test_strategies_say_values_and_their_source(
     told = tuple(length[key] for key in ("value", "source", "default", "low", "high"))
     assert told == (90, "config", 60, 5, 400)
     assert rows["volume_breakout"]["parameters"][0]["source"] == "default"
-    assert [len(row["trained"]) for row in rows.values()] == [0, 0, 3, 0]
+    assert [len(row["trained"]) for row in rows.values()] == [0, 0, 5, 0]
     found = {(t["regime"], t["status"], t["reason"]) for t in rows["volume_breakout"]["trained"]}
     assert ("bear", "demoted", "40 trades gave -0.50 R each") in found
     code, out, err = call(capsys, "strategies")
     assert (code, err) == (0, "")
     assert "  deployed: BTCUSDT binance bull 5m, 2025-05-23" in out
     assert "  demoted: BTCUSDT binance bear 5m" in out
-    assert "1 more was trained and not deployed" in out
+    assert "  default kept: BTCUSDT binance sideways 5m: 3 trades out of sample, 20 are needed" in out
+    assert "1 more was trained on other timeframes and not deployed" in out
+    assert "not used: volume_breakout runs on 5m; to run it on 1m: strategies.timeframes" in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("one", "changes", "why"),
+    [
+        (trained(Regime.BULL), {}, ""),
+        (trained(Regime.BULL, deployed=False), {}, ""),
+        (trained(Regime.BULL, exchange="okx"), {}, "it is for okx, the console trades on binance"),
+        (trained(Regime.BULL, strategy="htf_sweep"), {}, "htf_sweep does not run: add it to strategies.enabled"),
+        (
+            trained(Regime.BULL, timeframe="1m"),
+            {},
+            'volume_breakout runs on 5m; to run it on 1m: strategies.timeframes = {volume_breakout = "1m"}',
+        ),
+        (trained(Regime.BULL, timeframe="1m"), {"strategies": {"timeframes": {"volume_breakout": "1m"}}}, ""),
+        (trained(Regime.BULL), {"training": {"use_trained": False}}, "training.use_trained is off"),
+    ],
+)
+def test_a_set_that_is_not_used_says_what_to_set(
+    one: TrainedSet, changes: dict[str, dict[str, object]], why: str
+) -> None:
+    assert unused_by(one, settings(**changes)) == why
+
+
+def test_the_advice_of_train_makes_the_console_use_the_set(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole way of a newcomer: the advised settings leave no deployed set unused."""
+    chosen = settings()
+    waiting = [(one, unused_by(one, chosen)) for one in (trained(Regime.BEAR, timeframe="1m"), SWEEP, OTHER)]
+    _, *command = _how(waiting, chosen)
+    *variables, program = " ".join(command).replace("\\", "").split()
+    assert program == "tui-trader"
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        monkeypatch.setenv(name, value)
+    advised = load(None, environ=os.environ).settings
+    assert [unused_by(one, advised) for one, _ in waiting] == ["", "", "it is for okx, the console trades on binance"]
+    assert advised.strategies.enabled == ("ma_crossover", "volume_breakout", "htf_sweep")
+
+
+SWEEP = trained(Regime.BULL, strategy="htf_sweep", timeframe="15m")
+OTHER = trained(Regime.BULL, exchange="okx")
 
 
 def test_validate_says_where_the_parameters_come_from(capsys: Capture) -> None:

@@ -68,6 +68,21 @@ def in_force(
     return found
 
 
+def unused_by(one: TrainedSet, settings: Settings) -> str:
+    """Why a console with these settings does not trade with a deployed set, and what to set, or ""."""
+    from tui_trader.core.trained import unused_because
+    from tui_trader.strategies.registry import find_strategy
+
+    if not one.in_use:
+        return ""
+    if not settings.training.use_trained:
+        return "training.use_trained is off"
+    chosen = settings.strategies
+    runs = one.strategy in chosen.enabled
+    own = chosen.timeframes.get(one.strategy, find_strategy(one.strategy, chosen).timeframe)
+    return unused_because(one, own if runs else "", settings.venue.name)
+
+
 def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], origin: str) -> dict[str, object]:
     from tui_trader.cli_train import status_of
     from tui_trader.core.parameters import resolve
@@ -105,6 +120,7 @@ def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], ori
                 "timeframe": one.timeframe,
                 "status": status_of(one),
                 "reason": one.demoted or one.reason,
+                "unused": unused_by(one, settings),
                 "values": one.values,
                 "metrics": one.metrics,
                 "trained": clock.iso_utc(one.trained_ms),
@@ -122,18 +138,25 @@ def _text(row: dict[str, Any]) -> str:
         lines.append(
             f"  {p['name']:15}{p['value']:>8g}  {p['source']:8}{bounds:>13}, default {p['default']:g}: {p['text']}"
         )
-    shown = [one for one in row["trained"] if one["status"] in ("deployed", "demoted")]
+    shown = [o for o in row["trained"] if o["status"] in ("deployed", "demoted") or o["timeframe"] == row["timeframe"]]
     for one in shown:
-        values = ", ".join(f"{name} {value:g}" for name, value in one["values"].items())
-        where = f"{one['symbol']} {one['exchange']} {one['regime']} {one['timeframe']}"
-        lines.append(f"  {one['status']}: {where}, {one['trained'][:16]}")
-        lines += [*_wrapped(values, "    "), *_wrapped(one["reason"], "    ")]
+        lines += _trained_lines(one)
     others = len(row["trained"]) - len(shown)
     if others:
         were = "was" if others == 1 else "were"
-        lines.append(f"  {others} more {were} trained and not deployed (--json tells why)")
+        lines.append(f"  {others} more {were} trained on other timeframes and not deployed (--json tells why)")
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+def _trained_lines(one: dict[str, Any]) -> list[str]:
+    where = f"{one['symbol']} {one['exchange']} {one['regime']} {one['timeframe']}"
+    if one["status"] not in ("deployed", "demoted"):
+        return _wrapped(f"default kept: {where}: {one['reason']}", "  ", "    ")
+    values = ", ".join(f"{name} {value:g}" for name, value in one["values"].items())
+    unused = _wrapped(f"not used: {one['unused']}", "    ") if one["unused"] else []
+    lines = [f"  {one['status']}: {where}, {one['trained'][:16]}", *_wrapped(values, "    ")]
+    return [*lines, *_wrapped(one["reason"], "    "), *unused]
+
+
+def _wrapped(text: str, indent: str, then: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=then or indent)

@@ -162,6 +162,8 @@ def _document(
     path: Path,
     told: str,
 ) -> dict[str, object]:
+    from tui_trader.cli_strategies import unused_by
+
     span = problem.span
     return {
         "symbol": problem.history.symbol,
@@ -184,6 +186,7 @@ def _document(
                 "timeframe": one.timeframe,
                 "status": status_of(one),
                 "reason": one.demoted or one.reason,
+                "unused": unused_by(one, problem.settings),
                 "values": one.values,
                 "metrics": one.metrics,
                 "trained": clock.iso_utc(one.trained_ms),
@@ -210,26 +213,32 @@ def _train_text(problem: Problem, found: Sequence[TrainedSet], grid: Grid, whole
             row = [cells.get((strategy, timeframe, regime)) for regime in grid.regimes]
             lines.append(f"{strategy:24}{timeframe:>4}" + "".join(f"{_cell(one):>24}" for one in row))
     counts = {name: sum(status_of(one) == name for one in found) for name in ("deployed", "kept", "too_little_history")}
-    lines += ["", *_deployed_lines(found)]
+    lines += ["", *_deployed_lines(found), *_console_lines(found, problem)]
     lines.append(
         f"{counts['deployed']} of {grid.combinations} deployed (✓); {counts['kept']} searched, the default stays; "
         f"{counts['too_little_history']} have too little history"
     )
     if not whole:
         lines.append(f"Cut short: {len(found)} of {grid.combinations} are done and kept; the same command goes on.")
-    lines.append(f"Stored in {path}" + (f"; the running session: {told}" if told else "; used from the next start on"))
+    lines.append(
+        f"Stored in {path}" + (f"; the running session: {told}" if told else "; the console reads them when it starts")
+    )
     return _joined(lines)
 
 
 def _joined(lines: Sequence[str]) -> str:
-    """Lines of at most 100 columns; words that are longer, like paths, stay whole."""
+    """Lines of at most 100 columns; words that are longer, like paths, stay whole, and so do commands."""
     wrapped = [
-        textwrap.wrap(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        if len(line) > 100
+        textwrap.wrap(line, 100, subsequent_indent=_indent(line), break_long_words=False, break_on_hyphens=False)
+        if len(line) > 100 and not line.lstrip().startswith("TP_")
         else [line]
         for line in lines
     ]
     return "\n".join(line for part in wrapped for line in part)
+
+
+def _indent(line: str) -> str:
+    return " " * (len(line) - len(line.lstrip()) + 2)
 
 
 def _cell(one: TrainedSet | None) -> str:
@@ -255,6 +264,45 @@ def _deployed_lines(found: Sequence[TrainedSet]) -> list[str]:
             state = f"demoted: {one.demoted}" if one.demoted else one.reason
             lines += [f"✓ {one.strategy} {one.timeframe} {one.regime.value}: {values}", f"  {state}"]
     return [*lines, ""] if lines else lines
+
+
+def _console_lines(found: Sequence[TrainedSet], problem: Problem) -> list[str]:
+    """What the console trades with after this: each set on the timeframes that it runs on, and what waits elsewhere."""
+    from tui_trader.cli_strategies import unused_by
+    from tui_trader.strategies.registry import build_strategies
+
+    chosen = problem.settings.strategies
+    lines = ["In the console:"]
+    for name, strategy in build_strategies(problem.settings).items():
+        timeframe = chosen.timeframes.get(name, strategy.timeframe)
+        mine = [one for one in found if (one.strategy, one.timeframe) == (name, timeframe)]
+        lines += [f"  {name} runs on {timeframe}" + ("" if mine else "; nothing was trained for that")]
+        lines += [f"    {one.regime.value}: {_fate(one)}" for one in mine]
+    waiting = [(one, why) for one in found if (why := unused_by(one, problem.settings))]
+    lines += [f"  ✓ {one.strategy} {one.timeframe} {one.regime.value} is not used: {why}" for one, why in waiting]
+    return [*lines, *_how(waiting, problem.settings), ""]
+
+
+def _fate(one: TrainedSet) -> str:
+    if one.in_use:
+        return "✓ the trained set is used while the market is in this regime"
+    return f"demoted: {one.demoted}" if one.demoted else f"default kept: {one.reason}"
+
+
+def _how(waiting: Sequence[tuple[TrainedSet, str]], settings: Settings) -> list[str]:
+    """The command that runs the console with the sets that wait, each strategy on the first of their timeframes."""
+    mine = {one.strategy: one.timeframe for one, _ in reversed(waiting) if one.exchange == settings.venue.name}
+    if not mine or not settings.training.use_trained:
+        return []
+    chosen = settings.strategies
+    frames = ",".join(f"{name}={timeframe}" for name, timeframe in (chosen.timeframes | mine).items())
+    enabled = tuple(dict.fromkeys((*chosen.enabled, *mine)))
+    more = [f"    TP_STRATEGIES_ENABLED={','.join(enabled)} \\"] if enabled != chosen.enabled else []
+    return [
+        "  To trade with them; what they earned or lost out of sample stands above:",
+        *more,
+        f"    TP_STRATEGIES_TIMEFRAMES={frames} tui-trader",
+    ]
 
 
 # --- optimize ---

@@ -122,3 +122,19 @@ def test_a_paused_strategy_still_tells_its_regime_and_parameters() -> None:
     bar(desk)
     row = rows_of(desk)["ma_crossover"]
     assert (row.running, row.uses[0].regime) == (False, "sideways")
+
+
+def test_deployed_sets_of_other_timeframes_are_named_with_what_to_set() -> None:
+    desk = desk_of()
+    load(
+        desk,
+        trained(timeframe="1m"),
+        trained(timeframe="1m", regime=Regime.BULL),
+        trained(timeframe="15m", deployed=False),
+        trained(timeframe="1m", exchange="bybit", regime=Regime.BEAR),
+    )
+    assert rows_of(desk)["volume_breakout"].unused == (
+        f"{SYMBOL} bull, {SYMBOL} sideways: volume_breakout runs on 5m; to run it on 1m: "
+        'strategies.timeframes = {volume_breakout = "1m"}',
+    )
+    assert rows_of(desk)["ma_crossover"].unused == ()

@@ -108,7 +108,10 @@ class TrainedView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy and its results of this store's closed trades; ``problem`` says why it was paused by itself."""
+    """One strategy and its results of this store's closed trades; ``problem`` says why it was paused by itself.
+
+    ``unused`` names the deployed sets of other timeframes, and what to set so that it runs with them.
+    """
 
     name: str
     running: bool
@@ -126,3 +129,4 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[ParameterView, ...] = ()
     uses: tuple[UseView, ...] = ()
     sets: tuple[TrainedView, ...] = ()
+    unused: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from tui_trader.core.signals import Strategy
 from tui_trader.core.soundness import higher_of
 from tui_trader.core.state import EngineState
 from tui_trader.core.strategy_rows import UNKNOWN, ParameterView, RegimeView, StrategyRow, TrainedView, UseView
-from tui_trader.core.trained import TrainedSet
+from tui_trader.core.trained import TrainedSet, unused_because
 
 
 def regime_views(state: EngineState, symbol: str) -> tuple[RegimeView, ...]:
@@ -50,6 +50,7 @@ def _strategy(state: EngineState, strategy: Strategy) -> StrategyRow:
         ),
         uses=_uses(state, strategy, timeframe),
         sets=_sets(state, strategy, timeframe),
+        unused=_unused(state, strategy, timeframe),
     )
 
 
@@ -91,6 +92,17 @@ def _sets(state: EngineState, strategy: Strategy, timeframe: str) -> tuple[Train
         for one in state.trained.all()
         if (one.strategy, one.timeframe, one.exchange) == (strategy.name, timeframe, state.venue)
     )
+
+
+def _unused(state: EngineState, strategy: Strategy, timeframe: str) -> tuple[str, ...]:
+    """The deployed sets that wait for the strategy to run on their timeframe."""
+    waiting: dict[str, list[str]] = {}
+    for one in state.trained.all():
+        if one.strategy == strategy.name and one.in_use and one.exchange == state.venue:
+            why = unused_because(one, timeframe, state.venue)
+            if why:
+                waiting.setdefault(why, []).append(f"{one.symbol} {one.regime.value}")
+    return tuple(f"{', '.join(names)}: {why}" for why, names in waiting.items())
 
 
 def _set(state: EngineState, one: TrainedSet, strategy: Strategy) -> TrainedView:

@@ -69,6 +69,23 @@ def row_of(trained: TrainedSet) -> dict[str, object]:
     }
 
 
+def unused_because(one: TrainedSet, timeframe: str, venue: str) -> str:
+    """Why a session does not trade with a set that is deployed, and what to set, or "".
+
+    ``timeframe`` is the one on which the strategy runs, "" when it does not run; ``venue`` where the session trades.
+    """
+    if one.exchange != venue:
+        return f"it is for {one.exchange}, the console trades on {venue}"
+    if not timeframe:
+        return f"{one.strategy} does not run: add it to strategies.enabled"
+    if one.timeframe != timeframe:
+        return (
+            f"{one.strategy} runs on {timeframe}; to run it on {one.timeframe}: "
+            f'strategies.timeframes = {{{one.strategy} = "{one.timeframe}"}}'
+        )
+    return ""
+
+
 class Resolved(msgspec.Struct, frozen=True):
     """Parameters in force and where they came from, in words."""
 

@@ -257,10 +257,21 @@ def _refusal(tested: Results, plain: Results, least: int, *, default: bool) -> s
     if default:
         return "no other set was better than the default in training on enough trades"
     if len(tested) < least:
-        return f"{len(tested)} trades out of sample, {least} are needed"
-    if _mean(tested) <= _mean(plain) or tested.r.sum() <= plain.r.sum():
-        return f"out of sample {_words(tested)}; the default was not worse: {_words(plain)}"
+        return f"{len(tested)} trades out of sample, {least} are needed ({_beside(tested, plain)})"
+    worse = _mean(plain) - _mean(tested)
+    if worse >= 0:
+        return f"out of sample worse than the default by {worse:.2f} R a trade ({_beside(tested, plain)})"
+    lost = float(plain.r.sum() - tested.r.sum())
+    if lost >= 0:
+        return f"out of sample worse than the default by {lost:.1f} R in all ({_beside(tested, plain)})"
     return ""
+
+
+def _beside(tested: Results, plain: Results) -> str:
+    def words(results: Results) -> str:
+        return f"{_mean(results):+.2f} R a trade on {len(results)}" if len(results) else "no trades"
+
+    return f"{words(tested)}, the default {words(plain)}"
 
 
 def _praise(tested: Results, plain: Results) -> str:

@@ -112,10 +112,7 @@ def strategy_text(frame: Frame, name: str, width: int) -> Text:
     elif row.timeframe:
         sheet.head("Parameters in force")
         sheet.line("  None yet: the universe is still empty.", "dim")
-    if row.sets:
-        sheet.head(f"Trained sets on {row.timeframe}")
-        for one in row.sets:
-            _set(sheet, row, one, width)
+    _sets(sheet, row, width)
     if row.parameters:
         sheet.head("Parameters it has")
         for each in row.parameters:
@@ -154,6 +151,17 @@ def _values(row: StrategyRow, values: Sequence[float]) -> str:
         changed = f" (default {figure(each.default)})" if value != each.default else ""
         words.append(f"{each.name} {figure(value)}{changed}")
     return " · ".join(words)
+
+
+def _sets(sheet: Sheet, row: StrategyRow, width: int) -> None:
+    if row.sets:
+        sheet.head(f"Trained sets on {row.timeframe}")
+        for one in row.sets:
+            _set(sheet, row, one, width)
+    if row.unused:
+        sheet.head("Trained and deployed, but not used")
+        for words in row.unused:
+            sheet.block(words, width, 2, "warn")
 
 
 def _set(sheet: Sheet, row: StrategyRow, one: TrainedView, width: int) -> None:
