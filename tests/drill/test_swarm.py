@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from multiprocessing import active_children
 
 import msgspec
 import pytest
@@ -103,6 +104,16 @@ def test_an_interrupt_gives_what_there_is_marked_partial() -> None:
     report = campaign(range(1, 4), 400, None, 1, stop)
     assert report.partial
     assert report.seeds == 1
+
+
+def test_an_interrupt_ends_the_workers_with_what_they_were_at() -> None:
+    def stop(done: int, result: Result) -> None:
+        raise KeyboardInterrupt
+
+    assert campaign(range(1, 9), 400, None, 2, stop).partial
+    for worker in active_children():
+        worker.join(5)
+    assert active_children() == []
 
 
 def test_a_seed_that_violates_nothing_is_not_made_smaller() -> None:

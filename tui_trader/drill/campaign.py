@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 import msgspec
 
@@ -110,14 +110,30 @@ def _results(seeds: range, steps: int, preset: tuple[FaultRule, ...] | None, job
     try:
         while True:
             while len(waiting) < 2 * jobs and (fresh := next(left, None)) is not None:
-                waiting.add(pool.submit(job, fresh, steps, preset))
+                waiting.add(_submitted(pool, fresh, steps, preset))
             if not waiting:
                 return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+    except BaseException:
+        # A seed takes seconds, and whoever interrupts does not wait for those under way.
+        for worker in active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, seed: int, steps: int, preset: tuple[FaultRule, ...] | None
+) -> Future[Result]:
+    """The seed handed over; a worker that starts here hears no interrupt before it knows to ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(job, seed, steps, preset)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _quiet() -> None:
