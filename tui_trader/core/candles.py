@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from itertools import pairwise
@@ -357,8 +356,3 @@ class CandleBook:
         ended = bucket.bar.open_ms + length <= newest_end
         if ended and bucket.bar.open_ms not in known and self._whole(bucket, length):
             bars.append(bucket.bar)
-
-
-def bars_before(bars: Sequence[Candle], open_ms: int) -> Sequence[Candle]:
-    """The bars that opened before ``open_ms``; ``bars`` are in order."""
-    return bars[: bisect_left(bars, open_ms, key=lambda bar: bar.open_ms)]

@@ -46,7 +46,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._start_ns = start_ms * 1_000_000
         self._selector = _Selector(self)
-        self.jumps = 0
 
     def time(self) -> float:
         """Virtual seconds since the beginning."""
@@ -62,7 +61,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def pass_time(self, seconds: float) -> None:
         """Jump ahead."""
-        self.jumps += 1
         self._now += seconds
 
     def _process_events(self, event_list: list[Any]) -> None:

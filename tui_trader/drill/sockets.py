@@ -39,7 +39,6 @@ from tui_trader.venues.binance.client import BinanceVenue
 STEP_MS = 100
 _ATR = 0.015
 POLL_S = 0.02
-READY_MS = 500
 SETTLE_MS = 20_000
 PATIENCE = 4.0
 """A busy machine is slower than the exchange's clock: each deadline of a script is so many times as long."""

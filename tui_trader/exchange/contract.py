@@ -8,7 +8,6 @@ Inside the engine prices are whole ticks and quantities whole steps ("lots"), so
 decimal strings exist only on the wire.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -100,12 +99,4 @@ class SymbolMarket(Protocol):
 
     def history_1m(self, start_ms: int, end_ms: int) -> list[CandleRow]:
         """Return closed 1-minute candles opening in [start_ms, end_ms], all before the run's start."""
-        ...
-
-
-class MarketBuilder(Protocol):
-    """The signature of `market_maker.build_markets`."""
-
-    def __call__(self, seed: int, start_ms: int, symbols: Sequence[str] | None = None) -> dict[str, SymbolMarket]:
-        """Build one market per symbol, deterministic in `seed`; all known symbols when `symbols` is None."""
         ...

@@ -79,7 +79,6 @@ class Order:
     updated_ms: int = 0
     realized: Decimal = ZERO
     resting: bool = False
-    amendments: int = 0
     liquidation: bool = False
 
     @property

@@ -380,7 +380,6 @@ class Trading:
         if lots <= order.filled:
             self.cancel(order)
             return
-        order.amendments += 1
         if ticks == order.price and lots < order.lots:
             state.book.reduce(order, lots)
             order.updated_ms = self.venue.told_ms()

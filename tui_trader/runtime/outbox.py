@@ -100,11 +100,6 @@ class Outbox:
         """How many commands have not ended yet."""
         return len(self._jobs)
 
-    @property
-    def pending_entries(self) -> int:
-        """How many entry orders, and cancels of any order, have not ended yet."""
-        return sum(1 for job in self._jobs if _is_entry(job.command) or isinstance(job.command, CancelOrder))
-
     def stop_entries(self, reason: str) -> None:
         """From now on no entry leaves, also none that is already waiting here."""
         self._no_entries = reason

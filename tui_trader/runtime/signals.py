@@ -38,11 +38,6 @@ class SignalHandlers:
         for number in _HANDLED:
             loop.add_signal_handler(number, self._on_signal, number)
 
-    @property
-    def stop_reason(self) -> str:
-        """Why the process was asked to end; "" while it was not."""
-        return self._stop_reason
-
     def attach(self, session: Session) -> None:
         """Make ``session`` the one that signals reach, including those that came while it was starting."""
         self._session = session
