@@ -226,6 +226,7 @@ async def test_the_view_and_a_reload_are_safe_at_any_time(tmp_path: Path) -> Non
         assert frame is not None
         assert {"engine", "reconcile", "outbox"} <= {w.name for w in frame.workers}
         session.detach("terminal closed")
+        session.log.flush()
         assert "terminal closed; trading on headless" in session.log.path.read_text()
         await asyncio.gather(session.stop("one"), session.stop("two"))
         assert await session.run_until_stopped() == "one"

@@ -58,6 +58,7 @@ def journalled(path: Path) -> set[object]:
 
 
 def text(session: Session) -> str:
+    session.log.flush()
     return session.log.path.read_text()
 
 

@@ -91,5 +91,6 @@ async def test_after_a_standstill_no_entries_until_the_account_was_compared_anew
         assert not set(connections) & set(exchange.server.connections)
         assert resting_stops(exchange) == stops
         assert session.engine.state.now - now < 3_600_000, "the venue's time did not step"
+        session.log.flush()
         assert "stood still" in session.log.path.read_text()
         await asyncio.sleep(0)

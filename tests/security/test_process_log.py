@@ -34,7 +34,12 @@ def log(tmp_path: Path) -> Iterator[SessionLog]:
 
 
 def lines(log: SessionLog) -> list[dict[str, str]]:
-    return [json.loads(line) for line in log.path.read_text().splitlines()]
+    return [json.loads(line) for line in text_of(log).splitlines()]
+
+
+def text_of(log: SessionLog) -> str:
+    log.flush()
+    return log.path.read_text()
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -54,7 +59,7 @@ def test_no_handler_of_any_library_sees_a_secret(log: SessionLog, name: str) -> 
             logger.exception("failed", stack_info=True)
     finally:
         logger.removeHandler(theirs)
-    written = stream.getvalue() + log.path.read_text()
+    written = stream.getvalue() + text_of(log)
     assert CANARY not in written
     assert "LEAK55" not in written
     assert f"{name}: already formatted …" in [line["text"] for line in lines(log)]
@@ -108,7 +113,7 @@ def test_a_task_that_nobody_awaited_is_told_without_its_secret(log: SessionLog) 
 
     asyncio.run(main())
     assert any("never retrieved" in line["text"] and "bad …" in line["text"] for line in lines(log))
-    assert CANARY not in log.path.read_text()
+    assert CANARY not in text_of(log)
 
 
 def test_all_is_given_back(tmp_path: Path) -> None:
@@ -130,7 +135,7 @@ def test_all_is_given_back(tmp_path: Path) -> None:
 def test_a_reader_of_the_log_is_not_hit_by_control_characters(log: SessionLog) -> None:
     """I23: eight-bit controls and direction marks are not escaped by JSON."""
     log.say("info", "a\x9b31mb\u202ec\u2028d", **{"k\x9b": ["\x90x", {"\u2066": "\x85"}]})
-    data = log.path.read_text()
+    data = text_of(log)
     assert data.rstrip("\n").isprintable()
     assert lines(log)[0]["text"] == "a31mbc d"
 

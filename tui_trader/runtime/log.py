@@ -6,6 +6,7 @@ caught) into the same file through the same redaction.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ import structlog
 from tui_trader import clock
 from tui_trader.core.plain import plain
 from tui_trader.private import open_private, tighten
+from tui_trader.runtime.log_writer import LineWriter
 from tui_trader.secret import Redactor
 
 __all__ = ["PrivateFile", "ProcessLog", "Redactor", "SessionLog"]
@@ -46,12 +48,16 @@ class PrivateFile:
         self.lost = 0
         self._fd = -1
         self._size = 0
+        self._torn = False
         self._guard = threading.Lock()
-        self._open()
+        try:
+            self._open()
+        except OSError:
+            self.lost += 1
         self._tighten_older()
 
-    def msg(self, line: str) -> None:
-        """Append one line; may be called from any thread."""
+    def msg(self, line: str) -> bool:
+        """Append one line; False when it is lost. May be called from any thread."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         with self._guard:
             try:
@@ -59,11 +65,18 @@ class PrivateFile:
                     self._open()
                 elif self._size + len(data) > self._max:
                     self._rotate()
-                self._size += os.write(self._fd, data)
+                whole = self._append(b"\n" + data if self._torn else data)
             except OSError:
-                self.lost += 1
+                whole = False
+            self.lost += not whole
+        return whole
 
-    debug = info = warning = error = critical = msg
+    def _append(self, data: bytes) -> bool:
+        """A disk that fills takes a part of a line: the next one begins on a line of its own."""
+        done = os.write(self._fd, data)
+        self._size += done
+        self._torn = done < len(data) if done else self._torn
+        return done == len(data)
 
     def close(self) -> None:
         """Close the file."""
@@ -76,11 +89,8 @@ class PrivateFile:
             self._fd = -1
 
     def _open(self) -> None:
-        try:
-            self._fd = open_private(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            self._size = os.fstat(self._fd).st_size
-        except OSError:
-            self.lost += 1
+        self._fd = open_private(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._size = os.fstat(self._fd).st_size
 
     def _older(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -105,23 +115,31 @@ class SessionLog:
     """Writes sentences about what happened, each with its time (UTC wall clock) and severity."""
 
     def __init__(self, path: Path, redact: Redactor) -> None:
-        self._file = PrivateFile(path)
         self.path = path
         self._redact = redact
+        self.writer = LineWriter(PrivateFile(path), self._gap)
         self._log = structlog.wrap_logger(
-            self._file,
+            self.writer,
             processors=[self._stamp, structlog.processors.JSONRenderer(ensure_ascii=False)],
             wrapper_class=structlog.BoundLogger,
             cache_logger_on_first_use=False,
         )
 
     def say(self, severity: str, text: str, **facts: object) -> None:
-        """One line; may be called from any thread. ``facts`` are plain values."""
+        """One line; may be called from any thread and never waits for the disk. ``facts`` are plain values."""
         self._log.info(text, severity=severity, **facts)
 
+    def flush(self) -> None:
+        """Wait a moment until all that was said stands in the file."""
+        self.writer.flush()
+
     def close(self) -> None:
-        """Close the file; later lines are lost."""
-        self._file.close()
+        """Write what waits and close the file; a line said later opens it again."""
+        self.writer.close()
+
+    def _gap(self, missing: int) -> str:
+        text = f"lines missing before here: {missing}, the disk was full or did not answer"
+        return json.dumps({"at": clock.iso_utc(clock.wall_ms()), "severity": "warning", "text": text})
 
     def _stamp(self, _: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         cleaned = {plain(self._redact(str(key))): _tame(self._redact.deep(value)) for key, value in event.items()}

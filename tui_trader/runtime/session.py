@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.killswitch import KillRecords, KillSwitch
 from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import Redactor, SessionLog
+from tui_trader.runtime.log_writer import LogWatch
 from tui_trader.runtime.status import account_facts, trader_facts
 from tui_trader.runtime.supervise import describe
 from tui_trader.runtime.traces import TraceFolder
@@ -95,6 +97,7 @@ class Session:
         self._data_dir = store_path.parent
         self.redact = redact or Redactor()
         self.log = SessionLog(self._data_dir / "session.log", self.redact)
+        self._log_watch = LogWatch(self.log.writer, self._warn)
         self._inbox = Inbox()
         self._store: Store | None = None
         self._trader: Trader | None = None
@@ -304,7 +307,7 @@ class Session:
         from tui_trader.strategies.registry import build_strategies
 
         if self._recorder is not None:
-            self._recorder.on_lost = self._recording_lost
+            self._recorder.on_lost = self._warn
         make: Callable[..., Engine] = self._recorder.engine if self._recorder is not None else Engine
         engine = make(
             self._loaded.settings,
@@ -317,6 +320,7 @@ class Session:
             armed=self._armed,
             recovered=recovered,
         )
+        traces = TraceFolder(self._data_dir, self.redact, self.log.say)
         self._trader = Trader(
             engine,
             self._venue,
@@ -325,30 +329,22 @@ class Session:
             say=self.log.say,
             redact=self.redact,
             on_hopeless=self._give_up,
-            on_beat=lambda: self._switch.beat(engine.state),
+            on_beat=self._beat,
             before_batch=self._look_awake,
-            on_trace=TraceFolder(self._data_dir, self.redact, self.log.say).write,
+            on_trace=lambda trace: self.log.writer.aside(partial(traces.write, trace)),
         )
-        self.log.say(
-            "info",
-            f"{self._mode} session on {self.venue} starts",
-            pid=os.getpid(),
-            epoch=store.epoch,
-            open_plans=len(recovered.plans),
-            armed=self._armed,
-            audit_head=self._audit_head(),
-        )
-        detail = {
-            "mode": self._mode,
-            "venue": self.venue,
-            "armed": self._armed,
-            "pid": os.getpid(),
-            "epoch": store.epoch,
-        }
-        row: dict[str, object] = {"ts": self.now_ms(), "actor": "session", "action": "start", "detail": detail}
+        facts: dict[str, object] = {"pid": os.getpid(), "epoch": store.epoch, "armed": self._armed}
+        words = f"{self._mode} session on {self.venue} starts"
+        self.log.say("info", words, open_plans=len(recovered.plans), audit_head=self._audit_head(), **facts)
+        facts |= {"mode": self._mode, "venue": self.venue}
+        row: dict[str, object] = {"ts": self.now_ms(), "actor": "session", "action": "start", "detail": facts}
         store.record(Record(ts=self.now_ms(), kind="audit", data=row, durable=True))
         self._wake.stood_still()
         self._trader.start()
+
+    def _beat(self) -> None:
+        self._switch.beat(self.engine.state)
+        self._log_watch.look()
 
     def _audit_head(self) -> str:
         """The newest row of the audit log, written down beside the store so that an older copy of it would show."""
@@ -408,7 +404,7 @@ class Session:
     def _store_notice(self, words: str) -> None:
         self._inbox.put(Notice(ts=self._stamp(), severity=Severity.ALARM, text=words))
 
-    def _recording_lost(self, words: str) -> None:
+    def _warn(self, words: str) -> None:
         self._inbox.put(Notice(ts=self._stamp(), severity=Severity.WARNING, text=words))
 
     # --- the end ---
