@@ -101,6 +101,24 @@ async def test_alone_it_prints_how_to_connect_and_stops_on_a_signal() -> None:
     assert await process.wait() == 0
 
 
+async def test_its_lines_for_a_shell_connect_the_console() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tui_trader.exchange", "--env", "--symbols", "ADAUSDT", "--faults", "calm"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert process.stdout is not None
+    word, *pairs = (await process.stdout.readline()).decode().split()
+    told = dict(pair.split("=", 1) for pair in pairs)
+    assert word == "export"
+    assert list(told) == ["TP_VENUE_REST_URL", "TP_VENUE_WS_URL", "TP_API_KEY", "TP_API_SECRET"]
+    async with aiohttp.ClientSession() as session, session.get(f"{told['TP_VENUE_REST_URL']}/fapi/v1/time") as reply:
+        assert reply.status == 200
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+
+
 @pytest.mark.parametrize(
     "argv",
     [["--port", "70000"], ["--speed", "0"], ["--speed", "x"], ["--wallet", "NaN"], ["--start-ms", "5"], ["--nope"]],

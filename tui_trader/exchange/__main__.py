@@ -75,14 +75,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fault-seed", type=int, default=1, help="same seed and rules, same faults (default 1)")
     parser.add_argument("--admin", action="store_true", help="answer /admin/faults and /admin/act; --faults does, too")
-    parser.add_argument("--json", action="store_true", help="print how to connect as one line of JSON")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--json", action="store_true", help="print how to connect as one line of JSON")
+    told.add_argument("--env", action="store_true", help="print how to connect as lines of a shell, for --mode testnet")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     parser.add_argument("--linger-s", type=_linger, help="stop when no client was connected for this many real seconds")
     return parser
 
 
-def _describe(server: ExchangeServer, options: argparse.Namespace, as_json: bool) -> str:
+def _describe(server: ExchangeServer, options: argparse.Namespace) -> str:
     key, secret = demo_keys(options.seed)
+    if options.env:
+        return (
+            f"export TP_VENUE_REST_URL={server.rest_url} TP_VENUE_WS_URL={server.ws_url} "
+            f"TP_API_KEY={key} TP_API_SECRET={secret}"
+        )
     facts = {
         "rest_url": server.rest_url,
         "ws_url": server.ws_url,
@@ -96,7 +103,7 @@ def _describe(server: ExchangeServer, options: argparse.Namespace, as_json: bool
     }
     if server.wire is not None:
         facts["admin_url"] = server.rest_url + "/admin"
-    if as_json:
+    if options.json:
         return dumps(facts)
     lines = [
         "The simulated exchange is running (Binance USDⓈ-M protocol, no real money).",
@@ -143,7 +150,7 @@ async def _serve(server: ExchangeServer, options: argparse.Namespace) -> int:
         # A platform without signal handlers (Windows) stops by KeyboardInterrupt instead.
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(name, stop.set)
-    sys.stdout.write(_describe(server, options, options.json) + "\n")
+    sys.stdout.write(_describe(server, options) + "\n")
     sys.stdout.flush()
     waits = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())]
     if options.until_stdin_closes:
