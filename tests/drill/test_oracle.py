@@ -12,7 +12,7 @@ from tui_trader.drill.ending import at_the_end, when_flat
 from tui_trader.drill.network import Call
 from tui_trader.drill.oracle import Oracle
 from tui_trader.drill.world import Setup, SimWorld, run_world
-from tui_trader.exchange.fault_rules import FaultKind, FaultRule
+from tui_trader.exchange.fault_rules import Act, FaultKind, FaultRule
 from tui_trader.exchange.orders import OrderRequest
 from tui_trader.exchange.rest import Reply
 
@@ -258,6 +258,32 @@ def test_after_flattening_nothing_may_be_left_and_the_money_must_be_told() -> No
         it.disk.db.execute("UPDATE trades SET pnl = '1.00'")
         it.disk.db.execute("UPDATE plans SET closed_ms = NULL")
         assert [invariant for invariant, _ in when_flat(it)] == ["I7", "I17"]
+
+    judged(script)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DELETE FROM funding", "is not in the store"),
+        ("UPDATE funding SET amount = '5'", "is stored as 5"),
+        ("UPDATE trades SET funding = '0'", "counts 0 of funding"),
+        ("UPDATE funding SET plan_id = NULL", "is booked to no trade"),
+        ("UPDATE trades SET opened_ms = 1, closed_ms = 2", "is booked to plan 1"),
+    ],
+)
+def test_funding_that_is_lost_changed_or_given_to_the_wrong_trade_is_found(change: str, words: str) -> None:
+    async def script(it: SimWorld, oracle: Oracle) -> None:
+        await it.enter()
+        await it.sleep(2_000)
+        it.act(Act(kind=FaultKind.funding, symbol=BTC, share=0.001))
+        await it.sleep(100)
+        it.user(FlattenAll(ts=0))
+        await it.sleep(80_000)
+        assert list(at_the_end(it)) == []
+        assert list(when_flat(it)) == []
+        it.disk.db.execute(change)
+        assert any(words in text for _, text in at_the_end(it))
 
     judged(script)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,8 +14,21 @@ from tui_trader.drill.world import SimWorld
 
 Finding = tuple[str, str]
 _MADE = frozenset({"REALIZED_PNL", "COMMISSION", "FUNDING_FEE"})
-_CENT = Decimal("0.01")
+_ROUNDING = Decimal("0.000001")
+"""The venue rounds each booking to eight places, and the averages of entries are periodic."""
+SETTLED_S = 60.0
+"""A payment is stamped up to so long after the moment that it is for."""
 _ENDED = ("filled", "canceled", "rejected", "expired")
+
+
+class _Paid(NamedTuple):
+    """One stored funding payment; ``at`` is its stamp in venue ms."""
+
+    tran_id: str
+    symbol: str
+    amount: Decimal
+    at: int
+    plan_id: int | None
 
 
 def at_the_end(world: SimWorld) -> Iterator[Finding]:
@@ -23,6 +37,7 @@ def at_the_end(world: SimWorld) -> Iterator[Finding]:
     yield from _agree(world)
     yield from _fills_are_kept(world)
     yield from _money_adds_up(world)
+    yield from _funding_is_kept(world)
     yield from _nothing_broke(world)
 
 
@@ -120,6 +135,49 @@ def _money_adds_up(world: SimWorld) -> Iterator[Finding]:
         yield "I17", f"the wallet is {account.wallet}, here it is {trader.engine.state.portfolio.wallet}"
 
 
+def _funding_is_kept(world: SimWorld) -> Iterator[Finding]:
+    """I17: each funding payment stands in the store once, and each position accounts for its own and no other."""
+    rows = [
+        _Paid(str(tran_id), str(symbol), Decimal(str(amount)), int(str(at)), None if plan is None else int(str(plan)))
+        for tran_id, symbol, amount, at, plan in world.disk.rows(
+            "SELECT tran_id, symbol, amount, venue_ts, plan_id FROM funding"
+        )
+    ]
+    stored = {row.tran_id: row.amount for row in rows}
+    for booking in world.account.income:
+        told = stored.get(str(booking.transaction_id))
+        if booking.kind == "FUNDING_FEE" and told != booking.amount:
+            found = f"stored as {told}" if told is not None else "not in the store"
+            yield "I17", f"{booking.symbol}: funding {booking.amount} ({booking.transaction_id}) is {found}"
+    yield from _funding_has_its_trade(world, rows)
+    counted = {int(str(n)): Decimal(str(paid)) for n, paid in world.disk.rows("SELECT plan_id, funding FROM trades")}
+    for number, body in world.disk.rows("SELECT plan_id, body FROM plans"):
+        counted.setdefault(int(str(number)), Decimal(str(msgspec.json.decode(str(body))["funding"])))
+    for number, amount in sorted(counted.items()):
+        paid = sum((row.amount for row in rows if row.plan_id == number), ZERO)
+        if paid != amount:
+            yield "I17", f"plan {number} counts {amount} of funding, its payments sum to {paid}"
+
+
+def _funding_has_its_trade(world: SimWorld, rows: list[_Paid]) -> Iterator[Finding]:
+    """A payment belongs to the trade that was open at its stamp; only one without such a trade is the account's."""
+    trades = [
+        (int(str(number)), str(symbol), int(str(opened)), int(str(closed)))
+        for number, symbol, opened, closed in world.disk.rows(
+            "SELECT plan_id, symbol, opened_ms, closed_ms FROM trades"
+        )
+    ]
+    late_ms = int(SETTLED_S * 1000)
+    for row in rows:
+        holders = [
+            number for number, symbol, opened, closed in trades if symbol == row.symbol and opened <= row.at <= closed
+        ]
+        over = [number for number, _, opened, closed in trades if not opened <= row.at <= closed + late_ms]
+        if row.plan_id in over or (row.plan_id is None and holders):
+            booked = "to no trade" if row.plan_id is None else f"to plan {row.plan_id}"
+            yield "I17", f"{row.symbol}: funding {row.amount} at {row.at} is booked {booked}; open then: {holders}"
+
+
 def when_flat(world: SimWorld) -> Iterator[Finding]:
     """What must be true besides when everything was flattened in calm."""
     for text, symbol in _resting(world).items():
@@ -132,15 +190,17 @@ def when_flat(world: SimWorld) -> Iterator[Finding]:
 
 
 def _trades_add_up(world: SimWorld) -> Iterator[Finding]:
-    """I17: the stored trades sum to what the wallet made, when nobody else traded on the account."""
+    """I17: trades and funding of no trade sum to what the wallet made, when nobody else traded on the account."""
     account = world.account
     foreign = any(parse_client_id(trade.client_id) is None for trade in account.trades)
     if foreign or any(_lots(world, symbol) for symbol in world.markets):
         return
     made = sum((row.amount for row in account.income if row.kind in _MADE), ZERO)
     told = sum((Decimal(str(pnl)) for (pnl,) in world.disk.rows("SELECT pnl FROM trades")), ZERO)
-    if abs(made - told) > _CENT:
-        yield "I17", f"the trades in the store sum to {told}, the wallet made {made}"
+    rows = world.disk.rows("SELECT amount FROM funding WHERE plan_id IS NULL")
+    told += sum((Decimal(str(amount)) for (amount,) in rows), ZERO)
+    if abs(made - told) > _ROUNDING:
+        yield "I17", f"trades and funding in the store sum to {told}, the wallet made {made}"
 
 
 def _nothing_broke(world: SimWorld) -> Iterator[Finding]:
