@@ -94,7 +94,7 @@ def run_backtest(context: Globals, question: Question) -> int:
     except ParameterError as error:
         raise UsageError(f"--param: {error}") from None
     history = _history(context, symbol, question)
-    instrument = instrument_of(symbol)
+    instrument = instrument_of(symbol, history.bars)
     wallet = number("--wallet", question.wallet)
     costs = _costs(question)
     run = _fast if question.fast else _engine
@@ -117,8 +117,7 @@ def run_backtest(context: Globals, question: Question) -> int:
         result=result,
         wallet=float(wallet),
         costs=costs,
-        maker_fee=float(instrument.maker_fee),
-        taker_fee=float(instrument.taker_fee),
+        instrument=instrument,
         parameters=values,
         warm_up_ms=_warm_up_ms(strategy, settings, timeframe, values),
         code=code_version(),

@@ -33,12 +33,13 @@ def check_lookahead(
     chosen = timeframe or settings.strategies.timeframes.get(name, strategy.timeframe)
     if chosen not in TIMEFRAMES:
         raise UsageError(f"--timeframe {timeframe!r} is unknown; use one of {', '.join(TIMEFRAMES)}.")
+    history = load_history(symbol, file=candles, store_path=options.store_path())
     bar = Bar(f"check {name}")
     checker = Checker(
         strategy,
-        load_history(symbol, file=candles, store_path=options.store_path(), start_ms=None, end_ms=None),
+        history,
         settings,
-        instrument_of(symbol),
+        instrument_of(symbol, history.bars),
         timeframe=chosen,
         values=resolve(strategy.parameters, settings.strategies.parameters_of(name)),
         cuts=cuts,

@@ -59,7 +59,8 @@ def _problem(options: Globals, where: Where) -> Problem:
         exchange=where.exchange,
     )
     settings = options.load().settings
-    return Problem(history=history, instrument=instrument_of(symbol), settings=settings, costs=Costs(), wallet=WALLET)
+    instrument = instrument_of(symbol, history.bars)
+    return Problem(history=history, instrument=instrument, settings=settings, costs=Costs(), wallet=WALLET)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from tests.research.build import START
 from tui_trader.core.bars import Bars
 from tui_trader.core.events import Candle
 from tui_trader.errors import StoreError, UsageError
-from tui_trader.research.history import History, load_history, make_history, packaged
+from tui_trader.research.history import History, instrument_of, load_history, make_history, packaged
 from tui_trader.store.candles import OWN, CandleStore
 from tui_trader.store.opening import open_store
 from tui_trader.store.schema import MIGRATIONS, migrate
@@ -222,3 +224,16 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreError, match="cannot be read"):
         load_history("BTCUSDT", store_path=path)
+
+
+@pytest.mark.parametrize(
+    ("price", "tick", "step"),
+    [(0.00001234, "1E-8", "1"), (2.1683, "0.0001", "0.1"), (43_210.5, "0.1", "0.00001"), (7.0, "1", "0.1")],
+)
+def test_an_unknown_contracts_rules_are_told_by_its_candles(price: float, tick: str, step: str) -> None:
+    prices = np.full(3, price)
+    flat = msgspec.structs.replace(bars_at([0, MINUTE, 2 * MINUTE]), open=prices, high=prices, low=prices, close=prices)
+    found = instrument_of("NEWUSDT", flat)
+    assert (found.tick_size, found.step_size) == (Decimal(tick), Decimal(step))
+    assert 1e7 <= float(found.market_max_qty) * price <= 1e8
+    assert instrument_of("BTCUSDT", flat) == instrument_of("BTCUSDT"), "what is known stays"

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.research.build import START, WARM, backtest, history
+from tests.research.build import BTC, START, WARM, backtest, history
 from tui_trader.research.backtest import BacktestResult
 from tui_trader.research.history import History
 from tui_trader.research.report import Report, WithoutCosts, figures, make_report, to_json, to_text, trades_csv, verdict
@@ -28,8 +28,7 @@ def report(found: History, result: BacktestResult | None = None, **changes: obje
         "result": result or backtest(found),
         "wallet": 10_000.0,
         "costs": Costs(half_spread_bps=0.7, slippage_bps=0.3, latency_ms=50),
-        "maker_fee": 0.0002,
-        "taker_fee": 0.0005,
+        "instrument": BTC,
         "parameters": {"at": 239.0, "side": 1.0},
         "warm_up_ms": 12_600_000,
         "code": "1.2.3 (abc)",
@@ -72,6 +71,7 @@ def test_it_says_what_it_rests_on() -> None:
         "5,000,000 USDT",
         "stop before a target",
         "first 3.5 h",
+        "ticks of 0.10",
     ):
         assert words in text
     assert "not charged: no rates are recorded" in text

@@ -262,13 +262,14 @@ class Backtest:
             bid = min(quoted.bid(candle.close), candle.close * (1 - LEAST_SPREAD))
             ask = max(quoted.ask(candle.close), candle.close * (1 + LEAST_SPREAD))
             volume = float(self._volumes[index])
+            amount = max(DEPTH_USDT, DEPTH_USDT / bid)
             self._say(ev.Ticker24h(ts=now, symbol=self.symbol, last=candle.close, change_pct=0.0, quote_volume=volume))
             self._say(
                 ev.BookDepth(
                     ts=now,
                     symbol=self.symbol,
-                    bids=((bid, DEPTH_USDT),),
-                    asks=((ask, DEPTH_USDT),),
+                    bids=((bid, amount),),
+                    asks=((ask, amount),),
                     bid_depth=DEPTH_USDT / 2,
                     ask_depth=DEPTH_USDT / 2,
                     bid_reach=1.0,

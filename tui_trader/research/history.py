@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from importlib import resources
@@ -328,12 +329,14 @@ def _recording(symbol: str) -> Recording:
     return decode_recording(file.read_bytes()) if file.is_file() else load_recording(symbol)
 
 
-def instrument_of(symbol: str) -> Instrument:
-    """The filters of a contract as the simulated exchange has them; for an unknown one Binance's usual ones."""
+def instrument_of(symbol: str, bars: Bars | None = None) -> Instrument:
+    """The filters of a contract as the simulated exchange has them. Those of an unknown one are told by its ``bars``:
+    the tick by the decimals of its prices, the step by what about 1 USDT buys.
+    """
     spec = SPECS.get(symbol)
-    base = symbol.removesuffix("USDT").removesuffix("USDC")
     if spec is None:
-        return Instrument(symbol=symbol, base_asset=base, tick_size=Decimal("0.0001"), step_size=Decimal("0.1"))
+        unknown = Instrument(symbol=symbol, base_asset=symbol.removesuffix("USDT").removesuffix("USDC"))
+        return unknown if bars is None else _told_by(bars, unknown)
     return Instrument(
         symbol=symbol,
         base_asset=spec.base_asset,
@@ -349,4 +352,18 @@ def instrument_of(symbol: str) -> Instrument:
         max_leverage=spec.max_leverage,
         maintenance_rate=spec.maintenance_rate,
         funding_interval_hours=spec.funding_interval_hours,
+    )
+
+
+def _told_by(bars: Bars, unknown: Instrument) -> Instrument:
+    prices = np.concatenate([getattr(bars, name) for name in FIELDS[:4]])
+    places = next((d for d in range(DECIMALS) if np.array_equal(np.round(prices, d), prices)), DECIMALS)
+    size = math.ceil(math.log10(prices.max()))
+    most = Decimal(1).scaleb(8 - size)
+    return msgspec.structs.replace(
+        unknown,
+        tick_size=Decimal(1).scaleb(-places),
+        step_size=min(Decimal(1), Decimal(1).scaleb(-size)),
+        max_qty=most,
+        market_max_qty=most,
     )

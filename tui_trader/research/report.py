@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from tui_trader.clock import iso_utc
+from tui_trader.core.instruments import Instrument
 from tui_trader.core.types import HOUR_MS, MINUTE_MS
 from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Trade
 from tui_trader.research.history import History
@@ -73,8 +74,7 @@ def make_report(
     result: BacktestResult,
     wallet: float,
     costs: Costs,
-    maker_fee: float,
-    taker_fee: float,
+    instrument: Instrument,
     parameters: Mapping[str, float],
     warm_up_ms: int,
     code: str,
@@ -83,7 +83,7 @@ def make_report(
 ) -> Report:
     """Put a result together with what it rests on."""
     bars = history.bars
-    metrics = measure(result.trades, bars.open_ms, bars.close, result.equity, wallet, taker_fee)
+    metrics = measure(result.trades, bars.open_ms, bars.close, result.equity, wallet, float(instrument.taker_fee))
     count = len(result.equity)
     points = np.unique(np.linspace(0, count - 1, min(PLOT_POINTS, count)).astype(np.int64))
     peaks = np.maximum(np.maximum.accumulate(result.equity), wallet)
@@ -96,7 +96,7 @@ def make_report(
         metrics=metrics,
         without_costs=without_costs.total_return if without_costs is not None else None,
         without_costs_run=without_costs,
-        assumptions=assumptions(costs, maker_fee, taker_fee, history, warm_up_ms),
+        assumptions=assumptions(costs, instrument, history, warm_up_ms),
         warnings=warnings(history, result, metrics),
         parameters=dict(parameters),
         refused=result.refused,
@@ -127,7 +127,7 @@ def verdict(m: Metrics, result: BacktestResult) -> str:
     return f"{text}."
 
 
-def assumptions(costs: Costs, maker_fee: float, taker_fee: float, history: History, warm_up_ms: int) -> tuple[str, ...]:
+def assumptions(costs: Costs, instrument: Instrument, history: History, warm_up_ms: int) -> tuple[str, ...]:
     """What the figures rest on."""
     funded = "at its recorded rates" if len(history.funding_ms) else "not charged: no rates are recorded for this time"
     late = ", where the latency passes it by at the next price known, up to a minute later" if costs.latency_ms else ""
@@ -135,11 +135,13 @@ def assumptions(costs: Costs, maker_fee: float, taker_fee: float, history: Histo
         f"signals at a bar's close, filled at the next minute's open{late}; within a minute: open, the extreme against "
         "the position, the one in its favour, close (the stop before a target)",
         f"market orders pay half the spread ({costs.half_spread_bps:g} bps), slippage ({costs.slippage_bps:g} bps) and "
-        f"the taker fee ({taker_fee:.3%}); targets fill when traded through, at {maker_fee:.3%}; latency "
-        f"{costs.latency_ms} ms",
+        f"the taker fee ({instrument.taker_fee:.3%}); targets fill when traded through, at {instrument.maker_fee:.3%}; "
+        f"latency {costs.latency_ms} ms",
         f"funding is {funded}; the gate sees the rate charged last",
         f"candles hold no order book: the gate is told a depth of {DEPTH_USDT:,.0f} USDT and the spread above",
         "one symbol alone: no other position takes margin or limits; no market impact",
+        f"orders in ticks of {instrument.tick_size:f} and steps of {instrument.step_size:f}, at least "
+        f"{instrument.min_notional:f} USDT each",
         f"the first {warm_up_ms / HOUR_MS:.1f} h of the candles only warm up: nothing is decided in them",
     )
 
