@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from tui_trader.core import events as ev
 from tui_trader.core.commands import Command, PlaceOrder, WriteTrace
 from tui_trader.core.invariants_cover import CoverWatch
-from tui_trader.core.invariants_money import MoneyWatch
+from tui_trader.core.invariants_money import MONEY_EVENTS, MoneyWatch
 from tui_trader.core.invariants_orders import OrderWatch
 from tui_trader.core.state import EngineState
 from tui_trader.core.trace import QUIET, Breach, Trace, line
@@ -39,13 +39,13 @@ class Watch:
         self.money = MoneyWatch(state, trade_ids)
         self._told_ms: dict[tuple[str, str], int] = {}
         self._traced_ms: dict[str, int] = {}
-        self._checked_ms = 0
+        self._due_ms = 0
         self._looks = 0
 
     def after(self, event: ev.Event, commands: list[Command]) -> list[Command]:
         """Check one call of the engine. Never raises: a defect in here halts entries like any other violation."""
         state = self._state
-        due = state.now - self._checked_ms >= state.ms(CHECK_S)
+        due = state.now >= self._due_ms
         if not due and not commands and type(event) is ev.Timer:
             return commands
         self.trace.heard(state.now, event)
@@ -70,7 +70,7 @@ class Watch:
             self.orders.repeats(commands)
         if type(event) is ev.Timer:
             if due:
-                self._checked_ms = self._state.now
+                self._due_ms = self._state.now + self._state.ms(CHECK_S)
                 found += self.cover.check()
                 self._looks += 1
             if due and self._looks % 2:
@@ -78,7 +78,8 @@ class Watch:
                 found += self.money.check()
         elif type(event) not in UNHEARD:
             found += self.orders.event(event)
-            found += self.money.event(event)
+            if type(event) in MONEY_EVENTS:
+                found += self.money.event(event)
             self.cover.event(event)
         if commands:
             found += self.orders.commands(commands)

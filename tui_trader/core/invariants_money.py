@@ -45,6 +45,12 @@ MONEY: dict[str, tuple[str, ...]] = {
 """Columns that hold exact amounts, by table."""
 
 
+MONEY_EVENTS: frozenset[type] = frozenset(
+    (ev.Fill, ev.AccountSnapshot, ev.PositionUpdate, ev.FundingPayment, ev.BalanceUpdate, ev.LinkDown)
+)
+"""Events that ``MoneyWatch.event`` takes."""
+
+
 class Word(msgspec.Struct, frozen=True):
     """The venue's word about a position, and the venue time it is true for."""
 

@@ -371,7 +371,6 @@ class OrderWatch:
 
     def _conclusions(self, touched: set[str], everything: bool) -> Iterator[Breach]:
         names = sorted(touched | self._live.keys()) if everything else sorted(touched)
-        plans = {plan.plan_id for plan in self._state.plans.values()}
         for name in names:
             known, order = self.sent.get(name), self._state.ledger.get(name)
             if known is None or (order is not None and order.live and _unchanged(known, order)):
@@ -383,7 +382,7 @@ class OrderWatch:
                 told = f"{name} ({known.leg.name}): {words}"
                 yield Breach(invariant=invariant, symbol=known.symbol, subject=name, words=told)
             known.status, known.filled, known.traded = order.status, order.filled_qty, order.booked
-            if order.live or order.plan_id in plans:
+            if order.live or self._state.plan_of(order.plan_id) is not None:
                 self._live[name] = None
             else:
                 self._live.pop(name, None)
