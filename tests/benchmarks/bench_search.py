@@ -1,11 +1,13 @@
-"""Speed and memory of the search. Run: python -m tests.benchmarks.bench_search [DATA_FOLDER] [SYMBOLS_OF_A_YEAR]
+"""Speed and memory of the search. Run: python -m tests.benchmarks.bench_search [DATA_FOLDER] [SYMBOLS_OF_A_YEAR] [year]
 
-Each strategy's scan and run over 30 days; 54 combinations × 50 parameter sets on one symbol with two threads; a year
-of 1 m bars for some symbols, one after the other, with the greatest memory of the process.
+Each strategy's scan and run over 30 days, once with everything prepared anew and once with what a search keeps; 54
+combinations × 50 parameter sets on one symbol with two threads; a year of 1 m bars for some symbols, one after the
+other, with the greatest memory of the process. With ``year`` only the last.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import resource
@@ -24,8 +26,8 @@ from tui_trader.core.bars import window_of
 from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.parameters import defaults
 from tui_trader.core.regime import CODES, regimes
-from tui_trader.research.book import scan_of
-from tui_trader.research.history import instrument_of
+from tui_trader.research.book import HistoryBook, scan_of
+from tui_trader.research.history import History, instrument_of
 from tui_trader.research.search import Job, Market, sweep
 from tui_trader.strategies.ma_crossover import MaCrossover
 from tui_trader.venues.paper import Costs
@@ -66,10 +68,15 @@ def strategies(market: Market) -> None:
             def scan(strategy: object = strategy, timeframe: str = timeframe, values: object = values) -> None:
                 scan_of(strategy, market.book, timeframe, values)  # type: ignore[arg-type]
 
-            took, scanned = best_of(20, whole), best_of(20, scan)
+            def anew(strategy: object = strategy, timeframe: str = timeframe, values: object = values) -> None:
+                fresh = copy.copy(market)
+                fresh.book = HistoryBook(market.history.symbol, market.history.bars)
+                fresh.run(strategy, timeframe, values, wallet=WALLET)  # type: ignore[arg-type]
+
+            took, scanned, fresh = best_of(20, whole), best_of(20, scan), best_of(20, anew)
             print(
                 f"{kind.name:24} {timeframe:3} {bars / took / 1e6:8.1f} M bars/s   {took * 1e3:6.2f} ms, scan "
-                f"{scanned * 1e3:6.2f} ms"
+                f"{scanned * 1e3:6.2f} ms; nothing kept {bars / fresh / 1e6:8.1f} M bars/s"
             )
 
 
@@ -96,9 +103,16 @@ def main() -> None:
     folder = Path(words[0]) if words else None
     symbols = int(words[1]) if len(words) > 1 else 20
     found = recording(folder, "BTCUSDT")
-    settings = default_settings()
     print(f"load average {os.getloadavg()[0]:.1f}; {len(found.bars)} bars")
-    market = Market(found, instrument_of("BTCUSDT"), settings, Costs())
+    if "year" not in words:
+        searches(found)
+    years(folder, symbols)
+    print(f"load average {os.getloadavg()[0]:.1f}")
+
+
+def searches(found: History) -> None:
+    """Runs of one symbol: each strategy alone, then the grid."""
+    market = Market(found, instrument_of("BTCUSDT"), default_settings(), Costs())
     strategies(market)
     for threads in (1, THREADS):
         began = clock.perf_ns()
@@ -111,19 +125,25 @@ def main() -> None:
             f"{count} runs ({count // SETS} combinations × {SETS} sets), {trades} trades, {threads} threads: "
             f"{took:.1f} s"
         )
+
+
+def years(folder: Path | None, symbols: int) -> None:
+    """A year of each of ``symbols`` recordings in turn: loaded, repeated, scanned, run, freed."""
+    names = ["BTCUSDT"] if folder is None else sorted(path.stem for path in folder.glob("*.npz"))
     before = memory_mb()
     began = clock.perf_ns()
+    trades = 0
     for number in range(symbols):
-        year = Market(longer(found, YEAR), instrument_of("BTCUSDT"), settings, Costs())
+        name = names[number % len(names)]
+        year = Market(longer(recording(folder, name), YEAR), instrument_of(name), default_settings(), Costs())
         jobs = [Job(strategy=kind(), timeframe=kind.timeframe, values=defaults(kind.parameters)) for kind in KINDS]
-        list(sweep(year, jobs, wallet=WALLET, threads=THREADS))
+        trades += sum(len(found.trades) for found in sweep(year, jobs, wallet=WALLET, threads=THREADS))
         print(f"year of symbol {number + 1}: {memory_mb():.0f} MB", end="\r", flush=True)
     took = (clock.perf_ns() - began) / 1e9
     print(
-        f"{symbols} symbols × a year × {len(KINDS)} strategies: {took:.1f} s, "
+        f"{symbols} symbols × a year × {len(KINDS)} strategies: {took:.1f} s, {trades} trades, "
         f"{memory_mb():.0f} MB (before {before:.0f})"
     )
-    print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Reads one JSON command a line, answers with one: {"s": seconds, "trades": n, "mb": greatest memory so far}. The rules:
 every 15 minutes, a close 0.1 % beyond the mean of the last 60 is followed at the next open; stop 2 %, target 4 %; one
-position at a time; taker fees on both sides.
+position at a time; taker fees on both sides. backtesting.py runs them in the forms of
+``peer_rules``.
 """
 
 from __future__ import annotations
@@ -33,26 +34,12 @@ def due(frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray((minutes + 1) % EVERY == 0)
 
 
-def with_backtesting(frame: pd.DataFrame) -> int:
-    from backtesting import Backtest, Strategy
+def with_backtesting(frame: pd.DataFrame, form: str) -> int:
+    from backtesting import Backtest
+    from peer_rules import FORMS
 
-    class Crossover(Strategy):
-        def init(self) -> None:
-            close = pd.Series(self.data.Close)
-            self.mean = self.I(lambda: close.rolling(60).mean().shift(1).to_numpy())
-            self.due = self.I(lambda: due(frame).astype(float))
-
-        def next(self) -> None:
-            if self.position or not self.due[-1]:
-                return
-            price, mean = self.data.Close[-1], self.mean[-1]
-            if price > mean * (1 + BAND):
-                self.buy(size=0.1, sl=price * 0.98, tp=price * 1.04)
-            elif price < mean * (1 - BAND):
-                self.sell(size=0.1, sl=price * 1.02, tp=price * 0.96)
-
-    run = Backtest(frame, Crossover, cash=10_000_000, commission=FEE)
-    return len(run.run()._trades)
+    chosen = type("Chosen", (FORMS[form],), {"at": due(frame).astype(float)})
+    return len(Backtest(frame, chosen, cash=10_000_000, commission=FEE).run()._trades)
 
 
 def with_vectorbt(frame: pd.DataFrame, lengths: list[int], stops: list[tuple[float, float]], *, log: bool) -> int:
@@ -88,7 +75,7 @@ def with_vectorbt(frame: pd.DataFrame, lengths: list[int], stops: list[tuple[flo
 
 def run(command: dict[str, Any], frame: pd.DataFrame) -> int:
     if command["what"] == "backtesting":
-        return with_backtesting(frame)
+        return with_backtesting(frame, command["form"])
     stops = [tuple(pair) for pair in command["stops"]]
     return with_vectorbt(frame, command["lengths"], stops, log=command.get("log", False))
 

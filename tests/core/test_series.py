@@ -137,3 +137,11 @@ def test_extremes_are_those_of_each_window(values: list[float], period: int) -> 
             assert np.isnan([top[i], bottom[i]]).all()
         else:
             assert (top[i], bottom[i]) == (max(window), min(window))
+
+
+@given(st.lists(st.integers(0, 30), max_size=20), st.lists(st.integers(0, 30), max_size=20))
+def test_ranks_count_the_stamps_that_are_not_after_each_time(stamps: list[int], times: list[int]) -> None:
+    stamps.sort()
+    times.sort()
+    found = series.ranks(np.array(stamps, dtype=np.int64), np.array(times, dtype=np.int64))
+    assert found.tolist() == [sum(stamp <= time for stamp in stamps) for time in times]

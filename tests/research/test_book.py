@@ -10,7 +10,7 @@ import pytest
 
 from tui_trader.core.candles import TIMEFRAMES, CandleBook, Indicator
 from tui_trader.core.events import Candle
-from tui_trader.research.book import MOST_INDICATORS, HistoryBook
+from tui_trader.research.book import MOST_KEPT, HistoryBook
 from tui_trader.research.history import packaged
 
 BARS = packaged("ETHUSDT").bars.slice(0, 2_000)
@@ -74,7 +74,7 @@ def test_windows_share_indicators_that_nobody_can_change() -> None:
 def test_only_the_last_few_indicators_are_kept() -> None:
     window = HistoryBook("ETHUSDT", BARS).window("1m")
     first = window.indicator(Indicator.EMA, 2)
-    for period in range(3, MOST_INDICATORS + 3):
+    for period in range(3, MOST_KEPT + 3):
         window.indicator(Indicator.EMA, period)
     again = window.indicator(Indicator.EMA, 2)
     assert again is not first

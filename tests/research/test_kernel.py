@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -206,6 +207,11 @@ def test_a_refused_stop_is_tried_again_after_a_pause_that_doubles() -> None:
     assert (s[k.RESTING], s[k.REFUSED]) == (436_000.0, 0.0)
 
 
+def blocks(prices: Floats, extreme: Callable[..., Floats]) -> Floats:
+    whole = len(prices) // k.BLOCK * k.BLOCK
+    return extreme(prices[:whole].reshape(-1, k.BLOCK), axis=1)
+
+
 def _tried(s: Floats, now: float, p: Floats) -> bool:
     before = s[k.REFUSED]
     k.replace_stop(s, 43_500.0, now, p)
@@ -225,19 +231,24 @@ def test_losses_of_the_day_begin_anew_at_midnight_and_the_total_does_not() -> No
     assert (a[k.A_DAILY], a[k.A_TOTAL]) == (0, 1)
 
 
-@given(sign=st.sampled_from([1.0, -1.0]), moves=st.lists(st.floats(-200.0, 200.0), min_size=1, max_size=60))
-def test_passing_over_quiet_bars_misses_nothing(sign: float, moves: list[float]) -> None:
+@given(
+    sign=st.sampled_from([1.0, -1.0]),
+    moves=st.lists(st.floats(-200.0, 200.0), min_size=1, max_size=60),
+    limit=st.integers(0, 60),
+)
+def test_passing_over_quiet_bars_misses_nothing(sign: float, moves: list[float], limit: int) -> None:
     """What ``quiet_until`` passes over, walked bar by bar, changes nothing but the best price."""
     p = parameters(settings(limits={"daily_loss": Decimal(30)}))
     closes = np.round(43_500.0 + np.cumsum(moves), 1)
     highs, lows = closes + 30.0, closes - 30.0
     stamps = 60_000 * np.arange(len(closes), dtype=np.int64)
-    no_funding = np.zeros(len(closes))
     s, a = entered(p, sign=sign), np.zeros(k.ACCOUNTS)
     a[k.A_WALLET] = a[k.A_BASELINE] = a[k.A_DAY_START] = 10_000.0
     k.move_stop(s, 43_500.0, 0.0, p)
     walked, out, watched = s.copy(), exits(), a.copy()
-    end = k.quiet_until(s, a, 0, highs, lows, closes, stamps, no_funding, p)
+    tops, bottoms = blocks(highs, np.max), blocks(lows, np.min)
+    end = k.quiet_until(s, a, 0, min(limit, len(closes)), highs, lows, closes, tops, bottoms, p)
+    assert end <= limit
     for bar in range(end):
         worse, better = (lows[bar], highs[bar]) if sign > 0 else (highs[bar], lows[bar])
         k.walk(walked, out, bar, float(stamps[bar]), False, closes[bar], worse, better, closes[bar], p)
@@ -250,10 +261,11 @@ def test_passing_over_quiet_bars_misses_nothing(sign: float, moves: list[float])
 def test_no_decision_is_no_trade() -> None:
     found = Market(history([]), BTC, settings(), NO_COSTS)
     bars = found.history.bars
-    none = np.zeros(0, dtype=np.int64)
+    none, flat = np.zeros(0, dtype=np.int64), np.zeros(0)
     for simulate in (k.simulate, compiled.simulate):
         count = simulate(
-            bars.open, bars.high, bars.low, bars.close, bars.open_ms, none, none, np.zeros((0, 4)), found.funding_at,
+            bars.open, bars.high, bars.low, bars.close, bars.open_ms, flat, flat, none, none, none,
+            np.zeros((0, 4)), found.funding_at,
             found.parameters(Decimal(100)), np.zeros(k.STATES), np.zeros(k.ACCOUNTS), np.zeros((0, k.TRADE_COLUMNS)),
             np.zeros((0, k.MOST_EXITS, k.EXIT_COLUMNS)),
         )  # fmt: skip
@@ -262,12 +274,12 @@ def test_no_decision_is_no_trade() -> None:
 
 def test_no_bar_is_quiet_while_the_venue_refuses_the_stop_or_a_move_is_put_off() -> None:
     p = parameters(settings(execution={"trail_min_interval_s": 90.0}))
-    flat, stamps = np.full(5, 43_500.0), 60_000 * np.arange(5, dtype=np.int64)
+    flat, none = np.full(5, 43_500.0), np.zeros(0)
     a = np.zeros(k.ACCOUNTS)
     a[k.A_WALLET] = a[k.A_BASELINE] = a[k.A_DAY_START] = 10_000.0
     ends = []
     for place, value in ((k.CLOSING, 0.0), (k.TRAILING, 1.0), (k.RESTING, 420_000.0)):
         s = entered(p)
         s[place] = value
-        ends.append(k.quiet_until(s, a, 0, flat, flat, flat, stamps, np.zeros(5), p))
+        ends.append(k.quiet_until(s, a, 0, 5, flat, flat, flat, none, none, p))
     assert ends == [5, 0, 0]

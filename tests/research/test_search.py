@@ -233,3 +233,21 @@ def test_the_gate_looks_at_each_side_by_itself() -> None:
     later = found.bars.open_ms > found.funding_ms[0]
     assert gate[Side.LONG][later].any()
     assert not gate[Side.SHORT][later].any()
+
+
+def test_a_position_stops_at_fundings_and_at_the_first_close_of_a_day_also_across_a_gap() -> None:
+    found = market_data("SOLUSDT")
+    bars = found.bars
+    keep = np.ones(len(bars), dtype=np.bool_)
+    keep[1_400:1_500] = False
+    columns = {name: getattr(bars, name)[keep] for name in ("open_ms", "open", "high", "low", "close", "volume")}
+    holed = msgspec.structs.replace(found, bars=msgspec.structs.replace(bars, **columns))
+    inside = Market(holed, instrument_of("SOLUSDT"), settings(), NO_COSTS)
+    days = inside.close_ms // 86_400_000
+    special = (np.diff(days, prepend=days[0]) > 0) | (inside.funding_at != 0)
+    wanted, after = [], len(days)
+    for bar in range(len(days) - 1, -1, -1):
+        after = bar if special[bar] else after
+        wanted.append(after)
+    assert inside._marks.tolist() == wanted[::-1]
+    assert special.sum() > 5

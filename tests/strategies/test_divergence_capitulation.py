@@ -55,12 +55,11 @@ def test_arrays_say_what_loops_say(values: dict[str, object], least: int) -> Non
         bars = resample(packaged(symbol).bars, "5m")
         expected = by_loops(bars, chosen)
         scan = strategy.scan(window_of(bars), chosen)
-        assert dict(zip(np.flatnonzero(scan.side).tolist(), scan.side[scan.side != 0].tolist(), strict=True)) == {
+        assert dict(zip(scan.bars.tolist(), scan.side.tolist(), strict=True)) == {
             i: side for i, (side, _) in expected.items()
         }
-        for i, (_, stop) in expected.items():
-            assert scan.stop[i] == pytest.approx(stop, abs=1e-8)
-            assert scan.conviction[i] >= 0.8
+        assert scan.stop == pytest.approx([stop for _, stop in expected.values()], abs=1e-8)
+        assert (scan.conviction >= 0.8).all()
         sides += [side for side, _ in expected.values()]
     assert sides.count(1) >= least
     assert sides.count(-1) >= least

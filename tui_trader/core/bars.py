@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -98,31 +98,46 @@ def resample(minutes: Bars, timeframe: str) -> Bars:
         high=np.maximum.reduceat(minutes.high, starts),
         low=np.minimum.reduceat(minutes.low, starts),
         close=minutes.close[ends - 1],
-        volume=_sums(minutes.volume, starts, ends),
+        volume=_sums(minutes, bucket, starts, length),
     )
     return bars.slice(*keep.indices(len(bars))[:2])
 
 
-def _sums(values: Floats, starts: Times, ends: Times) -> Floats:
-    """Sum of each bucket, added one minute after the other, as a live bar grows."""
-    counts = ends - starts
-    totals: Floats = np.zeros(len(starts))
-    for offset in range(int(counts.max(initial=0))):
-        there = counts > offset
-        totals[there] += values[starts[there] + offset]
-    return totals
+def _sums(minutes: Bars, bucket: Times, starts: Times, length: int) -> Floats:
+    """Volume of each bucket, added one minute after the other, as a live bar grows; a missing minute adds nothing."""
+    table: Floats = np.zeros((len(starts), length // MINUTE_MS))
+    row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(minutes)))
+    table[row, (minutes.open_ms - bucket * length) // MINUTE_MS] = minutes.volume
+    return np.asarray(np.cumsum(table, axis=1)[:, -1])
+
+
+Key = tuple[object, ...]
+Shared = Callable[[Key, Callable[[], "NDArray[Any]"]], "NDArray[Any]"]
+
+
+def _anew(key: Key, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    return make()
 
 
 class Window:
     """The bars that a strategy may look at, with indicators as of each bar's close and the higher timeframe beside.
 
-    ``indicator(kind, period)`` gives an array beside the bars, NaN before it was warm.
+    ``indicator(kind, period)`` gives an array beside the bars, NaN before it was warm. ``shared(key, make)`` gives what
+    ``make`` works out from the bars and from nothing else but what ``key`` holds: a search keeps it for its other runs.
+    Arrays of both are read-only.
     """
 
-    def __init__(self, bars: Bars, indicator: Callable[[Indicator, int], Floats], higher: Window | None = None) -> None:
+    def __init__(
+        self,
+        bars: Bars,
+        indicator: Callable[[Indicator, int], Floats],
+        higher: Window | None = None,
+        shared: Shared = _anew,
+    ) -> None:
         self.bars = bars
         self.indicator = indicator
         self.higher = higher
+        self.shared = shared
         self._closed: Times | None = None
 
     def higher_closed(self) -> Times:
@@ -131,8 +146,7 @@ class Window:
             if self.higher is None:
                 self._closed = np.zeros(len(self.bars), dtype=np.int64)
             else:
-                found = np.searchsorted(self.higher.bars.close_ms, self.bars.close_ms, side="right")
-                self._closed = found.astype(np.int64)
+                self._closed = series.ranks(self.higher.bars.close_ms, self.bars.close_ms)
         return self._closed
 
 
@@ -143,13 +157,14 @@ def window_of(bars: Bars, higher: Bars | None = None) -> Window:
     def indicator(kind: Indicator, period: int) -> Floats:
         key = (kind, period)
         if key not in found:
-            found[key] = _indicator(bars, kind, period)
+            found[key] = indicator_of(bars, kind, period)
         return found[key]
 
     return Window(bars, indicator, window_of(higher) if higher is not None else None)
 
 
-def _indicator(bars: Bars, kind: Indicator, period: int) -> Floats:
+def indicator_of(bars: Bars, kind: Indicator, period: int) -> Floats:
+    """An indicator as of each bar's close, shape (n,), NaN before it was warm."""
     if kind is Indicator.ATR:
         return series.wilder_atr(bars.high, bars.low, bars.close, period)
     if kind is Indicator.EMA:

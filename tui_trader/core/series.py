@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 _SMALLEST_POWER = 1e-250
 
@@ -20,6 +21,12 @@ _SMALLEST_POWER = 1e-250
 def _check(period: int) -> None:
     if period < 1:
         raise ValueError(f"the period {period} must be at least 1")
+
+
+def ranks(stamps: Ints, times: Ints) -> Ints:
+    """For each of the ascending ``times`` how many of the ascending ``stamps`` are not after it."""
+    firsts = np.searchsorted(times, stamps)
+    return np.repeat(np.arange(len(stamps) + 1), np.diff(firsts, prepend=0, append=len(times)))
 
 
 def recursion(values: Floats, start: int, first: float, weight: float) -> Floats:

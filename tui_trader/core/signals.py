@@ -77,16 +77,17 @@ class Strategy(Protocol):
         ...
 
     def scan(self, window: Window, values: Values) -> Scan:
-        """The same decisions for every bar of a window at once."""
+        """The same decisions over a whole window at once."""
         ...
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy says at each bar's close; arrays of shape (n,).
+    """The bars of a window at whose close a strategy wants to enter, ascending; the other arrays stand beside ``bars``.
 
-    ``side`` int8: 1 long, −1 short, 0 hold; ``conviction`` 0–1; ``stop`` and ``target`` in quote, NaN for none.
+    ``side`` int8: 1 long, −1 short; ``conviction`` 0–1; ``stop`` and ``target`` in quote, NaN for none.
     """
 
+    bars: NDArray[np.int64]
     side: NDArray[np.int8]
     conviction: NDArray[np.float64]
     stop: NDArray[np.float64]

@@ -371,10 +371,9 @@ class Backtest:
     def _find_decisions(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """For each 1 m bar whether the strategy wants to enter at its close."""
         scan = scan_of(self._strategy, self._book, self.timeframe, self.values)
-        wanted = (scan.side != 0) & (scan.conviction >= self._settings.strategies.threshold)
-        at = np.searchsorted(self._bars.open_ms + MINUTE_MS, self._book.frame(self.timeframe).close_ms[wanted])
+        wanted = scan.bars[scan.conviction >= self._settings.strategies.threshold]
         result = np.zeros(len(self._bars), dtype=np.bool_)
-        result[at] = True
+        result[self._book.minutes(self.timeframe)[wanted]] = True
         return result
 
     def _next_bar(self, index: int) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from tui_trader.core.bars import Bars, Window, resample, window_of
+from tui_trader.core.bars import Bars, Key, Window, indicator_of, resample
 from tui_trader.core.candles import ATR_DECIMALS, TIMEFRAMES, CandleBook, Indicator
 from tui_trader.core.events import Candle
 from tui_trader.core.indicators import AtrReading
@@ -23,28 +22,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
-MOST_INDICATORS = 16
-"""How many indicator arrays of one timeframe are kept; at 1 m and a year each takes 4 MB."""
+MOST_KEPT = 16
+"""How many arrays of one timeframe are kept; at 1 m and a year each takes 4 MB."""
 
 
-class _Indicators:
-    """Indicators of one timeframe, computed when asked for; the last few are kept. Safe to share between threads."""
+class _Kept:
+    """Arrays worked out from the bars of one timeframe when asked for; the ones used last are kept.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._found: dict[tuple[Indicator, int], Floats] = {}
+        self._found: dict[Key, NDArray[Any]] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, kind: Indicator, period: int) -> Floats:
-        found = self._found.get((kind, period))
+    def indicator(self, kind: Indicator, period: int) -> Floats:
+        return self.shared((kind, period), lambda: indicator_of(self._bars, kind, period))
+
+    def shared(self, key: Key, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        found = self._found.get(key)
         if found is None:
-            found = window_of(self._bars).indicator(kind, period)
+            found = make()
             found.flags.writeable = False
-            with self._lock:
-                self._found[kind, period] = found
-                if len(self._found) > MOST_INDICATORS:
-                    del self._found[next(iter(self._found))]
+        with self._lock:
+            self._found.pop(key, None)
+            self._found[key] = found
+            if len(self._found) > MOST_KEPT:
+                del self._found[next(iter(self._found))]
         return found
 
 
@@ -56,23 +63,42 @@ class HistoryBook(CandleBook):
 
     def __init__(self, symbol: str, minutes: Bars) -> None:
         super().__init__(symbol)
-        self._frames = {name: resample(minutes, name) for name in TIMEFRAMES}
-        self._windows: dict[tuple[str, str | None], Window] = {
-            (name, None): Window(bars, _Indicators(bars)) for name, bars in self._frames.items()
-        }
-        self._closes = {name: bars.close_ms for name, bars in self._frames.items()}
+        self._minutes = minutes
+        self._frames: dict[str, Bars] = {}
+        self._closes: dict[str, Ints] = {}
+        self._windows: dict[tuple[str, str | None], Window] = {}
         self._now = 0
 
     def frame(self, timeframe: str) -> Bars:
         """All bars of a timeframe, also those ahead."""
-        return self._frames[timeframe]
+        found = self._frames.get(timeframe)
+        return found if found is not None else self._frames.setdefault(timeframe, resample(self._minutes, timeframe))
+
+    def closes(self, timeframe: str) -> Ints:
+        """When each of those bars closed, ms."""
+        found = self._closes.get(timeframe)
+        return found if found is not None else self._closes.setdefault(timeframe, self.frame(timeframe).close_ms)
+
+    def minutes(self, timeframe: str) -> Ints:
+        """Index of the 1 m bar with whose close each bar of a timeframe is known."""
+        if timeframe == "1m":
+            return np.arange(len(self._minutes))
+        return self.window(timeframe).shared(
+            ("minutes",), lambda: np.searchsorted(self.closes("1m"), self.closes(timeframe))
+        )
 
     def window(self, timeframe: str, higher: str | None = None) -> Window:
         """The window over all bars of a timeframe. Its arrays are shared: read-only."""
-        if higher is not None and (timeframe, higher) not in self._windows:
-            own, above = self._windows[timeframe, None], self._windows[higher, None]
-            self._windows[timeframe, higher] = Window(own.bars, own.indicator, above)
-        return self._windows[timeframe, higher]
+        found = self._windows.get((timeframe, higher))
+        if found is None:
+            if higher is None:
+                kept = _Kept(self.frame(timeframe))
+                made = Window(self.frame(timeframe), kept.indicator, None, kept.shared)
+            else:
+                own = self.window(timeframe)
+                made = Window(own.bars, own.indicator, self.window(higher), own.shared)
+            found = self._windows.setdefault((timeframe, higher), made)
+        return found
 
     def update(self, candle: Candle, closed: bool) -> tuple[tuple[str, Candle], ...]:
         """Move to the close of ``candle``; give the bars that closed with it, smallest first."""
@@ -81,14 +107,14 @@ class HistoryBook(CandleBook):
         self._now = candle.open_ms + MINUTE_MS
         result = []
         for name, length in TIMEFRAMES.items():
-            if self._now % length == 0 and (count := self._count(name)) and self._closes[name][count - 1] == self._now:
-                result.append((name, self._frames[name].candle(count - 1)))
+            if self._now % length == 0 and (count := self._count(name)) and self.closes(name)[count - 1] == self._now:
+                result.append((name, self.frame(name).candle(count - 1)))
         return tuple(result)
 
     def closed(self, timeframe: str, count: int) -> tuple[Candle, ...]:
         """The last ``count`` closed bars, oldest first; fewer when there are fewer."""
         end = self._count(timeframe)
-        frame = self._frames[timeframe]
+        frame = self.frame(timeframe)
         return tuple(frame.candle(i) for i in range(max(0, end - count), end))
 
     def running(self, timeframe: str) -> Candle | None:
@@ -98,26 +124,26 @@ class HistoryBook(CandleBook):
     def last_closed_ms(self, timeframe: str) -> int:
         """Close time of the newest closed bar, 0 when there is none."""
         count = self._count(timeframe)
-        return int(self._closes[timeframe][count - 1]) if count else 0
+        return int(self.closes(timeframe)[count - 1]) if count else 0
 
     def atr(self, timeframe: str, period: int) -> AtrReading | None:
         """Wilder's ATR as of the newest closed bar; None before ``period`` bars."""
         count = self._count(timeframe)
         if count < period:
             return None
-        value = round(float(self._windows[timeframe, None].indicator(Indicator.ATR, period)[count - 1]), ATR_DECIMALS)
+        value = round(float(self.window(timeframe).indicator(Indicator.ATR, period)[count - 1]), ATR_DECIMALS)
         return AtrReading(value=value, as_of_ms=self.last_closed_ms(timeframe), bars=count)
 
     def values(self, timeframe: str, kind: Indicator, period: int, count: int) -> tuple[float, ...]:
         """An indicator as of each of the last ``count`` closed bars, oldest first, NaN before it was warm."""
         end = self._count(timeframe)
-        return tuple(self._windows[timeframe, None].indicator(kind, period)[max(0, end - count) : end].tolist())
+        return tuple(self.window(timeframe).indicator(kind, period)[max(0, end - count) : end].tolist())
 
     def load(self, candles: Sequence[Candle]) -> None:
         """Nothing: the history is already whole."""
 
     def _count(self, timeframe: str) -> int:
-        return int(np.searchsorted(self._closes[timeframe], self._now, side="right"))
+        return int(np.searchsorted(self.closes(timeframe), self._now, side="right"))
 
 
 def warm_up_ms(strategy: Strategy, timeframe: str, values: Values) -> int:
@@ -145,6 +171,11 @@ def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Value
     early = count - 1
     if above is not None:
         early = max(early, int(np.searchsorted(window.higher_closed(), higher_count)))
-    side = scan.side.copy()
-    side[: max(early, 0)] = 0
-    return msgspec.structs.replace(scan, side=side)
+    late = slice(int(np.searchsorted(scan.bars, early)), None)
+    return Scan(
+        bars=scan.bars[late],
+        side=scan.side[late],
+        conviction=scan.conviction[late],
+        stop=scan.stop[late],
+        target=scan.target[late],
+    )

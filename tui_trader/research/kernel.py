@@ -54,12 +54,16 @@ ACCOUNTS = 8
 
 MINUTE, DAY = 60_000, 86_400_000
 ADVERSE, FAVOURABLE = 20_000, 40_000
+BLOCK = 16
+"""Bars whose highest high and lowest low are known beforehand, so that a quiet time is passed in few steps."""
 LONGEST_PAUSE_S = 30.0
 """A refused stop is tried again after 1 s, 2 s, 4 s … up to this (``core.feedback``)."""
 LEAST_SPREAD = 1e-9
 """Told to the gate where no spread is charged: a book without any would count as crossed."""
 HAIR = 1e-7
 """In ticks or steps: what binary fractions may be off by."""
+GRAIN = 1e-12
+"""The same as a part of a quantity; less than ``LEAST_SPREAD``, which the engine's sizes know of too."""
 
 
 def away(ticks: float, sign: float) -> float:
@@ -117,7 +121,7 @@ def position_size(wallet: float, price: float, stop: float, conviction: float, p
         raw = wallet * p[BASE_FRACTION] * factor
         margin = max(min(raw, cap, p[MAX_MARGIN]), min(p[MIN_MARGIN], cap))
         amount = margin * p[LEVERAGE] / price
-    steps = math.floor(amount * p[STEPS] / p[MARKET_STEPS] + HAIR) * p[MARKET_STEPS]
+    steps = math.floor(amount * p[STEPS] / p[MARKET_STEPS] * (1.0 + GRAIN)) * p[MARKET_STEPS]
     steps = min(steps, p[MAX_STEPS])
     qty = steps / p[STEPS]
     value = qty * price
@@ -333,6 +337,9 @@ def hold(
     lows: Floats,
     closes: Floats,
     open_ms: Ints,
+    tops: Floats,
+    bottoms: Floats,
+    marks: Ints,
     funding_at: Floats,
     p: Floats,
 ) -> int:
@@ -341,7 +348,7 @@ def hold(
     bar = first
     while bar < len(opens):
         if bar > first and s[CLOSING] == 0:
-            bar = quiet_until(s, a, bar, highs, lows, closes, open_ms, funding_at, p)
+            bar = quiet_until(s, a, bar, marks[bar], highs, lows, closes, tops, bottoms, p)
             if bar >= len(opens):
                 break
         start = float(open_ms[bar])
@@ -377,32 +384,38 @@ def quiet_until(
     s: Floats,
     a: Floats,
     bar: int,
+    limit: int,
     highs: Floats,
     lows: Floats,
     closes: Floats,
-    open_ms: Ints,
-    funding_at: Floats,
+    tops: Floats,
+    bottoms: Floats,
     p: Floats,
 ) -> int:
-    """The first bar from ``bar`` on in which something can happen: a level, a loss limit, a funding, a new day."""
+    """The first bar from ``bar`` on in which something can happen: a level, a loss limit, or bar ``limit``."""
     if s[RESTING] != s[STOP] or (s[TRAILING] > 0 and p[TRAIL_PAUSE_MS] >= ADVERSE):
         return bar
-    stop, target, worst, best = s[STOP] / p[UNIT], s[AHEAD], worst_close(s, a, p), s[BEST]
-    day_end = (a[A_DAY] + 1) * DAY - MINUTE
+    # Prices times the sign: what goes against the position is lower for a short too.
+    sign = s[SIGN]
+    worse, better, worse_blocks, better_blocks = lows, highs, bottoms, tops
+    if sign < 0:
+        worse, better, worse_blocks, better_blocks = highs, lows, tops, bottoms
+    stop, target, worst = s[STOP] / p[UNIT] * sign, s[AHEAD] * sign, worst_close(s, a, p) * sign
+    near, best = max(stop, worst), s[BEST] * sign
     here = bar
-    if s[SIGN] > 0:
-        while here < len(lows) and not (lows[here] <= stop or highs[here] >= target or closes[here] <= worst):
-            if funding_at[here] != 0.0 or open_ms[here] >= day_end:
-                break
-            best = max(best, highs[here])
-            here += 1
-    else:
-        while here < len(lows) and not (highs[here] >= stop or lows[here] <= target or closes[here] >= worst):
-            if funding_at[here] != 0.0 or open_ms[here] >= day_end:
-                break
-            best = min(best, lows[here])
-            here += 1
-    s[BEST] = best
+    while here < limit:
+        if here % BLOCK == 0 and here + BLOCK <= limit:
+            block = here // BLOCK
+            if worse_blocks[block] * sign > near and better_blocks[block] * sign < target:
+                best = max(best, better_blocks[block] * sign)
+                here += BLOCK
+                continue
+        low = worse[here] * sign
+        if better[here] * sign >= target or (low <= near and (low <= stop or closes[here] * sign <= worst)):
+            break
+        best = max(best, better[here] * sign)
+        here += 1
+    s[BEST] = best * sign
     return here
 
 
@@ -412,6 +425,9 @@ def simulate(
     lows: Floats,
     closes: Floats,
     open_ms: Ints,
+    tops: Floats,
+    bottoms: Floats,
+    marks: Ints,
     decision_bar: Ints,
     decision_side: Ints,
     decision: Floats,
@@ -424,9 +440,11 @@ def simulate(
 ) -> int:
     """Run all decisions; returns the number of trades.
 
-    ``decision`` has shape (m, 4): conviction, stop, target (NaN: none), ATR. ``funding_at`` is the rate charged at each
-    bar's open, 0 for none, shape (n,). ``s`` (STATES,) and ``a`` (ACCOUNTS,) are scratch; ``trades`` (m, TRADE_COLUMNS)
-    and ``exits`` (m, MOST_EXITS, EXIT_COLUMNS) are filled.
+    ``tops`` and ``bottoms``: the highest high and the lowest low of each whole block of BLOCK bars. ``marks`` (n,):
+    for each bar the first from it on, or n, that no open position passes unseen: funding is charged at it, or its
+    close is the first on a new day. ``decision`` (m, 4): conviction, stop, target (NaN: none), ATR. ``funding_at`` (n,)
+    is the rate charged at each bar's open, 0 for none. ``s`` (STATES,) and ``a`` (ACCOUNTS,) are scratch; ``trades``
+    (m, TRADE_COLUMNS) and ``exits`` (m, MOST_EXITS, EXIT_COLUMNS) are filled.
     """
     a[:] = 0.0
     a[A_WALLET] = a[A_BASELINE] = p[WALLET]
@@ -435,8 +453,10 @@ def simulate(
     watch_losses(a, float(open_ms[0]) + MINUTE, p[WALLET], p)
     for d in range(len(decision_bar)):
         bar = decision_bar[d]
+        if bar < a[A_ENDED_BAR] or bar + 1 >= len(opens):
+            continue
         now = float(open_ms[bar]) + MINUTE
-        if bar < a[A_ENDED_BAR] or now < a[A_FREE_MS] or bar + 1 >= len(opens):
+        if now < a[A_FREE_MS]:
             continue
         watch_losses(a, now, a[A_WALLET], p)
         if a[A_DAILY] > 0 or a[A_TOTAL] > 0:
@@ -451,7 +471,9 @@ def simulate(
             continue
         enter(s, sign, opens[bar + 1], qty, atr, hint, aim, p)
         stop = s[STOP]
-        end = hold(s, a, exits[count], bar + 1, opens, highs, lows, closes, open_ms, funding_at, p)
+        end = hold(
+            s, a, exits[count], bar + 1, opens, highs, lows, closes, open_ms, tops, bottoms, marks, funding_at, p
+        )
         result = s[REALIZED] - s[FEES] + s[PAID]
         a[A_WALLET] += result
         row = trades[count]

@@ -222,10 +222,9 @@ class Checker:
             scan = scan_of(self._strategy, book, self._timeframe, self._values)
         except Exception as error:  # noqa: BLE001 - it may be anybody's code, and to fail is to decide otherwise
             return _Decisions(frame.close_ms, rows, ready, f"{type(error).__name__}: {error}")
-        there = scan.side != 0
-        rows[:, 0] = scan.side
-        for column, found in enumerate((scan.conviction, scan.stop, scan.target), start=1):
-            rows[there, column] = found[there]
+        rows[:, 0] = 0.0
+        for column, found in enumerate((scan.side, scan.conviction, scan.stop, scan.target)):
+            rows[scan.bars, column] = found
         self._tick()
         return _Decisions(frame.close_ms, rows, ready)
 

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from tui_trader.core.candles import ATR_DECIMALS, TIMEFRAMES, Indicator
+from tui_trader.core.candles import ATR_DECIMALS, Indicator
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.parameters import Values
+from tui_trader.core.series import ranks
 from tui_trader.core.settings import Settings, SizingModel
 from tui_trader.core.signals import Strategy
 from tui_trader.core.sizing import effective_leverage
 from tui_trader.core.tiers import Classifier
-from tui_trader.core.types import HOUR_MS, MINUTE_MS, Side
+from tui_trader.core.types import DAY_MS, HOUR_MS, MINUTE_MS, Side
 from tui_trader.errors import UsageError
 from tui_trader.research import kernel as k
 from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Exit, Trade, day_volume
@@ -83,30 +84,46 @@ class Market:
         self.costs = costs
         self.book = HistoryBook(history.symbol, history.bars)
         bars = history.bars
-        self.close_ms = bars.open_ms + MINUTE_MS
+        self.close_ms = self.book.closes("1m")
         self.funding_at = np.zeros(len(bars))
         at = np.searchsorted(bars.open_ms, history.funding_ms)
         there = at < len(bars)
         there[there] &= bars.open_ms[at[there]] == history.funding_ms[there]
         if costs.funding:
             self.funding_at[at[there]] = history.funding_rate[there]
+        whole = len(bars) // k.BLOCK * k.BLOCK
+        self._tops = bars.high[:whole].reshape(-1, k.BLOCK).max(axis=1)
+        self._bottoms = bars.low[:whole].reshape(-1, k.BLOCK).min(axis=1)
+        self._marks = self._find_marks()
         self.atr = self._atr()
-        self.allowed = {side: self._gate(side) for side in Side}
+        self.allowed = self._gate()
         self._prepared: tuple[Settings, Decimal, Floats] | None = None
+
+    def _find_marks(self) -> Ints:
+        """For each bar the first from it on at whose open funding is charged, or that closes first on a new day."""
+        count = len(self.close_ms)
+        if not count:
+            return np.zeros(0, dtype=np.int64)
+        days = np.arange(self.close_ms[0] // DAY_MS + 1, self.close_ms[-1] // DAY_MS + 1) * DAY_MS
+        found = np.union1d(np.searchsorted(self.close_ms, days), np.flatnonzero(self.funding_at))
+        # As many bars lead up to each mark as there are since the one before it.
+        return np.repeat(np.append(found, count), np.diff(found, prepend=-1, append=count - 1))
 
     def _atr(self) -> Floats:
         """The ladder's ATR as the gate sees it at each bar's close; NaN where it refuses for lack or age of it."""
         ladder = self.settings.ladder
-        frame = self.book.frame(ladder.atr_timeframe)
+        closes = self.book.closes(ladder.atr_timeframe)
         window = self.book.window(ladder.atr_timeframe)
         values = np.round(window.indicator(Indicator.ATR, ladder.atr_period), ATR_DECIMALS)
-        at = np.searchsorted(frame.close_ms, self.close_ms, side="right") - 1
-        age = self.close_ms - frame.close_ms[np.maximum(at, 0)]
-        good = (at >= 0) & (age <= ladder.max_atr_age_s * 1000)
-        return np.where(good, values[np.maximum(at, 0)], np.nan) if len(frame) else np.full(len(at), np.nan)
+        # The first place is for bars before any of the ladder's timeframe has closed.
+        known = ranks(closes, self.close_ms)
+        old = self.close_ms - np.append(0, closes)[known] > ladder.max_atr_age_s * 1000
+        result: Floats = np.append(np.nan, values)[known]
+        result[old] = np.nan
+        return result
 
-    def _gate(self, side: Side) -> Flags:
-        """Where the gate lets an entry of ``side`` through, as far as history can tell."""
+    def _gate(self) -> dict[Side, Flags]:
+        """Where the gate lets an entry of a side through, as far as history can tell."""
         universe, funding, now = self.settings.universe, self.settings.funding, self.close_ms
         tier, _ = Classifier(self.settings.tiers).tier(self.instrument.base_asset)
         quoted = self.costs.quoted
@@ -119,20 +136,22 @@ class Market:
             or spread_bps > universe.max_spread_bps
             or universe.min_depth > DEPTH_USDT
         ):
-            return np.zeros(len(now), dtype=np.bool_)
-        good = (day_volume(self.history) >= universe.min_volume_24h) & np.isfinite(self.atr) & (self.atr > 0)
-        stamps, rates = self.history.funding_ms, self.history.funding_rate
+            return dict.fromkeys(Side, np.zeros(len(now), dtype=np.bool_))
+        good = (day_volume(self.history) >= universe.min_volume_24h) & (self.atr > 0)
+        stamps = self.history.funding_ms
         interval = max(1, self.instrument.funding_interval_hours) * HOUR_MS
-        at = np.searchsorted(stamps, now, side="right")
-        rate = np.concatenate(([0.0], rates))[at]
-        due = np.where(at < len(stamps), np.append(stamps, 0)[at], (now // interval + 1) * interval)
-        since = (now - (due - interval)) / MINUTE_MS
-        good &= ((due - now) / MINUTE_MS > funding.pre_window_min) & ~((since >= 0) & (since < funding.post_window_min))
-        if side is Side.LONG:
-            good &= (rate >= funding.min_long_funding) & ~((rate > 0) & (rate >= funding.max_abs_funding))
-        else:
-            good &= (rate <= funding.max_short_funding) & ~((rate <= 0) & (-rate >= funding.max_abs_funding))
-        return good
+        known = ranks(stamps, now)
+        due = np.append(stamps, 0)[known]
+        last = slice(int(np.searchsorted(known, len(stamps))), None)
+        due[last] = (now[last] // interval + 1) * interval
+        left = (due - now) / MINUTE_MS
+        since = interval / MINUTE_MS - left
+        good &= (left > funding.pre_window_min) & ~((since >= 0) & (since < funding.post_window_min))
+        # Charged last, and so what stands for the next one that nobody knows yet.
+        rate = np.append(0.0, self.history.funding_rate)
+        long = (rate >= funding.min_long_funding) & ~((rate > 0) & (rate >= funding.max_abs_funding))
+        short = (rate <= funding.max_short_funding) & ~((rate <= 0) & (-rate >= funding.max_abs_funding))
+        return {Side.LONG: good & long[known], Side.SHORT: good & short[known]}
 
     def run(
         self,
@@ -150,25 +169,23 @@ class Market:
         """
         bars = self.history.bars
         scan = scan_of(strategy, self.book, timeframe, values)
-        wanted = np.flatnonzero(scan.side != 0)
-        wanted = wanted[scan.conviction[wanted] >= self.settings.strategies.threshold]
-        closes = self.book.frame(timeframe).open_ms[wanted] + TIMEFRAMES[timeframe]
-        at = np.searchsorted(self.close_ms, closes)
-        side = scan.side[wanted]
-        good = np.where(side > 0, self.allowed[Side.LONG][at], self.allowed[Side.SHORT][at])
+        at = self.book.minutes(timeframe)[scan.bars]
+        good = np.where(scan.side > 0, self.allowed[Side.LONG][at], self.allowed[Side.SHORT][at])
+        good &= scan.conviction >= self.settings.strategies.threshold
         if allowed is not None:
             good &= allowed[at]
-        wanted, at, side = wanted[good], at[good], side[good]
+        at = at[good]
         decisions = np.empty((len(at), 4))
-        decisions[:, 0], decisions[:, 3] = scan.conviction[wanted], self.atr[at]
-        decisions[:, 1], decisions[:, 2] = scan.stop[wanted], scan.target[wanted]
+        decisions[:, 0], decisions[:, 3] = scan.conviction[good], self.atr[at]
+        decisions[:, 1], decisions[:, 2] = scan.stop[good], scan.target[good]
         trades = np.zeros((len(at), k.TRADE_COLUMNS))
         exits = np.zeros((len(at), k.MOST_EXITS, k.EXIT_COLUMNS))
         account = np.zeros(k.ACCOUNTS)
         simulate = k.simulate if plain else _compiled()
         count = simulate(
-            bars.open, bars.high, bars.low, bars.close, bars.open_ms, at.astype(np.int64), side.astype(np.int64),
-            decisions, self.funding_at, self.parameters(wallet), np.zeros(k.STATES), account, trades, exits,
+            bars.open, bars.high, bars.low, bars.close, bars.open_ms, self._tops, self._bottoms, self._marks,
+            at, scan.side[good].astype(np.int64), decisions, self.funding_at, self.parameters(wallet),
+            np.zeros(k.STATES), account, trades, exits,
         )  # fmt: skip
         return Found(trades[:count].copy(), exits[:count].copy(), bool(account[k.A_TOTAL]))
 

@@ -128,29 +128,39 @@ DECIMALS = 8
 
 
 class Setups(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy finds at every bar, shape (n,): the direction judged (1, −1, 0 none), its tests, its prices."""
+    """What a strategy finds at every bar, shape (n,): the direction judged (1, −1, 0 none), its tests, its prices.
+
+    A strategy that judges few bars may give their ascending indexes as ``bars``, and all else beside those alone.
+    """
 
     direction: Signs
     tests: tuple[Test, ...]
     stop: Floats
     target: Floats
+    bars: Ints | None = None
 
     def scan(self) -> Scan:
-        """Sides and convictions: a setup stands where every test is met. Prices are given only there."""
+        """Sides and convictions: a setup stands where every test is met."""
         met = self.direction != 0
         for test in self.tests:
             met &= test.met
-        bars = np.flatnonzero(met)
-        side = np.zeros(len(met), dtype=np.int8)
-        side[bars] = self.direction[bars]
-        total = np.zeros(len(bars))
+        there = np.flatnonzero(met)
+        total = np.zeros(len(there))
         for test in self.tests:
-            total += test.scores(bars) * test.weight
-        conviction, stop, target = np.zeros(len(met)), np.full(len(met), np.nan), np.full(len(met), np.nan)
-        conviction[bars] = total / sum(test.weight for test in self.tests)
-        stop[bars] = np.round(self.stop[bars], DECIMALS)
-        target[bars] = np.round(self.target[bars], DECIMALS)
-        return Scan(side=side, conviction=conviction, stop=stop, target=target)
+            total += test.scores(there) * test.weight
+        return Scan(
+            bars=there if self.bars is None else self.bars[there],
+            side=self.direction[there],
+            conviction=total / sum(test.weight for test in self.tests),
+            stop=np.round(self.stop[there], DECIMALS),
+            target=np.round(self.target[there], DECIMALS),
+        )
+
+    def judges(self, bar: int) -> bool:
+        """Whether the last thing found stands at ``bar``, the window's last one, and has a direction."""
+        if self.bars is not None and (not len(self.bars) or self.bars[-1] != bar):
+            return False
+        return bool(self.direction[-1])
 
 
 class BarStrategy:
@@ -184,15 +194,14 @@ class BarStrategy:
         if len(window.bars) < count or (window.higher is not None and len(window.higher.bars) < above):
             return None
         found = self.setups(window, state.values)
-        direction = int(found.direction[-1])
-        if not direction:
+        if not found.judges(len(window.bars) - 1):
             return None
         conditions = tuple(test.at(-1) for test in found.tests)
         met = all(condition.met for condition in conditions)
         return Signal(
             strategy=self.name,
             symbol=state.symbol,
-            side=(Side.LONG if direction > 0 else Side.SHORT) if met else None,
+            side=(Side.LONG if found.direction[-1] > 0 else Side.SHORT) if met else None,
             conviction=confluence(conditions) if met else 0.0,
             conditions=conditions,
             bar_close_ms=state.candles.last_closed_ms(state.timeframe),

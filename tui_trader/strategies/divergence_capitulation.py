@@ -85,12 +85,12 @@ class DivergenceCapitulation(BarStrategy):
         rsi = window.indicator(Indicator.RSI, RSI_PERIOD)
         result: Floats = np.full(len(bars), np.nan)
         extreme: Floats = np.full(len(bars), np.nan)
-        for swings, prices, wanted, sign in (
-            (swing_lows(bars.low, SWING_BARS), bars.low, down, 1.0),
-            (swing_highs(bars.high, SWING_BARS), bars.high, ~down, -1.0),
-        ):
-            earlier, later = last_two(swings, SWING_BARS)
-            here = np.arange(len(bars))
+        here = np.arange(len(bars))
+        lows = window.shared(("last lows",), lambda: np.stack(last_two(swing_lows(bars.low, SWING_BARS), SWING_BARS)))
+        highs = window.shared(
+            ("last highs",), lambda: np.stack(last_two(swing_highs(bars.high, SWING_BARS), SWING_BARS))
+        )
+        for (earlier, later), prices, wanted, sign in ((lows, bars.low, down, 1.0), (highs, bars.high, ~down, -1.0)):
             there = wanted & (earlier >= 0) & (here - earlier <= lookback)
             first, second = earlier[there], later[there]
             lower = (prices[second] - prices[first]) * sign < 0

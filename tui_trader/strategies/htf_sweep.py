@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from tui_trader.core.bars import Bars, Window
+from tui_trader.core.bars import Window
 from tui_trader.core.candles import Indicator
 from tui_trader.core.parameters import Parameter, Values
 from tui_trader.core.series import swing_highs, swing_lows
@@ -24,8 +25,8 @@ STRUCTURE_BARS = 60
 """How far before the sweep its last swing may lie, in bars."""
 
 
-MANY = 500_000
-"""How many bars after sweeps are looked at at once."""
+MANY = 64_000
+"""How many bars of levels, or after sweeps, are looked at at once: few enough for the processor's cache."""
 
 
 class _Sweeps(NamedTuple):
@@ -92,7 +93,7 @@ class HtfSweep(BarStrategy):
         depth, back, age, extreme = (np.full(count, np.nan) for _ in range(4))
         known = window.higher_closed() if window.higher is not None else np.arange(1, count + 1)
         for sign in (1, -1):
-            view = _view(bars, sign)
+            view = _view(window, sign)
             found = _sweeps(view, window, known, sign, values)
             index = _shifts(view, found, int(values["shift_bars"]))
             there = np.flatnonzero(index >= 0)
@@ -118,9 +119,11 @@ class HtfSweep(BarStrategy):
         )
 
 
-def _view(bars: Bars, sign: int) -> _View:
+def _view(window: Window, sign: int) -> _View:
+    bars = window.bars
     low, high = (bars.low, bars.high) if sign > 0 else (-bars.high, -bars.low)
-    return _View(low, high, bars.close * sign, np.flatnonzero(swing_highs(high, SWING_BARS)))
+    swings = window.shared(("swing highs", sign), lambda: np.flatnonzero(swing_highs(high, SWING_BARS)))
+    return _View(low, high, bars.close * sign, swings)
 
 
 def _sweeps(view: _View, window: Window, known: Ints, sign: int, values: Values) -> _Sweeps:
@@ -130,16 +133,30 @@ def _sweeps(view: _View, window: Window, known: Ints, sign: int, values: Values)
     """
     higher = window.higher if window.higher is not None else window
     prices = higher.bars.low if sign > 0 else -higher.bars.high
-    swings = np.flatnonzero(swing_lows(prices, SWING_BARS))
+    swings = higher.shared(("swing lows", sign), lambda: np.flatnonzero(swing_lows(prices, SWING_BARS)))
     begin = np.maximum(1, np.searchsorted(known, swings + SWING_BARS + 1))
     end = np.maximum(begin, np.searchsorted(known, swings + int(values["lookback"]), side="right"))
-    bars: list[Ints] = []
-    for level, start, stop in zip(prices[swings].tolist(), begin.tolist(), end.tolist(), strict=True):
-        pierced = (view.low[start:stop] < level) & (view.close[start - 1 : stop - 1] >= level)
-        bars.append(pierced.nonzero()[0] + start)
-    first = np.concatenate([np.zeros(0, dtype=np.int64), *bars])
-    levels = np.repeat(prices[swings], [len(found) for found in bars])
-    return _failed(view, first, levels, int(values["reclaim_bars"]))
+    wide = int((end - begin).max(initial=0))
+    first, levels = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    if wide:
+        rows = MANY // wide + 1
+        for part in (slice(start, start + rows) for start in range(0, len(swings), rows)):
+            row, bar = _pierced(view, prices[swings[part]], begin[part], end[part], wide)
+            first.append(bar)
+            levels.append(prices[swings[part]][row])
+    return _failed(view, np.concatenate(first), np.concatenate(levels), int(values["reclaim_bars"]))
+
+
+def _pierced(view: _View, level: Floats, begin: Ints, end: Ints, wide: int) -> tuple[Ints, Ints]:
+    """(row of the level, bar) wherever a bar from ``begin`` to ``end`` (exclusive, at most ``wide`` bars) trades under
+    the level and the bar before it closed above; as a table of levels by bars."""
+    first = np.minimum(begin, len(view.close) - wide)
+    lows = sliding_window_view(view.low, wide)[first]
+    before = sliding_window_view(view.close, wide)[first - 1]
+    row, column = np.divmod(np.flatnonzero((lows < level[:, None]) & (before >= level[:, None])), wide)
+    bar = first[row] + column
+    inside = (bar >= begin[row]) & (bar < end[row])
+    return row[inside], bar[inside]
 
 
 def _failed(view: _View, first: Ints, level: Floats, bars: int) -> _Sweeps:

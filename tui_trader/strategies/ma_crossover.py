@@ -15,7 +15,7 @@ from tui_trader.strategies.base import BarStrategy, Setups, graded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 
 class MaCrossover(BarStrategy):
@@ -43,29 +43,25 @@ class MaCrossover(BarStrategy):
     def setups(self, window: Window, values: Values) -> Setups:
         """Every bar whose close falls on the evaluation grid is judged."""
         bars = window.bars
-        length, band = int(values["length"]), values["band"]
-        every, closes = int(values["every_min"]) * MINUTE_MS, bars.close_ms
-        # Few bars are on the grid: everything but the mean is worked out for those alone.
-        at = np.flatnonzero(closes // every * every == closes)
-        at = at[at >= length]
-        close, mean = bars.close[at], sma(bars.close, length)[at - 1]
+        length, band, every = int(values["length"]), values["band"], int(values["every_min"])
+        at = window.shared(("grid", every), lambda: _on_grid(bars.close_ms, every * MINUTE_MS))
+        at = at[np.searchsorted(at, length) :]
+        close = bars.close[at]
+        mean = window.shared(("mean", length), lambda: sma(bars.close, length))[at - 1]
         away = close / mean - 1.0
-        sign = np.where(away >= 0, 1, -1)
+        sign = np.where(away >= 0, 1, -1).astype(np.int8)
         beyond = np.where(sign > 0, close > mean * (1 + band), close < mean * (1 - band))
-
-        def spread(found: Floats) -> Floats:
-            whole: Floats = np.full(len(bars), np.nan)
-            whole[at] = found
-            return whole
-
-        direction, met = np.zeros(len(bars), dtype=np.int8), np.zeros(len(bars), dtype=np.bool_)
-        direction[at], met[at] = sign, beyond
         test = graded(
-            "distance to the mean", spread(np.abs(away)), band, 5 * band, lambda v: f"{v:.2%} from the mean", met=met
+            "distance to the mean", np.abs(away), band, 5 * band, lambda v: f"{v:.2%} from the mean", met=beyond
         )
         return Setups(
-            direction=direction,
+            bars=at,
+            direction=sign,
             tests=(test,),
-            stop=spread(close * (1 - sign * values["stop_pct"] / 100)),
-            target=spread(close * (1 + sign * values["target_pct"] / 100)),
+            stop=close * (1 - sign * values["stop_pct"] / 100),
+            target=close * (1 + sign * values["target_pct"] / 100),
         )
+
+
+def _on_grid(closes: Ints, every: int) -> Ints:
+    return np.flatnonzero(closes // every * every == closes)
