@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.core.build import NOW, minutes, settings
@@ -274,3 +275,26 @@ def test_a_halt_survives_a_restart_until_a_person_resumes() -> None:
         desk.restart(Recovered(state=kept))
         assert desk.engine.state.halted == halted
         desk.process(ev.PauseEntries(ts=desk.now, paused=False))
+
+
+def test_after_a_restart_the_top_bar_says_why_entries_are_halted_and_a_person_resumes_them() -> None:
+    desk = Desk().start()
+    desk.process(ev.WorkerFailed(ts=desk.now, worker="feeds", reason="boom"))
+    desk.run(1_500)
+    stored = [record.data for record in desk.records if record.kind == "state" and record.data["key"] == "pauses"]
+    desk.log.clear()
+    desk.restart(Recovered(state={"pauses": stored[-1]["value"]}))
+    desk.start()
+    header = desk.engine.view(desk.now, SYMBOL, "15m").header
+    assert header.halted == "worker feeds failed: boom"
+    assert header.blocks == ("entries halted: worker feeds failed: boom",)
+    assert [text for text in desk.log if text.startswith("entries stay halted: worker feeds failed: boom")]
+    ticket = ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY)
+    desk.process(ticket)
+    assert desk.engine.state.plans == {}
+    desk.process(ev.PauseEntries(ts=desk.now, paused=False))
+    desk.run(100)
+    assert desk.engine.view(desk.now, SYMBOL, "15m").header.blocks == ()
+    desk.process(msgspec.structs.replace(ticket, ts=desk.now))
+    desk.run(3_000)
+    assert desk.position == QTY

@@ -13,6 +13,7 @@ import msgspec
 from tui_trader.core import adoption, executor, feedback, restored, trades
 from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, Fill, OpenOrder, OrderUpdate, VenuePosition
+from tui_trader.core.instruments import stand_in
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, parse_client_id
 from tui_trader.core.portfolio import Portfolio, Position
@@ -107,6 +108,8 @@ def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
     count = len(venue)
     text = "the venue shows no open position" if not count else f"the venue shows {count} open position(s)"
     state.say(Severity.INFO, f"reconciled: {text}")
+    if state.halted:
+        state.say(Severity.WARNING, f"entries stay halted: {state.halted}; look at the account, then resume with p")
     for plan in state.plans.values():
         qty = state.open_qty(plan)
         if qty > 0 and plan.opened_ms < state.now:
@@ -160,6 +163,7 @@ def _compare(
     position.liquidation = venue.liquidation_price if venue is not None else ZERO
     if snapshot.asked_at >= position.venue_ts:
         position.venue_qty, position.venue_ts = qty, snapshot.asked_at
+    _without_rules(state, symbol, qty, entry)
     if position.qty == qty:
         position.mismatches = 0
         position.checked = True
@@ -215,6 +219,19 @@ def _take_over(
     elif state.killed and not first:
         executor.begin_close(state, plan, f"kill switch: {state.killed}")
     return plan
+
+
+def _without_rules(state: EngineState, symbol: str, qty: Decimal, entry: Decimal) -> None:
+    """A plan of ours goes on, and a kill or "flatten all" closes, although the venue's rules of a symbol are missing."""
+    plan = state.plans.get(symbol)
+    wanted = plan is not None or (qty != 0 and (state.killed or state.flatten_ms))
+    if symbol in state.instruments or not wanted:
+        return
+    open_qty = qty or state.portfolio.position(symbol).qty
+    price = plan.stop_price if plan is not None and plan.stop_price > 0 else entry
+    state.instruments[symbol] = stand_in(symbol, open_qty, price)
+    text = "the venue gives no rules of this symbol; what is open is held and closed with amounts as it shows them"
+    state.say(Severity.ALARM, f"{symbol}: {text}", symbol)
 
 
 def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot) -> bool:
