@@ -24,6 +24,6 @@ def test_a_halt_that_survived_a_crash_is_resumed_within_a_few_acts() -> None:
             await world.sleep(500)
             acts += 1
             assert acts <= 20
-        assert world.may_enter()
+        await world.until(world.may_enter)
 
     run_world(Setup(), script)

@@ -157,7 +157,8 @@ def on_funding(state: EngineState, payment: FundingPayment) -> None:
         durable=True,
     )
     if plan_id is None:
-        _to_the_account(state, payment)
+        state.loose_funding.amount += payment.amount
+        state.loose_funding.payments += 1
     elif not held:
         _to_the_trade(state, plan_id, payment)
 
@@ -184,13 +185,6 @@ def _to_the_trade(state: EngineState, plan_id: int, payment: FundingPayment) -> 
         if row.plan_id == plan_id:
             state.trades[place] = msgspec.structs.replace(row, pnl=float(trade.pnl), r=r, funding=float(trade.funding))
     told = f"funding {payment.amount:+.4f} USDT of the position that is closed: its result is {trade.pnl:+.2f} USDT"
-    state.say(Severity.INFO, f"{payment.symbol}: {told}", payment.symbol)
-
-
-def _to_the_account(state: EngineState, payment: FundingPayment) -> None:
-    state.loose_funding.amount += payment.amount
-    state.loose_funding.payments += 1
-    told = f"funding {payment.amount:+.4f} USDT belongs to no trade of this store; it is booked to the account"
     state.say(Severity.INFO, f"{payment.symbol}: {told}", payment.symbol)
 
 
