@@ -529,6 +529,8 @@ def alarm_snapshot(*, killed: bool = False, mode: str = "live") -> Snapshot:
     )
     first = msgspec.structs.replace(full.positions[0], stop_proven=False, naked_s=4.2, longest_naked_s=4.2)
     meters = (msgspec.structs.replace(full.risk.meters[0], value=512.4, level=1.02), *full.risk.meters[1:])
+    alarm = "" if killed else "BTCUSDT has had no proven stop for 4.2 s: placing it again, flattening at 10 s"
+    told = LogRow(ts=NOW, severity=Severity.ALARM, text=alarm, symbol="BTCUSDT")
     return msgspec.structs.replace(
         full,
         header=header,
@@ -536,7 +538,8 @@ def alarm_snapshot(*, killed: bool = False, mode: str = "live") -> Snapshot:
         ladder=full.ladder if killed else _unproven(full),
         protection=ProtectionView(count=42, p50_s=0.21, p99_s=4.2, max_s=4.2, violations=1),
         risk=msgspec.structs.replace(full.risk, meters=meters),
-        alarm="" if killed else "BTCUSDT has had no proven stop for 4.2 s: placing it again, flattening at 10 s",
+        log=full.log if killed else (told, *full.log),
+        alarm=alarm,
     )
 
 

@@ -95,6 +95,40 @@ async def test_h_tells_the_story_of_the_selected_symbol() -> None:
     assert told.index("Entry filled: 0.046") < told.index("The stop was cancelled from outside")
 
 
+@pytest.mark.parametrize(("answer", "title"), [("h", "BTCUSDT: what happened"), ("s", "ETHUSDT: what happened")])
+async def test_h_offers_the_symbol_of_the_alarm_on_show_first(answer: str, title: str) -> None:
+    app = ConsoleApp(FakeSession(shown=alarm_snapshot()))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        app.select("ETHUSDT")
+        await pilot.press("4", "j", "h")
+        await pilot.pause()
+        offered = text_of(app)
+        await pilot.press(answer)
+        await pilot.pause()
+        told = text_of(app)
+    assert offered.index("BTCUSDT, the alarm's symbol") < offered.index("ETHUSDT, the selected one")
+    assert title in told
+
+
+async def test_h_asks_nothing_when_the_alarm_is_about_the_selected_symbol() -> None:
+    app = ConsoleApp(FakeSession(shown=alarm_snapshot()))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press("h")
+        await pilot.pause()
+        assert "BTCUSDT: what happened" in text_of(app)
+
+
+async def test_the_positions_after_a_kill_say_why_they_are_gone_and_how_to_go_on() -> None:
+    app = ConsoleApp(FakeSession(shown=alarm_snapshot(killed=True)))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        told = " ".join(text_of(app).split())
+    assert "Flat: the kill switch closes everything" in told
+    assert "re-arms: R" in told
+
+
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [

@@ -10,7 +10,7 @@ from tests.ui.test_console import SIZE, press, text_of
 from tests.ui.test_render import drawn
 from tui_trader.core.strategy_rows import ConditionView, RegimeView
 from tui_trader.ui.app import ConsoleApp
-from tui_trader.ui.screens.explain import confluence_of, figure, strategy_text
+from tui_trader.ui.screens.explain import confluence_of, figure, on_the_point, strategy_text
 from tui_trader.ui.screens.texts import detail_text
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import palette
@@ -124,7 +124,16 @@ def test_the_circumstances_stand_under_a_signal_where_there_is_room() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (0.0, "0"), (2.41, "2.41"), (60.0, "60"), (0.0004, "0.0004"), (104_500.4, "104,500"), (-1.5, "−1.5")],
+    [
+        (None, "–"),
+        (0.0, "0"),
+        (2.41, "2.41"),
+        (60.0, "60"),
+        (0.0004, "0.0004"),
+        (0.46553, "0.466"),
+        (104_500.4, "104,500"),
+        (-1.5, "−1.5"),
+    ],
 )
 def test_figures(value: float | None, text: str) -> None:
     assert figure(value) == text
@@ -136,3 +145,8 @@ def test_confluence_is_the_weighted_mean() -> None:
 
     assert confluence_of((one(1.0, 1.0), one(0.8, 3.0))) == pytest.approx(0.85)
     assert confluence_of(()) == 0.0
+
+
+def test_the_values_of_a_column_stand_on_their_decimal_point() -> None:
+    column = [text.rjust(8) for text in on_the_point(["2.94", "1.8", "0.466", "3", "–"])]
+    assert column == ["   2.94 ", "   1.8  ", "   0.466", "   3    ", "   –    "]

@@ -263,7 +263,7 @@ ACTIONS: tuple[Action, ...] = (
         "story",
         "h",
         "What happened",
-        "The story of the selected symbol, in order: orders, fills, stops, and why.",
+        "What happened to the selected symbol in order, and why; in an alarm, to the symbol of the alarm first.",
         _LOOK,
         "story",
         (_symbol,),

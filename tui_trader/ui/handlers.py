@@ -28,7 +28,7 @@ from tui_trader.ui.actions import ACTIONS, all_keys_text
 from tui_trader.ui.numbers import decimal_of
 from tui_trader.ui.screens.dialogs import Choice, ChoiceDialog, Field, Item, PickDialog, PromptDialog, ReadDialog
 from tui_trader.ui.screens.explain import strategy_text
-from tui_trader.ui.screens.texts import detail_text, help_text, story_text
+from tui_trader.ui.screens.texts import alarm_symbol, detail_text, help_text, story_text
 from tui_trader.ui.screens.ticket import TicketScreen
 from tui_trader.ui.widgets.signals import key_of
 
@@ -409,8 +409,18 @@ async def detail(app: ConsoleApp) -> None:
 
 
 async def story(app: ConsoleApp) -> None:
-    """What happened to the chosen row's symbol, in order."""
+    """What happened to the chosen row's symbol, in order; while an alarm is on show, first to the alarm's symbol."""
     symbol = app.chosen_symbol() or app.selected
+    alarmed = alarm_symbol(app.picture.snapshot)
+    if alarmed and alarmed != symbol:
+        text = f"The alarm on show: {app.picture.snapshot.alarm}"
+        choices = [Choice("h", f"what happened to {alarmed}, the alarm's symbol", alarmed)]
+        choices += [Choice("s", f"what happened to {symbol}, the selected one", symbol)] if symbol else []
+        dialog = ChoiceDialog("What happened", text, choices, mode=app.picture.snapshot.header.mode)
+        answer = await app.push_screen_wait(dialog)
+        if not answer:
+            return
+        symbol = answer
     if symbol and symbol != app.selected:
         app.select(symbol)
     body = story_text(app.picture, symbol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -14,16 +15,17 @@ from tui_trader.ui.theme import tone
 from tui_trader.ui.widgets.lists import state_of
 from tui_trader.ui.widgets.signals import ACTIONS, own_reasons
 
-_FIGURES = 5
+_DECIMALS = 8
 _STATES = {"in use": ("✓", "ok"), "demoted": ("✗", "warn")}
 
 
 def figure(value: float | None) -> str:
-    """A number of unknown size in few digits: 2.41, 0.0004, 104,500; "–" for none."""
+    """A number of unknown size in few digits: 2.41, 0.466, 0.00043, 104,500; "–" for none."""
     if value is None:
         return f.NOTHING
     size = abs(value)
-    decimals = 0 if size >= 10_000 or value == int(value) else 2 if size >= 1 else _FIGURES
+    small = min(max(2 - math.floor(math.log10(size)), 3), _DECIMALS) if size else 0
+    decimals = 0 if size >= 10_000 or value == int(value) else 2 if size >= 1 else small
     text = f.number(value, decimals)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -82,16 +84,27 @@ def _arithmetic(sheet: Sheet, row: SignalRow) -> None:
 
 def _conditions(sheet: Sheet, conditions: Sequence[ConditionView], width: int) -> None:
     name_width = max(min(width - 42, 30), 14)
+    values = on_the_point([figure(each.value) for each in conditions])
+    limits = on_the_point([figure(each.limit) for each in conditions])
     sheet.line("")
-    sheet.line(f"    {f.fit('condition', name_width)}    value    limit  score  weight", "head")
-    for each in conditions:
+    sheet.line(
+        f"    {f.fit('condition', name_width)} {f.fit('value', 8, '>')} {f.fit('limit', 8, '>')}  score  weight", "head"
+    )
+    for each, value, limit in zip(conditions, values, limits, strict=True):
         cells = (
-            f"  {'✓' if each.met else '✗'} {f.fit(f.clean(each.name), name_width)} {f.fit(figure(each.value), 8, '>')} "
-            f"{f.fit(figure(each.limit), 8, '>')}  {f.fit(f.number(each.score, 2), 5, '>')}  "
+            f"  {'✓' if each.met else '✗'} {f.fit(f.clean(each.name), name_width)} {f.fit(value, 8, '>')} "
+            f"{f.fit(limit, 8, '>')}  {f.fit(f.number(each.score, 2), 5, '>')}  "
             f"{f.fit(figure(each.weight), 6, '>')}"
         )
         sheet.line(cells, "text" if each.met else "warn")
         sheet.block(each.text, width, 4, "dim")
+
+
+def on_the_point(texts: Sequence[str]) -> list[str]:
+    """Numbers of one column with blanks behind, so that right-aligned their decimal points stand below each other."""
+    tails = [len(text) - text.index(".") if "." in text else 0 for text in texts]
+    longest = max(tails, default=0)
+    return [text + " " * (longest - tail) for text, tail in zip(texts, tails, strict=True)]
 
 
 # --- one strategy ---

@@ -72,8 +72,10 @@ class TinyPane(Pane):
         header = frame.snapshot.header
         words = f"Terminal too small: {width}×{height}, at least {MIN_WIDTH}×{MIN_HEIGHT} is needed. Trading goes on."
         lines: list[Line] = [((part, "warn"),) for part in f.wrap(words, width)]
-        state = f"{header.mode.upper()} equity {f.money(header.equity)} {'NAKED' if header.naked else 'protected'}"
-        return [*lines, ((state, "alarm" if header.naked else "text"),)]
+        stands = "NAKED" if header.naked else "protected" if header.positions else "flat"
+        killed = ", KILLED" if header.killed else ""
+        state = f"{header.mode.upper()} equity {f.money(header.equity)} {stands}{killed}"
+        return [*lines, ((state, "alarm" if header.naked or header.killed else "text"),)]
 
 
 class MainScreen(Screen[None]):

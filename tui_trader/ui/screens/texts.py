@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from rich.text import Text
 
 from tui_trader.core.strategy_rows import SignalRow
-from tui_trader.core.views import LadderView, PositionRow, UniverseRow
+from tui_trader.core.types import Severity
+from tui_trader.core.views import LadderView, PositionRow, Snapshot, UniverseRow
 from tui_trader.ui import format as f
 from tui_trader.ui import guard
 from tui_trader.ui.actions import ACTIONS, all_keys_text, key_text
@@ -92,6 +93,12 @@ def detail_text(frame: Frame, symbol: str, width: int, signal: SignalRow | None 
     if not sheet.text:
         sheet.line(f"Nothing is known of {symbol} yet.", "dim")
     return sheet.text
+
+
+def alarm_symbol(snapshot: Snapshot) -> str:
+    """The symbol that the alarm on show is about; "" when there is none, or it is about all."""
+    alarms = (row for row in snapshot.log if row.severity is Severity.ALARM and row.text == snapshot.alarm)
+    return next((row.symbol for row in alarms), "")
 
 
 def story_text(frame: Frame, symbol: str) -> Text:

@@ -8,6 +8,7 @@ from tui_trader.ui import guard
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import tone
 from tui_trader.ui.widgets.base import Line
+from tui_trader.ui.widgets.header import no_entries
 from tui_trader.ui.widgets.table import Column, Row, StripTable
 
 
@@ -70,6 +71,14 @@ class PositionsPane(StripTable):
                 f"{loose} open without a plan: opened elsewhere. Each gets a stop as soon as the venue's "
                 "account was read."
             )
+        header = frame.snapshot.header
+        if header.killed:
+            return (
+                f"Flat: the kill switch closes everything ({f.clean(header.kill_reason)}). No entries until a person "
+                "re-arms: R. Before that, h tells what happened to the selected symbol, 9 lists the closed trades."
+            )
+        if header.blocks:
+            return f"Flat. {no_entries(header)}"
         return "Flat. Strategies open positions when a setup passes the gate; b buys and s sells the selected symbol."
 
     def draw(self, frame: Frame, width: int, height: int) -> list[Line]:
