@@ -40,3 +40,11 @@ def test_a_fast_clock_and_its_correction_in_real_ms(monkeypatch: pytest.MonkeyPa
     assert venue.now_ms() == 1_200_000
     assert venue.sync(1_200_100, 10.0, 10.0, rate=20.0) == pytest.approx(5.0)
     assert venue.now_ms() == 1_200_100
+
+
+def test_a_held_clock_stands_still_and_goes_on_afterwards() -> None:
+    before = clock.monotonic()
+    with clock.held_at(before - 5.0), clock.held_at(7.0):
+        assert clock.monotonic() == clock.monotonic() == before - 5.0
+        assert clock.wall_ms() > 1_700_000_000_000
+    assert clock.monotonic() >= before

@@ -52,6 +52,32 @@ def running_on(source: Source) -> Iterator[None]:
         _source = _SYSTEM
 
 
+class _Held:
+    """The system's clock, the monotonic one standing still."""
+
+    wall_ns = staticmethod(_time.time_ns)
+
+    def __init__(self, mono: float) -> None:
+        self._mono = mono
+
+    def monotonic(self) -> float:
+        return self._mono
+
+
+@contextmanager
+def held_at(mono: float) -> Iterator[None]:
+    """Within the block, which must not await, the monotonic clock stands at ``mono``; on another source it does not."""
+    global _source  # noqa: PLW0603 - one process has one time
+    if _source is not _SYSTEM:
+        yield
+        return
+    _source = _Held(mono)
+    try:
+        yield
+    finally:
+        _source = _SYSTEM
+
+
 def monotonic() -> float:
     """Seconds of a clock that never goes back; for measuring durations in this process."""
     return _source.monotonic()

@@ -37,9 +37,8 @@ class AnswerReader:
 
     def __init__(self) -> None:
         self._positions: deque[tuple[frozenset[ev.VenuePosition], bool]] = deque(maxlen=RECENT)
-        self._orders: dict[VenueBook, deque[frozenset[ev.OpenOrder]]] = {
-            book: deque(maxlen=RECENT) for book in VenueBook
-        }
+        self._orders: dict[tuple[VenueBook, str], deque[frozenset[ev.OpenOrder]]] = {}
+        self._asked: dict[VenueBook, set[str]] = {book: set() for book in VenueBook}
         self._wallets: deque[object] = deque(maxlen=RECENT)
         self._hedge: deque[bool] = deque([False], maxlen=RECENT)
         self._facts: dict[ev.Fill | ev.FundingPayment, None] = {}
@@ -102,13 +101,20 @@ class AnswerReader:
         hedged = any(row.position_side != "BOTH" for row in rows)
         self._positions.append((frozenset(wire.position(row) for row in rows), hedged))
 
-    def _heard_orders(self, _: Parameters, answer: object) -> None:
+    def _heard_orders(self, parameters: Parameters, answer: object) -> None:
         rows = _read(list[wire.OrderAnswer], answer)
-        self._orders[VenueBook.REGULAR].append(frozenset(wire.open_order(wire.order_update(row, 0)) for row in rows))
+        self._know_book(VenueBook.REGULAR, parameters, [wire.order_update(row, 0) for row in rows])
 
-    def _heard_algos(self, _: Parameters, answer: object) -> None:
+    def _heard_algos(self, parameters: Parameters, answer: object) -> None:
         rows = _read(list[wire.AlgoAnswer], answer)
-        self._orders[VenueBook.ALGO].append(frozenset(wire.open_order(wire.algo_order_update(row, 0)) for row in rows))
+        self._know_book(VenueBook.ALGO, parameters, [wire.algo_order_update(row, 0) for row in rows])
+
+    def _know_book(self, book: VenueBook, parameters: Parameters, rows: list[ev.OrderUpdate]) -> None:
+        """What rests of one symbol, or of the whole account ("")."""
+        symbol = str(parameters.get("symbol", ""))
+        found = self._orders.setdefault((book, symbol), deque(maxlen=RECENT))
+        found.append(frozenset(wire.open_order(row) for row in rows))
+        self._asked[book] |= {symbol} if symbol else {row.symbol for row in rows}
 
     def _heard_balance(self, _: Parameters, answer: object) -> None:
         rows = _read(list[wire.BalanceAnswer], answer)
@@ -169,18 +175,29 @@ class AnswerReader:
     def _doubt_snapshot(self, event: ev.AccountSnapshot) -> str:
         positions = frozenset(event.positions)
         hedged = {rows or mode for found, rows in self._positions if found == positions for mode in self._hedge}
-        regular = frozenset(order for order in event.orders if order.book is VenueBook.REGULAR)
-        algos = frozenset(event.orders) - regular
         facts = all(_bare(fact) in self._facts for fact in (*event.fills, *event.funding))
         parts = {
             "its positions": bool(hedged),
             "its position mode": not hedged or event.hedge_mode in hedged,
-            "its orders": regular in self._orders[VenueBook.REGULAR],
-            "its conditional orders": algos in self._orders[VenueBook.ALGO],
+            "its orders": self._rest(VenueBook.REGULAR, event.orders),
+            "its conditional orders": self._rest(VenueBook.ALGO, event.orders),
             "its wallet": event.wallet in self._wallets,
             "its fills or funding": facts,
         }
         return ", ".join(name for name, told in parts.items() if not told)
+
+    def _rest(self, book: VenueBook, orders: tuple[ev.OpenOrder, ...]) -> bool:
+        """Whether answers say these orders of every symbol that has some or was asked for since the last snapshot."""
+        mine: dict[str, set[ev.OpenOrder]] = {symbol: set() for symbol in self._asked[book]}
+        self._asked[book] = set()
+        for order in orders:
+            if order.book is book:
+                mine.setdefault(order.symbol, set()).add(order)
+        whole = self._orders.get((book, ""), ())
+        return all(
+            rows in self._orders.get((book, symbol), ()) or any(rows == _of(symbol, found) for found in whole)
+            for symbol, rows in mine.items()
+        )
 
     def _doubt_rules(self, event: ev.InstrumentsLoaded) -> str:
         for info, intervals, brackets in product(self._info, self._intervals, self._brackets):
@@ -203,6 +220,10 @@ class AnswerReader:
             return ""
         told = self._done.get((event.action, event.client_id or event.symbol))
         return "" if told == event.venue_id else f"this end of the {event.action} request"
+
+
+def _of(symbol: str, orders: frozenset[ev.OpenOrder]) -> set[ev.OpenOrder]:
+    return {order for order in orders if order.symbol == symbol}
 
 
 def _read(kind: Any, answer: object) -> Any:

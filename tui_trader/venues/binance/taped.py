@@ -5,15 +5,16 @@ What is told is all that frames become events by: a ``FrameReader`` that is give
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from tui_trader import clock as system_clock
+from tui_trader.core.types import Channel
 from tui_trader.venues.binance.client import BinanceVenue
-from tui_trader.venues.link import Dial, Socket
+from tui_trader.venues.link import Dial, Link, Socket
 from tui_trader.venues.link import dial as network
 
 PRIVATE = "private"
@@ -64,6 +65,13 @@ class _TapedSocket:
         await self._inner.close(code)
 
 
+def _at(mono: float, method: Callable[..., Any], *arguments: object) -> Any:
+    """Call ``method`` at the very moment that was told: a pause that ends in between would end another time in the
+    replay, and show another book."""
+    with system_clock.held_at(mono):
+        return method(*arguments)
+
+
 class TapedBinance(BinanceVenue):
     """``BinanceVenue``, told to ``tap``; everything else is the same."""
 
@@ -76,8 +84,24 @@ class TapedBinance(BinanceVenue):
             setattr(self.feeds, name, self._taped(name, getattr(self.feeds, name)))
         self._rest.on_answer = self._answered
 
+    def _link(
+        self,
+        channel: Channel,
+        path: str,
+        on_frame: Callable[[bytes], None],
+        on_up: Callable[[float], Coroutine[Any, Any, None]],
+    ) -> Link:
+        def heard(raw: bytes) -> None:
+            mono = system_clock.monotonic()
+            self._tap.frame(channel.value, raw, mono, self.clock.now_ms())
+            _at(mono, on_frame, raw)
+
+        return super()._link(channel, path, heard, on_up)
+
     def _taped_dial(self, url: str, max_frame: int) -> AbstractAsyncContextManager[Socket]:
         route = urlsplit(url).path.strip("/").split("/")[-2]
+        if route != PRIVATE:
+            return self._inner_dial(url, max_frame)
 
         def heard(frame: bytes) -> None:
             self._tap.frame(route, frame, system_clock.monotonic(), self.clock.now_ms())
@@ -92,8 +116,9 @@ class TapedBinance(BinanceVenue):
     def _taped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: object) -> Any:
             given = [tuple(a) if isinstance(a, Iterator) else a for a in arguments]
-            self._tap.call(name, given, system_clock.monotonic(), self.clock.now_ms())
-            return method(*given)
+            mono = system_clock.monotonic()
+            self._tap.call(name, given, mono, self.clock.now_ms())
+            return _at(mono, method, *given)
 
         return call
 
