@@ -93,6 +93,7 @@ def run_backtest(context: Globals, question: Question) -> int:
         )
     except ParameterError as error:
         raise UsageError(f"--param: {error}") from None
+    refuse_out_of_reach(strategy, timeframe, values)
     history = _history(context, symbol, question)
     instrument = instrument_of(symbol, history.bars)
     wallet = number("--wallet", question.wallet)
@@ -138,6 +139,19 @@ def _warm_up_ms(strategy: Strategy, settings: Settings, timeframe: str, values: 
 
     ladder = settings.ladder
     return max(warm_up_ms(strategy, timeframe, values), ladder.atr_period * TIMEFRAMES[ladder.atr_timeframe])
+
+
+def refuse_out_of_reach(strategy: Strategy, timeframe: str, values: dict[str, float]) -> None:
+    """What no session could trade is not tested. Raises ``ConfigError``, also for a strategy that fails when asked."""
+    from tui_trader.core.soundness import out_of_reach, words_of
+    from tui_trader.errors import ConfigError
+
+    try:
+        why = out_of_reach(strategy, timeframe, values)
+    except Exception as error:  # noqa: BLE001 - whatever a person's own code does
+        why = words_of(error, strategy)
+    if why:
+        raise ConfigError(f"The strategy {strategy.name} cannot run on {timeframe}: {why}.")
 
 
 def _write_files(question: Question, report: Report) -> None:

@@ -98,6 +98,7 @@ def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], ori
         "enabled": strategy.name in chosen.enabled,
         "timeframe": timeframe,
         "higher": strategy.higher(timeframe),
+        "problem": _problem(strategy, timeframe, values),
         "parameters": [
             {
                 "name": p.name,
@@ -130,9 +131,22 @@ def _row(strategy: Strategy, settings: Settings, sets: Sequence[TrainedSet], ori
     }
 
 
+def _problem(strategy: Strategy, timeframe: str, values: dict[str, float]) -> str:
+    """Why it would not trade if it ran, or ""."""
+    from tui_trader.cli_backtest import refuse_out_of_reach
+    from tui_trader.errors import ConfigError
+
+    try:
+        refuse_out_of_reach(strategy, timeframe, values)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def _text(row: dict[str, Any]) -> str:
     state = "runs" if row["enabled"] else "does not run (strategies.enabled)"
     lines = [f"{row['name']}: {state}, on {row['timeframe']}", *_wrapped(row["text"], "    ")]
+    lines += _wrapped(row["problem"], "  ! ", "    ") if row["problem"] else []
     for p in row["parameters"]:
         bounds = f"{p['low']:g} to {p['high']:g}"
         lines.append(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_backtest import INTERRUPTED, Bar, code_version, interruptible
+from tui_trader.cli_backtest import INTERRUPTED, Bar, code_version, interruptible, refuse_out_of_reach
 from tui_trader.cli_context import Globals, emit, symbol_of
 from tui_trader.errors import SessionBusyError, UsageError
 
@@ -320,15 +320,19 @@ class Hunt(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_optimize(options: Globals, where: Where, hunt: Hunt) -> int:
     """Search one strategy; 130 when interrupted, with what was found until then."""
+    from tui_trader.core.parameters import resolve
     from tui_trader.research.optimize import Hooks, optimize
     from tui_trader.research.study import Order, open_journal
     from tui_trader.strategies.registry import find_strategy
 
     problem = _problem(options, where)
-    find_strategy(hunt.strategy, problem.settings.strategies)
+    strategy = find_strategy(hunt.strategy, problem.settings.strategies)
+    timeframe = _timeframe(hunt, problem.settings)
+    values = resolve(strategy.parameters, problem.settings.strategies.parameters_of(strategy.name))
+    refuse_out_of_reach(strategy, timeframe, values)
     order = Order(
         strategy=hunt.strategy,
-        timeframe=_timeframe(hunt, problem.settings),
+        timeframe=timeframe,
         trials=hunt.trials,
         folds=where.folds,
         anchored=not where.rolling,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import product
 
 import msgspec
 import pytest
@@ -11,10 +12,12 @@ from tests.core.build import settings
 from tests.core.test_entries import MET, SYMBOL, Says, actions, bar
 from tests.desk import Desk
 from tui_trader.core import events as ev
-from tui_trader.core.candles import CandleBook
+from tui_trader.core.candles import TIMEFRAMES, CandleBook
+from tui_trader.core.parameters import Values
 from tui_trader.core.signals import MarketState, Signal
-from tui_trader.core.soundness import Failure, higher_of, listen
+from tui_trader.core.soundness import Failure, higher_of, listen, out_of_reach
 from tui_trader.core.types import Side
+from tui_trader.strategies.registry import SHIPPED
 
 MARKET = MarketState(symbol=SYMBOL, candles=CandleBook(SYMBOL), timeframe="1m", values={})
 GOOD = Signal(
@@ -132,3 +135,46 @@ def test_a_person_resumes_a_failed_strategy_and_it_fails_again_in_words() -> Non
     (row, _) = desk.engine.view(desk.now, "", "1m").strategies
     assert (row.running, "ValueError: no" in row.problem) == (False, True)
     assert sum("it is paused" in text for text in desk.log) == 2
+
+
+class Greedy(Says):
+    """Needs more bars than a session keeps."""
+
+    def __init__(self, own: int, above: int) -> None:
+        super().__init__()
+        self.needs = own, above
+
+    def higher(self, timeframe: str) -> str | None:
+        return "1h"
+
+    def history(self, values: Values) -> tuple[int, int]:
+        return self.needs
+
+
+def test_a_strategy_that_could_never_judge_a_bar_is_told_and_not_silently_idle() -> None:
+    assert out_of_reach(Greedy(1_500, 500), "1m", {}) == ""
+    assert out_of_reach(Greedy(1_501, 0), "1m", {}).startswith(
+        "it needs 1501 closed bars of 1m and a session keeps 1500"
+    )
+    assert "501 closed bars of 5m" in out_of_reach(Greedy(501, 0), "5m", {})
+    found = listen(Greedy(10, 800), MARKET)
+    assert isinstance(found, Failure)
+    assert found.words == "it needs 800 closed bars of 1h and a session keeps 500: it would never judge one"
+
+
+def test_every_shipped_strategy_is_within_reach_whatever_its_parameters() -> None:
+    for kind in SHIPPED:
+        strategy = kind()
+        corners = product(*((p.low, p.high) for p in strategy.parameters))
+        for corner in corners:
+            values = {p.name: value for p, value in zip(strategy.parameters, corner, strict=True)}
+            assert [out_of_reach(strategy, frame, values) for frame in TIMEFRAMES] == [""] * len(TIMEFRAMES)
+
+
+def test_it_is_paused_with_the_reason_where_a_person_sees_it() -> None:
+    chosen = settings()
+    desk = Desk(strategies={"says": Greedy(10, 800)}, settings=chosen).start()
+    bar(desk)
+    assert "800 closed bars of 1h" in desk.engine.state.failed_strategies["says"]
+    (row, _) = desk.engine.view(desk.now, SYMBOL, "15m").strategies
+    assert "800 closed bars of 1h" in row.problem

@@ -27,7 +27,8 @@ ATR_DECIMALS = 8
 _HIGHER = tuple((name, length) for name, length in TIMEFRAMES.items() if length > MINUTE_MS)
 KEPT_MINUTES = 1_500
 KEPT_BARS = 500
-_KEEP = {name: KEPT_MINUTES if name == "1m" else KEPT_BARS for name in TIMEFRAMES}
+KEPT: dict[str, int] = {name: KEPT_MINUTES if name == "1m" else KEPT_BARS for name in TIMEFRAMES}
+"""How many closed bars of each timeframe a session has at hand."""
 _SLACK = 250
 
 
@@ -290,9 +291,9 @@ class CandleBook:
 
     def _trim(self) -> None:
         for name, bars in self._bars.items():
-            if len(bars) <= _KEEP[name] + _SLACK:
+            if len(bars) <= KEPT[name] + _SLACK:
                 continue
-            surplus = len(bars) - _KEEP[name]
+            surplus = len(bars) - KEPT[name]
             del bars[:surplus]
             for key, track in self._tracks.items():
                 if key[0] == name:

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core.candles import TIMEFRAMES
+from tui_trader.core.candles import KEPT, TIMEFRAMES
+from tui_trader.core.parameters import Values
 from tui_trader.core.plain import plain
 from tui_trader.core.signals import Condition, MarketState, Signal, Strategy
 from tui_trader.core.types import ZERO, Side
@@ -24,11 +25,26 @@ class Failure(msgspec.Struct, frozen=True):
 def listen(strategy: Strategy, market: MarketState) -> Signal | Failure | None:
     """Ask a strategy at a bar's close. Never raises but for what ends the process."""
     try:
-        signal = strategy.on_bar(market)
-        problem = "" if signal is None else _problem(signal, strategy, market)
+        problem = out_of_reach(strategy, market.timeframe, market.values)
+        signal = None if problem else strategy.on_bar(market)
+        problem = _problem(signal, strategy, market) if signal is not None else problem
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a person's own code does
         return Failure(words_of(error, strategy))
     return Failure(problem) if problem else signal
+
+
+def out_of_reach(strategy: Strategy, timeframe: str, values: Values) -> str:
+    """Why a strategy would never judge a bar, or "": it needs more closed bars than a session keeps.
+
+    Raises whatever the strategy's own ``history`` or ``higher`` raises.
+    """
+    own, above = strategy.history(values)
+    for frame, needed in ((timeframe, own), (strategy.higher(timeframe), above)):
+        if frame is not None and needed > KEPT[frame]:
+            return (
+                f"it needs {needed} closed bars of {frame} and a session keeps {KEPT[frame]}: it would never judge one"
+            )
+    return ""
 
 
 def words_of(error: BaseException, strategy: Strategy) -> str:
