@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_trader.core.instruments import Instrument
+from tui_trader.core.instruments import Instrument, stand_in
 from tui_trader.core.types import Side
 
 steps = st.sampled_from([Decimal(s) for s in ("0.00000100", "0.001", "0.01", "0.10", "0.5", "1", "5", "1000")])
@@ -76,3 +76,12 @@ def test_a_status_says_whether_one_may_enter_and_whether_one_must_leave(
 ) -> None:
     found = Instrument(symbol="A", base_asset="A", status=status)
     assert (found.trading, found.closing) == (trading, closing)
+
+
+def test_what_stands_in_for_missing_rules_is_as_fine_as_what_is_there() -> None:
+    found = stand_in("OLDUSDT", Decimal("-0.040"), Decimal("42847.70"))
+    assert (found.step_size, found.market_step_size, found.min_qty) == (Decimal("0.001"),) * 3
+    assert found.tick_size == Decimal("0.01")
+    assert found.ceil_market_qty(Decimal("0.040")) == Decimal("0.040")
+    assert not found.trading
+    assert stand_in("OLDUSDT", Decimal("4E+1"), Decimal(7)).step_size == 1

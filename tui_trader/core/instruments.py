@@ -82,3 +82,19 @@ class Instrument(msgspec.Struct, frozen=True):
     def is_dust(self, qty: Decimal, price: Decimal) -> bool:
         """Whether an open ``qty`` is below what the venue trades, so that it may refuse even to close it."""
         return 0 < qty < self.min_qty or 0 < qty * price < self.min_notional
+
+
+def stand_in(symbol: str, qty: Decimal, price: Decimal) -> Instrument:
+    """The rules of a symbol of which the venue gives none (it was delisted, or is not traded here), for exits alone: an
+    amount or a price as fine as one that it has itself.
+    """
+    step, tick = (Decimal(1).scaleb(min(0, int(value.as_tuple().exponent))) for value in (qty, price))
+    return Instrument(
+        symbol=symbol,
+        base_asset="",
+        tick_size=tick,
+        step_size=step,
+        market_step_size=step,
+        min_qty=step,
+        status="UNKNOWN",
+    )

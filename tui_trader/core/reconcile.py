@@ -222,7 +222,7 @@ def _take_over(
 
 
 def _without_rules(state: EngineState, symbol: str, qty: Decimal, entry: Decimal) -> None:
-    """A plan of ours goes on, and a kill or "flatten all" closes, although the venue's rules of a symbol are missing."""
+    """A plan goes on, and a kill or "flatten all" closes, although the venue's rules of a symbol are missing."""
     plan = state.plans.get(symbol)
     wanted = plan is not None or (qty != 0 and (state.killed or state.flatten_ms))
     if symbol in state.instruments or not wanted:
