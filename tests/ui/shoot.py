@@ -53,7 +53,9 @@ async def shoot(folder: Path, names: list[str]) -> None:
             async with app.run_test(size=(width, height)) as pilot:
                 await pilot.press(*keys)
                 await pilot.pause()
-                (folder / f"{name}-{width}x{height}.svg").write_text(app.export_screenshot())
+                # Blanks count in a terminal, and not every viewer keeps them by itself.
+                drawn = app.export_screenshot().replace("<svg ", '<svg xml:space="preserve" ', 1)
+                (folder / f"{name}-{width}x{height}.svg").write_text(drawn)
 
 
 if __name__ == "__main__":
