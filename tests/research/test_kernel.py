@@ -283,3 +283,13 @@ def test_no_bar_is_quiet_while_the_venue_refuses_the_stop_or_a_move_is_put_off()
         s[place] = value
         ends.append(k.quiet_until(s, a, 0, 5, flat, flat, flat, none, none, p))
     assert ends == [5, 0, 0]
+
+
+def test_a_size_on_the_edge_of_a_step_is_floored_as_the_engine_does() -> None:
+    """The gate's book has a spread of a hair, so a quantity that is whole at the close falls short of it."""
+    p = parameters(settings(sizing={"model": "fixed_margin", "fixed_margin": Decimal(20)}))
+    whole = k.position_size(10_000.0, 37_500.0, 36_500.0, 1.0, p)
+    assert whole > 0
+    assert whole / 1000 * 37_500.0 == 20.0 * p[k.LEVERAGE]
+    assert k.position_size(10_000.0, 37_500.0 * (1 + k.LEAST_SPREAD), 36_500.0, 1.0, p) == whole - 1
+    assert k.position_size(10_000.0, 37_500.0 * (1 + 1e-15), 36_500.0, 1.0, p) == whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -175,11 +175,24 @@ def indicator_of(bars: Bars, kind: Indicator, period: int) -> Floats:
     return strength if kind is Indicator.ADX else np.where(np.isnan(strength), np.nan, plus - minus)
 
 
+@runtime_checkable
+class KnowsBars(Protocol):
+    """A book that has its bars as arrays already."""
+
+    def bars(self, timeframe: str, count: int) -> Bars:
+        """The last ``count`` closed bars, oldest first; fewer when there are fewer."""
+        ...
+
+
 def window_of_book(
     book: CandleBook, timeframe: str, count: int, higher: str | None = None, higher_count: int = 0
 ) -> Window:
     """The window over the last ``count`` closed bars of a live book, and ``higher_count`` of a higher timeframe."""
-    bars = from_candles(book.closed(timeframe, count), timeframe)
+    bars = (
+        book.bars(timeframe, count)
+        if isinstance(book, KnowsBars)
+        else from_candles(book.closed(timeframe, count), timeframe)
+    )
 
     def indicator(kind: Indicator, period: int) -> Floats:
         return np.array(book.values(timeframe, kind, period, len(bars)), dtype=np.float64)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,7 +26,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.types import DAY_MS, MINUTE_MS, Channel, Leg, Side
 from tui_trader.errors import ConfigError
-from tui_trader.research.book import HistoryBook, scan_of
+from tui_trader.research.book import HistoryBook, day_volume, scan_of
 from tui_trader.research.history import History
 from tui_trader.research.kernel import LEAST_SPREAD
 from tui_trader.venues.paper import Costs, PaperAccount
@@ -171,9 +172,9 @@ class Backtest:
             always=(self.symbol,),
         )
         self._queue: deque[ev.Event] = deque()
-        self._records: list[Record] = []
         self._index = 0
         self._stepped = 0
+        self._settled = False
         self._open: _Open | None = None
         self._trades: list[Trade] = []
         self._cash: list[tuple[int, float, float]] = []
@@ -232,21 +233,27 @@ class Backtest:
         """One 1 m bar: its prices in their order, then the decision at its close."""
         self._index = index
         self._stepped += 1
-        bars = self._bars
-        now = int(bars.open_ms[index])
+        now = int(self._bars.open_ms[index])
         self._funding(index, now)
-        self._price(float(bars.open[index]), now, gap=True)
-        held = self._paper.position(self.symbol)
-        if held:
-            low, high = float(bars.low[index]), float(bars.high[index])
-            first, second = (low, high) if held > 0 else (high, low)
-            self._note_ambiguity(first, second)
-            self._price(first, now + ADVERSE_MS)
-            if self._paper.position(self.symbol):
-                self._price(second, now + FAVOURABLE_MS)
-        self._price(float(bars.close[index]), now + MINUTE_MS)
+        if not self._passed_over(index):
+            self._walk(index, now)
+        self._price(float(self._bars.close[index]), now + MINUTE_MS)
         self._say(ev.Timer(ts=now + MINUTE_MS))
         self._decide(index, now + MINUTE_MS)
+
+    def _walk(self, index: int, now: int) -> None:
+        """The bar's open, and while a position is held its extremes."""
+        bars = self._bars
+        self._price(float(bars.open[index]), now, gap=True)
+        held = self._paper.position(self.symbol)
+        if not held:
+            return
+        low, high = float(bars.low[index]), float(bars.high[index])
+        first, second = (low, high) if held > 0 else (high, low)
+        self._note_ambiguity(first, second)
+        self._price(first, now + ADVERSE_MS)
+        if self._paper.position(self.symbol):
+            self._price(second, now + FAVOURABLE_MS)
 
     def _price(self, price: float, now: int, *, gap: bool = False) -> None:
         self._say(*self._paper.move(self.symbol, price, now, gap=gap))
@@ -387,8 +394,8 @@ class Backtest:
             return index + 1  # the venue refused it because price had passed it; it is tried again each minute
         if plan.trailing and self._settings.execution.trail_min_interval_s * 1000 >= ADVERSE_MS:
             return index + 1  # a move of the stop that was put off may be due without a new best price
-        touches = self._touches(plan)
-        return self._next_true(index + 1, touches)
+        self._settled = True
+        return self._next_true(index + 1, self._touches(plan))
 
     def _next_true(self, start: int, test: Callable[[int, int], np.ndarray[tuple[int], np.dtype[np.bool_]]]) -> int:
         total, size = len(self._bars), _FIRST_LOOK
@@ -401,20 +408,31 @@ class Backtest:
             size *= 4
         return total
 
-    def _touches(self, plan: Plan) -> Callable[[int, int], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-        """A test for bars that reach any level of the plan, the loss limits, a funding or a new day."""
+    def _passed_over(self, index: int) -> bool:
+        """Whether no price of a bar but its close matters to the open position."""
+        settled, self._settled = self._settled, False
+        plan = self._engine.state.plans.get(self.symbol)
+        if not settled or plan is None:
+            return False
+        return not self._levels_of(plan)(self._bars.low[index], self._bars.high[index])
+
+    def _levels_of(self, plan: Plan) -> Callable[[Any, Any], Any]:
+        """A test for the lowest and the highest price of a bar, or of many: whether a level of the plan is reached."""
         sign = plan.side.sign
-        bars = self._bars
-        adverse, favourable = (bars.low, bars.high) if sign > 0 else (bars.high, bars.low)
         stop, ahead = float(plan.stop_price), self._ahead(plan)
         liquidation = float(self._paper.liquidation_price(self.symbol))
-        if liquidation > 0:
-            stop = max(stop, liquidation) if sign > 0 else min(stop, liquidation)
-        worst = self._worst_close()
+        if sign > 0:
+            stop = max(stop, liquidation)
+            return lambda low, high: (low <= stop) | (high >= ahead)
+        stop = min(stop, liquidation or stop)
+        return lambda low, high: (high >= stop) | (low <= ahead)
+
+    def _touches(self, plan: Plan) -> Callable[[int, int], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+        """A test for bars that reach a level of the plan, the loss limits, a funding or a new day."""
+        bars, sign, worst, reached = self._bars, plan.side.sign, self._worst_close(), self._levels_of(plan)
 
         def test(a: int, b: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-            hit = (adverse[a:b] - stop) * sign <= 0
-            hit |= (favourable[a:b] - ahead) * sign >= 0
+            hit: np.ndarray[tuple[int], np.dtype[np.bool_]] = reached(bars.low[a:b], bars.high[a:b])
             hit |= (bars.close[a:b] - worst) * sign <= 0
             hit |= (bars.open_ms[a:b] + MINUTE_MS) % DAY_MS == 0
             due = self._fundings[(self._fundings >= a) & (self._fundings < b)] - a
@@ -468,16 +486,6 @@ class Backtest:
             partial=partial,
             killed=self._engine.state.killed,
         )
-
-
-def day_volume(history: History) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Quote volume of the 24 h up to each bar's close, USDT; scaled up to a day while there is less history."""
-    bars = history.bars
-    total = np.concatenate(([0.0], np.cumsum(bars.volume * (bars.high + bars.low + bars.close) / 3)))
-    first = np.searchsorted(bars.open_ms, bars.open_ms + MINUTE_MS - DAY_MS)
-    seen = np.minimum(bars.open_ms + MINUTE_MS - bars.open_ms[0], DAY_MS)
-    result: np.ndarray[tuple[int], np.dtype[np.float64]] = (total[1:] - total[first]) * (DAY_MS / seen)
-    return result
 
 
 def _fixed(settings: Settings, strategy: Strategy, timeframe: str, values: Values | None) -> Settings:

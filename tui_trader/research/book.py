@@ -15,8 +15,9 @@ from tui_trader.core.indicators import AtrReading
 from tui_trader.core.parameters import Values
 from tui_trader.core.signals import Scan, Strategy
 from tui_trader.core.soundness import words_of
-from tui_trader.core.types import MINUTE_MS
+from tui_trader.core.types import DAY_MS, MINUTE_MS
 from tui_trader.errors import ConfigError
+from tui_trader.research.history import History
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,6 +118,11 @@ class HistoryBook(CandleBook):
         frame = self.frame(timeframe)
         return tuple(frame.candle(i) for i in range(max(0, end - count), end))
 
+    def bars(self, timeframe: str, count: int) -> Bars:
+        """The same as arrays."""
+        end = self._count(timeframe)
+        return self.frame(timeframe).slice(max(0, end - count), end)
+
     def running(self, timeframe: str) -> Candle | None:
         """None: nothing is known of a bar before its close."""
         return None
@@ -179,3 +185,13 @@ def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Value
         stop=scan.stop[late],
         target=scan.target[late],
     )
+
+
+def day_volume(history: History) -> Floats:
+    """Quote volume of the 24 h up to each bar's close, USDT; scaled up to a day while there is less history."""
+    bars = history.bars
+    total = np.concatenate(([0.0], np.cumsum(bars.volume * (bars.high + bars.low + bars.close) / 3)))
+    first = np.searchsorted(bars.open_ms, bars.open_ms + MINUTE_MS - DAY_MS)
+    seen = np.minimum(bars.open_ms + MINUTE_MS - bars.open_ms[0], DAY_MS)
+    result: Floats = (total[1:] - total[first]) * (DAY_MS / seen)
+    return result

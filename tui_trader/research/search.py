@@ -29,8 +29,8 @@ from tui_trader.core.tiers import Classifier
 from tui_trader.core.types import DAY_MS, HOUR_MS, MINUTE_MS, Side
 from tui_trader.errors import UsageError
 from tui_trader.research import kernel as k
-from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Exit, Trade, day_volume
-from tui_trader.research.book import HistoryBook, scan_of
+from tui_trader.research.backtest import DEPTH_USDT, BacktestResult, Exit, Trade
+from tui_trader.research.book import HistoryBook, day_volume, scan_of
 from tui_trader.research.history import History
 from tui_trader.venues.paper import Costs
 
