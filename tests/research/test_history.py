@@ -237,3 +237,14 @@ def test_an_unknown_contracts_rules_are_told_by_its_candles(price: float, tick: 
     assert (found.tick_size, found.step_size) == (Decimal(tick), Decimal(step))
     assert 1e7 <= float(found.market_max_qty) * price <= 1e8
     assert instrument_of("BTCUSDT", flat) == instrument_of("BTCUSDT"), "what is known stays"
+
+
+def test_a_price_beyond_all_bounds_is_named_without_a_warning() -> None:
+    bars = bars_at([START])
+    with pytest.raises(UsageError, match="cannot be true: open inf"):
+        make_history(
+            "BTCUSDT",
+            Bars(**{**{n: getattr(bars, n) for n in bars.__struct_fields__}, "open": np.array([1e300])}),
+            *NONE,
+            "x",
+        )

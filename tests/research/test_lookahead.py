@@ -258,3 +258,16 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert cli.main(honest) == 0
     assert "no lookahead found" in capsys.readouterr().out
     assert cli.main(("check-lookahead", "nobody")) == 2
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_what_is_too_short_to_be_checked_is_not_called_clean(
+    count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = packaged("ETHUSDT").bars
+    file = tmp_path / "short.npz"
+    columns = {name: getattr(found, name)[:count] for name in ("open", "high", "low", "close", "volume")}
+    np.savez(file, open_time_ms=found.open_ms[:count], **columns)
+    words = ("--data-dir", str(tmp_path), "check-lookahead", "volume_breakout", "--symbol", "ETHUSDT")
+    assert cli.main((*words, "--candles", str(file))) == 2
+    assert "are too few to check volume_breakout" in capsys.readouterr().err

@@ -17,7 +17,7 @@ class RsiPullback(BarStrategy):
 
     name = "rsi_pullback"
     timeframe = "15m"
-    # What `optimize` and `train` may search, and what config.toml may set: "rsi_pullback.pullback" = 35
+    # What `optimize` may search, and what config.toml may set: "rsi_pullback.pullback" = 35
     parameters = (
         Parameter(name="trend", default=100, low=20, high=300, step=20, whole=True, text="bars of the EMA"),
         Parameter(name="pullback", default=40, low=20, high=50, step=5, text="the RSI must have fallen to this"),

@@ -95,7 +95,8 @@ def make_history(
 
     ``row`` gives the words for where bar ``index`` stands in its file.
     """
-    bars = msgspec.structs.replace(bars, **{name: np.round(getattr(bars, name), DECIMALS) for name in FIELDS})
+    with np.errstate(over="ignore"):  # what is too large to be rounded becomes infinite, and is named below
+        bars = msgspec.structs.replace(bars, **{name: np.round(getattr(bars, name), DECIMALS) for name in FIELDS})
     _check(symbol, bars, source, row or (lambda index: f"candle {index + 1}"))
     # Exchanges stamp a funding some milliseconds after the minute in which it is charged.
     funding_ms = (funding_ms + MINUTE_MS // 2) // MINUTE_MS * MINUTE_MS

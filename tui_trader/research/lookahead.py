@@ -168,6 +168,11 @@ class Checker:
         if full.failed:
             raise ValueError(f"{self._strategy.name} fails on the whole history already: {full.failed}")
         bars = len(full.close_ms)
+        if not full.ready.any():
+            raise ValueError(
+                f"{bars} bars of {self._timeframe} are too few to check {self._strategy.name}: it never has the history "
+                "that it asks for; give more candles, or a shorter --timeframe."
+            )
         decided = np.flatnonzero(full.rows[:, 0] != 0)
         cuts = self._cuts(decided, bars)
         poisons = _spread(cuts, POISON_CUTS)
