@@ -8,10 +8,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from tui_trader.core.bars import Window
 from tui_trader.core.candles import TIMEFRAMES, CandleBook, Indicator
 from tui_trader.core.events import Candle
-from tui_trader.research.book import MOST_KEPT, HistoryBook
+from tui_trader.core.parameters import Values
+from tui_trader.core.signals import Scan
+from tui_trader.errors import ConfigError
+from tui_trader.research.book import MOST_KEPT, HistoryBook, scan_of
 from tui_trader.research.history import packaged
+from tui_trader.strategies.ma_crossover import MaCrossover
 
 BARS = packaged("ETHUSDT").bars.slice(0, 2_000)
 
@@ -97,3 +102,54 @@ def test_threads_may_ask_at_once() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+class Odd(MaCrossover):
+    """A person's own strategy that answers what it was given."""
+
+    def __init__(self, **changes: object) -> None:
+        self.changes = changes
+
+    def scan(self, window: Window, values: Values) -> Scan:
+        if "error" in self.changes:
+            raise self.changes["error"]  # type: ignore[misc]
+        return msgspec.structs.replace(super().scan(window, values), **self.changes)
+
+
+Odd.__module__ = "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"error": ValueError("boom")}, "failed on the history: ValueError: boom"),
+        ({"error": SystemExit(3)}, "failed on the history: SystemExit: 3"),
+        ({"side": np.zeros(3, dtype=np.int8)}, "its arrays differ in length: bars "),
+        ({"stop": None}, "failed on the history: TypeError"),
+        ({"bars": np.arange(10**6)}, "its arrays differ in length"),
+    ],
+)
+def test_what_a_person_s_strategy_says_is_checked(changes: dict[str, object], said: str) -> None:
+    values = {p.name: p.default for p in MaCrossover.parameters}
+    with pytest.raises(ConfigError, match=said):
+        scan_of(Odd(**changes), HistoryBook("ETHUSDT", BARS), "1m", values)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("side", 7, "a side is none of -1, 0 and 1"),
+        ("conviction", np.nan, "a conviction is not within 0 to 1"),
+        ("conviction", 1.5, "a conviction is not within 0 to 1"),
+        ("bars", 10**6, "its bars are not rising indexes below 2000"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(name: str, wrong: float, said: str) -> None:
+    values = {p.name: p.default for p in MaCrossover.parameters}
+    book = HistoryBook("ETHUSDT", BARS)
+    good = scan_of(MaCrossover(), book, "1m", values)
+    assert len(good.bars)
+    array = getattr(MaCrossover().scan(book.window("1m", None), values), name).copy()
+    array[-1] = wrong
+    with pytest.raises(ConfigError, match=said):
+        scan_of(Odd(**{name: array}), book, "1m", values)

@@ -159,6 +159,21 @@ def warm_up_ms(strategy: Strategy, timeframe: str, values: Values) -> int:
     return int(max(own * TIMEFRAMES[timeframe], above * TIMEFRAMES[higher] if higher is not None else 0))
 
 
+def _unsound(scan: Scan, count: int) -> str:
+    """What is wrong with a scan over ``count`` bars, or "". Raises whatever odd things in it raise."""
+    lengths = {name: len(getattr(scan, name)) for name in Scan.__struct_fields__}
+    if len(set(lengths.values())) > 1:
+        return "its arrays differ in length: " + ", ".join(f"{name} {n}" for name, n in lengths.items())
+    where, entries = scan.bars, scan.side != 0
+    if len(where) and (where[0] < 0 or where[-1] >= count or bool((np.diff(where) <= 0).any())):
+        return f"its bars are not rising indexes below {count}"
+    if not bool(np.isin(scan.side, (-1, 0, 1)).all()):
+        return "a side is none of -1, 0 and 1"
+    if not bool(((scan.conviction >= 0) & (scan.conviction <= 1))[entries].all()):
+        return "a conviction is not within 0 to 1"
+    return ""
+
+
 def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Values) -> Scan:
     """What the strategy says over the whole history, and nothing before it has the history that it asks for.
 
@@ -169,10 +184,13 @@ def scan_of(strategy: Strategy, book: HistoryBook, timeframe: str, values: Value
         window = book.window(timeframe, above)
         scan = strategy.scan(window, values)
         count, higher_count = strategy.history(values)
-    except Exception as error:
+        problem = _unsound(scan, len(window.bars))
+    except (Exception, SystemExit) as error:
         if type(strategy).__module__.startswith("tui_trader."):
             raise
         raise ConfigError(f"{strategy.name} failed on the history: {words_of(error, strategy)}. Mend it.") from error
+    if problem:
+        raise ConfigError(f"{strategy.name} cannot be tested: {problem}. Mend its scan.")
     # Both counts only grow, so that what is too early is a beginning.
     early = count - 1
     if above is not None:

@@ -168,10 +168,11 @@ class Checker:
         if full.failed:
             raise ValueError(f"{self._strategy.name} fails on the whole history already: {full.failed}")
         bars = len(full.close_ms)
-        if not full.ready.any():
+        needed, _ = self._strategy.history(self._values)
+        if bars <= needed:
             raise ValueError(
-                f"{bars} bars of {self._timeframe} are too few to check {self._strategy.name}: it never has the history "
-                "that it asks for; give more candles, or a shorter --timeframe."
+                f"{bars} bars of {self._timeframe} are too few to check {self._strategy.name}, which asks for {needed} "
+                "before it decides; give more candles, or a shorter --timeframe."
             )
         decided = np.flatnonzero(full.rows[:, 0] != 0)
         cuts = self._cuts(decided, bars)
