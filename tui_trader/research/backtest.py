@@ -380,7 +380,7 @@ class Backtest:
         scan = scan_of(self._strategy, self._book, self.timeframe, self.values)
         wanted = scan.bars[scan.conviction >= self._settings.strategies.threshold]
         result = np.zeros(len(self._bars), dtype=np.bool_)
-        result[self._book.minutes(self.timeframe)[wanted]] = True
+        result[self._book.minutes_of(self.timeframe, wanted)] = True
         return result
 
     def _next_bar(self, index: int) -> int:

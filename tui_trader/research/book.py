@@ -80,13 +80,14 @@ class HistoryBook(CandleBook):
         found = self._closes.get(timeframe)
         return found if found is not None else self._closes.setdefault(timeframe, self.frame(timeframe).close_ms)
 
-    def minutes(self, timeframe: str) -> Ints:
-        """Index of the 1 m bar with whose close each bar of a timeframe is known."""
+    def minutes_of(self, timeframe: str, bars: Ints) -> Ints:
+        """Indexes of the 1 m bars with whose close these bars of a timeframe are known."""
         if timeframe == "1m":
-            return np.arange(len(self._minutes))
-        return self.window(timeframe).shared(
+            return bars
+        whole = self.window(timeframe).shared(
             ("minutes",), lambda: np.searchsorted(self.closes("1m"), self.closes(timeframe))
         )
+        return np.asarray(whole[bars], dtype=np.int64)
 
     def window(self, timeframe: str, higher: str | None = None) -> Window:
         """The window over all bars of a timeframe. Its arrays are shared: read-only."""

@@ -169,7 +169,7 @@ class Market:
         """
         bars = self.history.bars
         scan = scan_of(strategy, self.book, timeframe, values)
-        at = self.book.minutes(timeframe)[scan.bars]
+        at = self.book.minutes_of(timeframe, scan.bars)
         good = np.where(scan.side > 0, self.allowed[Side.LONG][at], self.allowed[Side.SHORT][at])
         good &= scan.conviction >= self.settings.strategies.threshold
         if allowed is not None:
