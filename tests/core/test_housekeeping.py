@@ -69,6 +69,19 @@ def of(kind: type, commands: list[cmd.Command]) -> list[cmd.Command]:
     return [c for c in commands if isinstance(c, kind)]
 
 
+def test_a_symbol_that_is_known_a_moment_later_does_not_wait_for_a_whole_turn() -> None:
+    made = engine()
+    snapshot(made, NOW)
+    known(made, "BTC")
+    made.process(ev.Timer(ts=NOW + 1_000))
+    assert made.state.universe.members == (SYMBOL,)
+    known(made, "ETH", ts=NOW + 2_000)
+    market(made, SYMBOL, NOW + 6_000)
+    market(made, "ETHUSDT", NOW + 6_000)
+    made.process(ev.Timer(ts=NOW + 6_000))
+    assert set(made.state.universe.members) == {SYMBOL, "ETHUSDT"}
+
+
 def test_the_universe_is_watched_and_history_and_leverage_asked_once() -> None:
     made = engine()
     known(made, "BTC", "ETH", "DOGE")

@@ -490,3 +490,20 @@ def test_a_position_told_while_the_private_stream_is_compared_anew_waits_for_the
     assert desk.engine.state.plans == {}
     desk.run(1_000)
     assert [qty for qty, _ in prices(desk, "STOP_MARKET")] == ["0.010"]
+
+
+def test_a_snapshot_asked_before_the_streams_word_does_not_take_the_wallet_back() -> None:
+    desk = Desk().start()
+    portfolio, before = desk.engine.state.portfolio, snapshot_without(desk)
+    known = portfolio.wallet
+    assert known is not None
+    desk.run(1_000)
+    told = known + 153
+    desk.process(ev.BalanceUpdate(ts=desk.now, wallet=told, reason="ORDER"))
+    desk.process(msgspec.structs.replace(before, ts=desk.now))
+    assert portfolio.wallet == told
+    desk.process(msgspec.structs.replace(before, ts=desk.now, asked_at=desk.now + 1_000))
+    assert portfolio.wallet == told, "a lagging replica may have answered"
+    desk.run(10_000)
+    desk.snapshot()
+    assert portfolio.wallet == known

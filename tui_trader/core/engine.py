@@ -294,7 +294,7 @@ class Engine:
         before = self._state.portfolio.wallet
         if event.reason in TRANSFERS and before is not None:
             self._state.losses.transfer(event.wallet - before)
-        self._state.portfolio.wallet = event.wallet
+        self._state.portfolio.wallet, self._state.portfolio.wallet_ms = event.wallet, self._state.now
         if event.reason == "FUNDING_FEE":
             self._state.ask_snapshot("funding was charged: which position it belongs to stands in the account")
 

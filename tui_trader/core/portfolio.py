@@ -44,6 +44,7 @@ class Portfolio:
 
     def __init__(self, seen: tuple[str, ...] = (), paid: tuple[str, ...] = ()) -> None:
         self.wallet: Decimal | None = None
+        self.wallet_ms = 0
         self.positions: dict[str, Position] = {}
         self.fills_cursor_ms = 0
         self._seen: dict[str, None] = dict.fromkeys(seen)

@@ -68,7 +68,9 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         _note_incomplete(state)
         return
     state.read_in_part = False
-    state.portfolio.wallet = snapshot.wallet
+    if state.portfolio.wallet is None or snapshot.asked_at - state.portfolio.wallet_ms >= _replica_lag_ms(state):
+        # An older word than the stream's would take back what a close has just made, and the limits would judge that.
+        state.portfolio.wallet = snapshot.wallet
     state.snapshot_asked_at = snapshot.asked_at
     state.foreign_conditionals = sum(
         1 for row in snapshot.orders if row.book is VenueBook.ALGO and parse_client_id(row.client_id) is None
@@ -234,10 +236,14 @@ def _without_rules(state: EngineState, symbol: str, qty: Decimal, entry: Decimal
     state.say(Severity.ALARM, f"{symbol}: {text}", symbol)
 
 
+def _replica_lag_ms(state: EngineState) -> int:
+    return state.ms(state.settings.execution.replica_lag_s)
+
+
 def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot) -> bool:
     """Whether a lagging replica explains that less is shown than is counted: protection is not taken away for that."""
     sign = 1 if position.qty > 0 else -1
-    young = snapshot.asked_at - position.last_fill_ms < state.ms(state.settings.execution.replica_lag_s)
+    young = snapshot.asked_at - position.last_fill_ms < _replica_lag_ms(state)
     return young and position.qty != 0 and qty * sign < abs(position.qty)
 
 

@@ -143,6 +143,7 @@ class EngineState:
         self.halted = ""
         self.halted_stored = ""
         self.flatten_ms = 0
+        self.universe_since_ms = 0
         self.hedge_mode = False
         self.paused_all = False
         self.paused_strategies: set[str] = set()

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
+_ADDRESS = re.compile(r"([a-z]+://)?[^\s/]+:[0-9]{1,5}")
 POLL_S = 0.2
 CONNECT_S = 10.0
 TRIES = 3
@@ -274,6 +276,8 @@ def _cluster(problem: Problem, scheduler: str) -> Iterator[Pool]:
         from distributed import Client
     except ImportError:
         raise UsageError("--scheduler needs Dask: pip install 'tui-trader[cluster]'") from None
+    if not _ADDRESS.fullmatch(scheduler):
+        raise UsageError(f"--scheduler {scheduler[:100]!r} is no address; write it like tcp://host:8786.")
     try:
         client: Any = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
