@@ -210,6 +210,8 @@ def test_a_lost_process_is_said_and_a_failure_passed_on() -> None:
 
 def test_an_unreachable_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui_trader.research.tasks.CONNECT_S", 0.5)
+    with pytest.raises(UsageError, match="is no address"), open_pool(problem(2), scheduler="nonsense"):
+        pass
     with pytest.raises(UsageError, match="cannot be reached"), open_pool(problem(2), scheduler="tcp://127.0.0.1:1"):
         pass
 
