@@ -506,4 +506,5 @@ def test_a_snapshot_asked_before_the_streams_word_does_not_take_the_wallet_back(
     assert portfolio.wallet == told, "a lagging replica may have answered"
     desk.run(10_000)
     desk.snapshot()
+    desk.run(1_000)
     assert portfolio.wallet == known
