@@ -173,8 +173,9 @@ def drive(state: EngineState, plan: Plan) -> None:
             cancel(state, Cancel(client_id=order.client_id))
         finish(state, plan)
         return
-    counted, open_qty = _open(state, plan, orders)
-    if any(o.unbooked > 0 for o in orders):
+    unheard = [o for o in orders if o.unbooked > 0]
+    counted, open_qty = _open(state, plan, unheard)
+    if unheard:
         state.ask_snapshot(f"{plan.symbol}: fills not heard yet", repeated=True)
     if open_qty > 0 and plan.stop_price <= 0:
         set_levels(state, plan)
@@ -219,19 +220,20 @@ def _go_on(
 def _turned(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> bool:
     """Whether somebody turned the position against the plan: it must not keep what stands now from being protected."""
     against = state.portfolio.position(plan.symbol).qty * plan.side.sign < 0
-    pending = any(o.unbooked > 0 or (o.live and o.leg is Leg.ENTRY) for o in orders)
-    return against and plan.entered > 0 and not pending
+    if not against or plan.entered <= 0:
+        return False
+    return not any(o.unbooked > 0 or (o.live and o.leg is Leg.ENTRY) for o in orders)
 
 
-def _open(state: EngineState, plan: Plan, orders: list[OwnOrder]) -> tuple[Decimal, Decimal]:
+def _open(state: EngineState, plan: Plan, unheard: list[OwnOrder]) -> tuple[Decimal, Decimal]:
     """What a stop must cover and what may be closed, base units ≥ 0.
 
     By the fills heard, and by the venue's word on orders whose fills were not heard yet: an entry that is said to be
     filled is protected at once, an exit that is said to be filled still needs its cover.
     """
     held = state.portfolio.position(plan.symbol).qty * plan.side.sign
-    held += sum((o.unbooked for o in orders if o.leg is Leg.ENTRY), ZERO)
-    closed = sum((o.unbooked for o in orders if o.leg is not Leg.ENTRY), ZERO)
+    held += sum((o.unbooked for o in unheard if o.leg is Leg.ENTRY), ZERO)
+    closed = sum((o.unbooked for o in unheard if o.leg is not Leg.ENTRY), ZERO)
     return max(ZERO, held), max(ZERO, held - closed)
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from tui_trader.core.events import OrderUpdate
-from tui_trader.core.types import ZERO, Leg, OrderSide, OrderStatus, OrderType, VenueBook
+from tui_trader.core.types import TERMINAL, ZERO, Leg, OrderSide, OrderStatus, OrderType, VenueBook
 
 PREFIX = "tt-"
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -122,7 +122,7 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     @property
     def live(self) -> bool:
         """True while the venue may still act on it, for all that is known."""
-        return not self.status.terminal
+        return self.status not in TERMINAL
 
     @property
     def remaining(self) -> Decimal:
@@ -135,7 +135,8 @@ class OwnOrder(msgspec.Struct, kw_only=True):
 
         A word counts for no more than was ordered; what is filled beyond that counts when its fills are heard.
         """
-        return max(ZERO, min(self.filled_qty, self.qty) - self.booked)
+        filled = self.filled_qty if self.filled_qty < self.qty else self.qty
+        return filled - self.booked if filled > self.booked else ZERO
 
     @property
     def proven(self) -> bool:

@@ -115,10 +115,11 @@ class OrderStatus(StrEnum):
     @property
     def terminal(self) -> bool:
         """True when the venue will not act on the order any more (a late fill may still be booked)."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
 
-_TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+"""States in which the venue acts on an order no more."""
 
 
 class Leg(StrEnum):
