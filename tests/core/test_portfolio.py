@@ -42,6 +42,17 @@ def test_average_entry_and_realised_pnl() -> None:
     assert (position.qty, position.entry, position.side) == (Decimal(-1), Decimal(170), Side.SHORT)
 
 
+def test_what_was_held_before_the_last_fills_is_known() -> None:
+    portfolio = Portfolio()
+    for number, (side, qty, ts) in enumerate([("BUY", "5", 10), ("SELL", "2", 30), ("SELL", "1", 20)]):
+        portfolio.book_fill(fill(str(number), OrderSide(side), qty, "100", ts))
+    position = portfolio.position("BTCUSDT")
+    assert position.held_before(0) == [Decimal(4), Decimal(5), Decimal(0)]
+    assert position.held_before(20) == [Decimal(4), Decimal(5)]
+    portfolio.adopt("BTCUSDT", Decimal(7), Decimal(100))
+    assert position.held_before(0) == []
+
+
 def test_i6_a_trade_id_is_new_once() -> None:
     portfolio = Portfolio(seen=("BTCUSDT:8",))
     old, new = fill("8", OrderSide.BUY, "1", "100"), fill("9", OrderSide.BUY, "1", "100", ts=50)

@@ -508,3 +508,44 @@ def test_a_snapshot_asked_before_the_streams_word_does_not_take_the_wallet_back(
     desk.snapshot()
     desk.run(1_000)
     assert portfolio.wallet == known
+
+
+def partly_closed() -> tuple[Desk, ev.AccountSnapshot]:
+    """A quarter is closed; the account as a lagging replica still shows it."""
+    desk = opened()
+    old = ev.VenuePosition(symbol="BTCUSDT", qty=QTY, entry_price=Decimal(43_500))
+    known = msgspec.structs.replace(snapshot_without(desk), positions=(old,))
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal("0.25")))
+    desk.run(1_000)
+    assert desk.position == QTY * 3 / 4
+    return desk, known
+
+
+def test_i7_a_lagging_word_does_not_undo_a_part_that_was_just_closed() -> None:
+    desk, old = partly_closed()
+    for _ in range(2):
+        desk.process(msgspec.structs.replace(old, ts=desk.now, asked_at=desk.now))
+        assert desk.engine.state.portfolio.position("BTCUSDT").qty == QTY * 3 / 4
+        desk.run(100)
+    desk.run(10_000)
+    desk.snapshot()
+    desk.run(1_000)
+    assert desk.engine.state.portfolio.position("BTCUSDT").qty == QTY * 3 / 4
+    assert not [line for line in desk.log if "word is taken" in line]
+
+
+def test_i7_a_lagging_word_at_the_start_neither_undoes_a_close_nor_adopts_what_is_closed() -> None:
+    desk, old = partly_closed()
+    desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
+    desk.run(1_000)
+    assert desk.position == 0
+    desk.restart(remembered(desk))
+    for channel in Channel:
+        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
+    desk.process(msgspec.structs.replace(old, ts=desk.now, asked_at=desk.now))
+    assert desk.engine.state.plans == {}
+    desk.run(10_000)
+    desk.snapshot()
+    desk.run(1_000)
+    assert (desk.engine.state.plans, desk.position) == ({}, 0)
+    assert len(desk.engine.state.trades) == 0

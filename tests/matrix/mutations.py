@@ -211,7 +211,7 @@ def nothing_is_compared_while_a_plan_runs(patch: pytest.MonkeyPatch) -> None:
 
 @mutation("crash-lagging-replica")
 def a_lagging_word_of_flat_is_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reconcile, "_may_lag", lambda state, position, qty, snapshot: False)
+    patch.setattr(reconcile, "_may_lag", lambda state, position, qty, snapshot, first: False)
 
 
 @mutation("adopt-foreign", "adopt-at-start", "short-adopted-while-holding")

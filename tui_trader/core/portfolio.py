@@ -9,6 +9,9 @@ import msgspec
 from tui_trader.core.events import Fill, FundingPayment
 from tui_trader.core.types import ZERO, Side
 
+MOST_RECENT = 64
+"""Fills of a symbol that are remembered to tell an old word on its position from a wrong one."""
+
 
 class Position(msgspec.Struct, kw_only=True):
     """One symbol's position as counted here. ``qty`` signed, in base; ``entry`` average price of what is open.
@@ -23,6 +26,7 @@ class Position(msgspec.Struct, kw_only=True):
     venue_ts: int = 0
     liquidation: Decimal = ZERO
     last_fill_ms: int = 0
+    recent: list[tuple[int, Decimal]] = []
     mismatches: int = 0
     checked: bool = True
     taken_ms: int = 0
@@ -33,6 +37,14 @@ class Position(msgspec.Struct, kw_only=True):
         if self.qty == 0:
             return None
         return Side.LONG if self.qty > 0 else Side.SHORT
+
+    def held_before(self, since_ms: int) -> list[Decimal]:
+        """What was held before the last fill, the last two, … as long as they are not older than ``since_ms``."""
+        held, out = self.qty, []
+        for _, qty in sorted((fill for fill in self.recent if fill[0] >= since_ms), reverse=True):
+            held -= qty
+            out.append(held)
+        return out
 
     def unrealized(self, mark: Decimal) -> Decimal:
         """Open P&L in USDT at ``mark``."""
@@ -79,6 +91,7 @@ class Portfolio:
         self.fills_cursor_ms = max(self.fills_cursor_ms, fill.venue_ts)
         position = self.position(fill.symbol)
         position.last_fill_ms = max(position.last_fill_ms, fill.venue_ts)
+        position.recent = [*position.recent[1 - MOST_RECENT :], (fill.venue_ts, fill.qty * fill.side.sign)]
         return _change(position, fill.qty * fill.side.sign, fill.price)
 
     def is_new_funding(self, payment: FundingPayment) -> bool:
@@ -91,7 +104,7 @@ class Portfolio:
     def adopt(self, symbol: str, qty: Decimal, entry: Decimal) -> None:
         """Take over the venue's word about a position (start, or a change that no fill explains)."""
         position = self.position(symbol)
-        position.qty, position.entry, position.mismatches = qty, entry if qty else ZERO, 0
+        position.qty, position.entry, position.mismatches, position.recent = qty, entry if qty else ZERO, 0, []
 
     def open_positions(self) -> list[Position]:
         """Positions that are not flat."""

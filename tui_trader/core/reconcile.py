@@ -174,11 +174,11 @@ def _compare(
     elif position.last_fill_ms >= snapshot.asked_at:
         _traded_meanwhile(state, symbol, first)
         return
-    elif _may_lag(state, position, qty, snapshot):
+    elif _may_lag(state, position, qty, snapshot, first):
         state.reconciling.setdefault(symbol, state.now)
         if first:
             state.uncompared.add(symbol)
-        state.ask_snapshot(f"{symbol}: less is shown than was filled a moment ago; the answer may be an old one")
+        state.ask_snapshot(f"{symbol}: what is shown lacks a fill of a moment ago; the answer may be an old one")
         return
     elif not first and position.mismatches == 0:
         position.mismatches = 1
@@ -240,11 +240,19 @@ def _replica_lag_ms(state: EngineState) -> int:
     return state.ms(state.settings.execution.replica_lag_s)
 
 
-def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot) -> bool:
-    """Whether a lagging replica explains that less is shown than is counted: protection is not taken away for that."""
+def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot, first: bool) -> bool:
+    """Whether a lagging replica explains the difference: protection is not taken away for that, and no fill undone.
+
+    Of fills from before a restart only the time of the newest is known: at the first comparison any difference waits.
+    """
+    begin = snapshot.asked_at - _replica_lag_ms(state)
+    if first:
+        return begin < state.portfolio.fills_cursor_ms <= snapshot.ts
+    if position.last_fill_ms <= begin:
+        return False
     sign = 1 if position.qty > 0 else -1
-    young = snapshot.asked_at - position.last_fill_ms < _replica_lag_ms(state)
-    return young and position.qty != 0 and qty * sign < abs(position.qty)
+    less = position.qty != 0 and qty * sign < abs(position.qty)
+    return less or qty in position.held_before(begin)
 
 
 def _traded_meanwhile(state: EngineState, symbol: str, first: bool) -> None:
