@@ -261,11 +261,12 @@ def test_passing_over_quiet_bars_misses_nothing(sign: float, moves: list[float],
 def test_no_decision_is_no_trade() -> None:
     found = Market(history([]), BTC, settings(), NO_COSTS)
     bars = found.history.bars
-    none, flat = np.zeros(0, dtype=np.int64), np.zeros(0)
+    marks, flat = np.array([len(bars)]), np.zeros(0)
+    gate = np.zeros(len(bars), dtype=np.bool_)
     for simulate in (k.simulate, compiled.simulate):
         count = simulate(
-            bars.open, bars.high, bars.low, bars.close, bars.open_ms, flat, flat, none, none, none,
-            np.zeros((0, 4)), found.funding_at,
+            bars.open, bars.high, bars.low, bars.close, bars.open_ms, flat, flat, marks, np.zeros(1), gate,
+            gate, found.atr, np.zeros((5, 0)),
             found.parameters(Decimal(100)), np.zeros(k.STATES), np.zeros(k.ACCOUNTS), np.zeros((0, k.TRADE_COLUMNS)),
             np.zeros((0, k.MOST_EXITS, k.EXIT_COLUMNS)),
         )  # fmt: skip

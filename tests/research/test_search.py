@@ -245,9 +245,6 @@ def test_a_position_stops_at_fundings_and_at_the_first_close_of_a_day_also_acros
     inside = Market(holed, instrument_of("SOLUSDT"), settings(), NO_COSTS)
     days = inside.close_ms // 86_400_000
     special = (np.diff(days, prepend=days[0]) > 0) | (inside.funding_at != 0)
-    wanted, after = [], len(days)
-    for bar in range(len(days) - 1, -1, -1):
-        after = bar if special[bar] else after
-        wanted.append(after)
-    assert inside._marks.tolist() == wanted[::-1]
+    assert inside._marks.tolist() == [*np.flatnonzero(special), len(days)]
+    assert inside._rates.tolist() == [*inside.funding_at[special], 0.0]
     assert special.sum() > 5

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
 # Places in the array of parameters: rates and multiples as in the settings, times in ms, fractions as fractions.
 (
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
     SL_MULT, TP1_MULT, TP2_MULT, BE_MULT, TRAIL_MULT, BE_OFFSET, PART_1, PART_2, FIXED_SL, FIXED_TP,
     SIZE_MODEL, BASE_FRACTION, MAX_FRACTION, FACTOR_MIN, FACTOR_MAX, MIN_MARGIN, MAX_MARGIN, FIXED_MARGIN, FIXED_RISK,
     LEVERAGE, MAX_TOTAL_RISK, MAX_NOTIONAL, DAILY_LOSS, DAILY_FRACTION, TOTAL_LOSS, TOTAL_FRACTION,
-    COOLDOWN_MS, TRAIL_PAUSE_MS, TRAIL_STEP,
-) = range(40)  # fmt: skip
-PARAMETERS = 40
+    THRESHOLD, COOLDOWN_MS, TRAIL_PAUSE_MS, TRAIL_STEP,
+) = range(41)  # fmt: skip
+PARAMETERS = 41
 BY_MARGIN, BY_RISK, BY_FIXED_MARGIN = 0, 1, 2
 
-# Columns of a trade, and of an exit.
+# Rows of the decisions (stop and target NaN where there is none), columns of a trade, and of an exit.
+(D_BAR, D_SIDE, D_CONVICTION, D_STOP, D_TARGET) = range(5)
 (
     T_BAR, T_SIDE, T_ENTRY, T_QTY, T_STOP, T_ATR, T_CONVICTION, T_PNL, T_FEES, T_FUNDING, T_EXITS, T_AMBIGUOUS,
     T_OPEN, T_DECIDED, T_END,
@@ -340,29 +343,28 @@ def hold(
     tops: Floats,
     bottoms: Floats,
     marks: Ints,
-    funding_at: Floats,
+    rates: Floats,
     p: Floats,
 ) -> int:
     """Carry an open position to its end; returns the bar of its last exit, or the number of bars when it stays open."""
     sign = s[SIGN]
-    bar = first
+    bar, mark = first, np.searchsorted(marks, first + 1)
     while bar < len(opens):
         if bar > first and s[CLOSING] == 0:
-            bar = quiet_until(s, a, bar, marks[bar], highs, lows, closes, tops, bottoms, p)
+            bar = quiet_until(s, a, bar, marks[mark], highs, lows, closes, tops, bottoms, p)
             if bar >= len(opens):
                 break
         start = float(open_ms[bar])
-        rate = funding_at[bar]
-        if rate != 0.0 and bar > first:
-            s[PAID] -= sign * s[OPEN] / p[STEPS] * opens[bar] * rate
+        if bar == marks[mark]:
+            s[PAID] -= sign * s[OPEN] / p[STEPS] * opens[bar] * rates[mark]
+            mark += 1
         worse, better = (lows[bar], highs[bar]) if sign > 0 else (highs[bar], lows[bar])
         walk(s, out, bar, start, bar == first, opens[bar], worse, better, closes[bar], p)
         marked = a[A_WALLET] + s[REALIZED] - s[FEES] + s[PAID]
-        if s[OPEN] <= 0:
-            watch_losses(a, start + MINUTE, marked, p)
-            return bar
         marked += (closes[bar] - s[ENTRY] / p[UNIT]) * sign * s[OPEN] / p[STEPS]
         watch_losses(a, start + MINUTE, marked, p)
+        if s[OPEN] <= 0:
+            return bar
         if a[A_TOTAL] > 0:
             s[CLOSING] = 1.0
         bar += 1
@@ -428,10 +430,11 @@ def simulate(
     tops: Floats,
     bottoms: Floats,
     marks: Ints,
-    decision_bar: Ints,
-    decision_side: Ints,
-    decision: Floats,
-    funding_at: Floats,
+    rates: Floats,
+    longs: Flags,
+    shorts: Flags,
+    atrs: Floats,
+    decisions: Floats,
     p: Floats,
     s: Floats,
     a: Floats,
@@ -440,45 +443,45 @@ def simulate(
 ) -> int:
     """Run all decisions; returns the number of trades.
 
-    ``tops`` and ``bottoms``: the highest high and the lowest low of each whole block of BLOCK bars. ``marks`` (n,):
-    for each bar the first from it on, or n, that no open position passes unseen: funding is charged at it, or its
-    close is the first on a new day. ``decision`` (m, 4): conviction, stop, target (NaN: none), ATR. ``funding_at`` (n,)
-    is the rate charged at each bar's open, 0 for none. ``s`` (STATES,) and ``a`` (ACCOUNTS,) are scratch; ``trades``
-    (m, TRADE_COLUMNS) and ``exits`` (m, MOST_EXITS, EXIT_COLUMNS) are filled.
+    ``tops`` and ``bottoms``: the highest high and the lowest low of each whole block of BLOCK bars. ``marks``: the bars
+    that no open position passes unseen, and n: funding of one of ``rates`` is charged at their open, or their close is
+    the first on a new day. ``longs``, ``shorts``, ``atrs`` (n,): where the gate lets a side through at a bar's close,
+    and the ATR it sees. ``decisions`` (5, m): see D_BAR. ``s`` (STATES,), ``a`` (ACCOUNTS,): scratch. Of ``trades``
+    (m, TRADE_COLUMNS) and ``exits`` (m, MOST_EXITS, EXIT_COLUMNS) as many are filled as there are trades.
     """
     a[:] = 0.0
     a[A_WALLET] = a[A_BASELINE] = p[WALLET]
     a[A_DAY], a[A_FREE_MS], a[A_ENDED_BAR] = -1.0, -1.0, -1.0
     count = 0
     watch_losses(a, float(open_ms[0]) + MINUTE, p[WALLET], p)
-    for d in range(len(decision_bar)):
-        bar = decision_bar[d]
+    for d in range(decisions.shape[1]):
+        bar = int(decisions[D_BAR, d])
         if bar < a[A_ENDED_BAR] or bar + 1 >= len(opens):
             continue
+        sign, conviction = decisions[D_SIDE, d], decisions[D_CONVICTION, d]
         now = float(open_ms[bar]) + MINUTE
-        if now < a[A_FREE_MS]:
+        if now < a[A_FREE_MS] or not (conviction >= p[THRESHOLD] and (longs[bar] if sign > 0 else shorts[bar])):
             continue
         watch_losses(a, now, a[A_WALLET], p)
         if a[A_DAILY] > 0 or a[A_TOTAL] > 0:
             continue
-        sign, atr, hint, aim = float(decision_side[d]), decision[d, 3], decision[d, 1], decision[d, 2]
+        atr, hint, aim = atrs[bar], decisions[D_STOP, d], decisions[D_TARGET, d]
         touch = closes[bar] * (1.0 + sign * max(p[HALF_SPREAD], LEAST_SPREAD))
         planned = stop_ticks(touch, sign, atr, hint, p)
         if not has_ladder(touch, planned, sign, target_scale(touch, sign, atr, aim, p), p):
             continue
-        qty = position_size(a[A_WALLET], touch, planned / p[UNIT], decision[d, 0], p)
+        qty = position_size(a[A_WALLET], touch, planned / p[UNIT], conviction, p)
         if qty <= 0:
             continue
+        exits[count] = 0.0
         enter(s, sign, opens[bar + 1], qty, atr, hint, aim, p)
         stop = s[STOP]
-        end = hold(
-            s, a, exits[count], bar + 1, opens, highs, lows, closes, open_ms, tops, bottoms, marks, funding_at, p
-        )
+        end = hold(s, a, exits[count], bar + 1, opens, highs, lows, closes, open_ms, tops, bottoms, marks, rates, p)
         result = s[REALIZED] - s[FEES] + s[PAID]
         a[A_WALLET] += result
         row = trades[count]
         row[T_BAR], row[T_SIDE], row[T_ENTRY], row[T_QTY] = bar + 1, sign, s[ENTRY] / p[UNIT], qty / p[STEPS]
-        row[T_STOP], row[T_ATR], row[T_CONVICTION], row[T_PNL] = stop / p[UNIT], atr, decision[d, 0], result
+        row[T_STOP], row[T_ATR], row[T_CONVICTION], row[T_PNL] = stop / p[UNIT], atr, conviction, result
         row[T_FEES], row[T_FUNDING], row[T_EXITS], row[T_AMBIGUOUS] = s[FEES], s[PAID], s[EXITS], s[AMBIGUOUS]
         row[T_OPEN], row[T_DECIDED], row[T_END] = s[OPEN] / p[STEPS], now, end
         count += 1

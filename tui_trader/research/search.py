@@ -95,19 +95,19 @@ class Market:
         self._tops = bars.high[:whole].reshape(-1, k.BLOCK).max(axis=1)
         self._bottoms = bars.low[:whole].reshape(-1, k.BLOCK).min(axis=1)
         self._marks = self._find_marks()
+        self._rates = np.append(self.funding_at, 0.0)[self._marks]
         self.atr = self._atr()
         self.allowed = self._gate()
         self._prepared: tuple[Settings, Decimal, Floats] | None = None
 
     def _find_marks(self) -> Ints:
-        """For each bar the first from it on at whose open funding is charged, or that closes first on a new day."""
+        """The bars at whose open funding is charged, or that close first on a new day, and the number of bars."""
         count = len(self.close_ms)
         if not count:
-            return np.zeros(0, dtype=np.int64)
+            return np.zeros(1, dtype=np.int64)
         days = np.arange(self.close_ms[0] // DAY_MS + 1, self.close_ms[-1] // DAY_MS + 1) * DAY_MS
         found = np.union1d(np.searchsorted(self.close_ms, days), np.flatnonzero(self.funding_at))
-        # As many bars lead up to each mark as there are since the one before it.
-        return np.repeat(np.append(found, count), np.diff(found, prepend=-1, append=count - 1))
+        return np.append(found, count)
 
     def _atr(self) -> Floats:
         """The ladder's ATR as the gate sees it at each bar's close; NaN where it refuses for lack or age of it."""
@@ -170,21 +170,17 @@ class Market:
         bars = self.history.bars
         scan = scan_of(strategy, self.book, timeframe, values)
         at = self.book.minutes_of(timeframe, scan.bars)
-        good = np.where(scan.side > 0, self.allowed[Side.LONG][at], self.allowed[Side.SHORT][at])
-        good &= scan.conviction >= self.settings.strategies.threshold
-        if allowed is not None:
-            good &= allowed[at]
-        at = at[good]
-        decisions = np.empty((len(at), 4))
-        decisions[:, 0], decisions[:, 3] = scan.conviction[good], self.atr[at]
-        decisions[:, 1], decisions[:, 2] = scan.stop[good], scan.target[good]
-        trades = np.zeros((len(at), k.TRADE_COLUMNS))
-        exits = np.zeros((len(at), k.MOST_EXITS, k.EXIT_COLUMNS))
+        decisions = np.stack((at, scan.side, scan.conviction, scan.stop, scan.target), dtype=np.float64)
+        longs, shorts = (
+            self.allowed[side] if allowed is None else self.allowed[side] & allowed for side in (Side.LONG, Side.SHORT)
+        )
+        trades = np.empty((len(at), k.TRADE_COLUMNS))
+        exits = np.empty((len(at), k.MOST_EXITS, k.EXIT_COLUMNS))
         account = np.zeros(k.ACCOUNTS)
         simulate = k.simulate if plain else _compiled()
         count = simulate(
             bars.open, bars.high, bars.low, bars.close, bars.open_ms, self._tops, self._bottoms, self._marks,
-            at, scan.side[good].astype(np.int64), decisions, self.funding_at, self.parameters(wallet),
+            self._rates, longs, shorts, self.atr, decisions, self.parameters(wallet),
             np.zeros(k.STATES), account, trades, exits,
         )  # fmt: skip
         return Found(trades[:count].copy(), exits[:count].copy(), bool(account[k.A_TOTAL]))
@@ -239,6 +235,7 @@ class Market:
             k.DAILY_FRACTION: limits.daily_loss_frac,
             k.TOTAL_LOSS: limits.total_loss,
             k.TOTAL_FRACTION: limits.total_loss_frac,
+            k.THRESHOLD: self.settings.strategies.threshold,
             k.COOLDOWN_MS: int(self.settings.strategies.cooldown_min * MINUTE_MS),
             k.TRAIL_PAUSE_MS: execution.trail_min_interval_s * 1000,
             k.TRAIL_STEP: execution.trail_step_ticks,
