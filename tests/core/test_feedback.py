@@ -511,3 +511,32 @@ def test_words_about_unknown_orders_are_harmless() -> None:
     )
     assert desk.sent == []
     assert desk.engine.state.plans == {}
+
+
+def test_i17_an_exit_heard_before_its_entrys_fills_is_booked_after_them() -> None:
+    """Every word on the entry's fill is lost on the stream, and its stop fills before the account is read."""
+    desk = Desk().start()
+    state, before, read = desk.engine.state, desk.engine.state.portfolio.wallet, desk.snapshot
+
+    def entrys(event: dict[str, object]) -> bool:
+        body = event.get("o")
+        name = event if event.get("e") == "TRADE_LITE" else body if isinstance(body, dict) else {}
+        return "-en-" in str(name.get("c"))
+
+    desk.stream_faults, desk.snapshot = entrys, lambda: None
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    assert (desk.position, state.portfolio.position(SYMBOL).qty) == (QTY, 0)
+    desk.move(float(desk.market.mid) - 2_000, ms=1_000)
+    assert desk.position == 0
+    desk.snapshot = read
+    desk.snapshot()
+    desk.run(20_000)
+    desk.snapshot()
+    desk.run(1_000)
+    assert (desk.position, desk.resting(), state.plans) == (0, [], {})
+    told = sum((r.data["pnl"] for r in desk.records if r.kind == "trades"), Decimal(0))
+    assert before is not None
+    assert state.portfolio.wallet is not None
+    assert told == state.portfolio.wallet - before
+    assert state.trades[0].reason == "stop"

@@ -12,7 +12,7 @@ from tests.desk import Desk, instrument
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.state import Recovered
-from tui_trader.core.types import Channel, Leg, Origin, Side
+from tui_trader.core.types import Channel, Leg, OrderSide, Origin, Side
 
 
 def by_hand(desk: Desk, side: str, qty: str, **fields: str) -> None:
@@ -549,3 +549,30 @@ def test_i7_a_lagging_word_at_the_start_neither_undoes_a_close_nor_adopts_what_i
     desk.run(1_000)
     assert (desk.engine.state.plans, desk.position) == ({}, 0)
     assert len(desk.engine.state.trades) == 0
+
+
+def test_i17_fills_are_booked_in_the_order_of_their_numbers_when_the_venues_clock_was_set_back() -> None:
+    desk = Desk().start()
+    sides = ((OrderSide.BUY, "99", 5_000, "43500"), (OrderSide.SELL, "100", 1_000, "43510"))
+    fills = tuple(
+        ev.Fill(
+            ts=desk.now,
+            symbol="BTCUSDT",
+            client_id="",
+            venue_id="",
+            trade_id=number,
+            side=side,
+            qty=QTY,
+            price=Decimal(price),
+            fee=Decimal(0),
+            fee_asset="USDT",
+            maker=False,
+            realized_pnl=Decimal(0),
+            venue_ts=desk.now + later,
+        )
+        for side, number, later, price in sides
+    )
+    desk.process(msgspec.structs.replace(snapshot_without(desk), fills=fills[::-1]))
+    kept = [r.data["trade_id"] for r in desk.records if r.kind == "fills"]
+    assert kept == ["99", "100"]
+    assert desk.engine.state.portfolio.position("BTCUSDT").qty == 0

@@ -280,6 +280,9 @@ class Engine:
             self._state.say(Severity.INFO, text)
 
     def _on_fill(self, event: ev.Fill) -> None:
+        if feedback.runs_ahead(self._state, event):
+            self._state.ask_snapshot(f"{event.symbol}: an exit filled before its entry's fills were heard")
+            return
         feedback.on_fill(self._state, event)
         reconcile.adopt_heard(self._state, event.symbol)
 

@@ -119,6 +119,19 @@ def _store_order(state: EngineState, order: OwnOrder) -> None:
     )
 
 
+def runs_ahead(state: EngineState, fill: Fill) -> bool:
+    """Whether the stream tells an exit of what its entry is not known to have filled: booked in that order it would
+    open a position the other way. The account's fills come in the order of their numbers.
+    """
+    order = state.ledger.find(fill.client_id, fill.venue_id)
+    plan = state.plan_of(order.plan_id) if order is not None else None
+    if plan is None or fill.side is plan.side.entry:
+        return False
+    if state.portfolio.position(fill.symbol).qty * plan.side.sign >= fill.qty:
+        return False
+    return any(o.leg is Leg.ENTRY and (o.live or o.unbooked > 0) for o in state.ledger.of_plan(plan.plan_id))
+
+
 def on_fill(state: EngineState, fill: Fill) -> None:
     """Book one execution, once, and let the plan follow."""
     if not state.portfolio.is_new(fill):

@@ -122,7 +122,7 @@ def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
 
 
 def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> None:
-    for fill in sorted(snapshot.fills, key=lambda f: (f.venue_ts, f.trade_id)):
+    for fill in sorted(snapshot.fills, key=_turn):
         if not state.portfolio.is_new(fill):
             continue
         if first:
@@ -131,6 +131,11 @@ def _book_facts(state: EngineState, snapshot: AccountSnapshot, first: bool) -> N
             feedback.on_fill(state, fill)
     for payment in snapshot.funding:
         trades.on_funding(state, payment)
+
+
+def _turn(fill: Fill) -> tuple[int, int, str]:
+    """Trade numbers of a symbol only grow; its venue's clock may have been set back."""
+    return int(fill.trade_id) if fill.trade_id.isdecimal() else 0, fill.venue_ts, fill.trade_id
 
 
 def _named(state: EngineState, snapshot: AccountSnapshot, fill: Fill) -> Fill:

@@ -179,6 +179,7 @@ class SimWorld:
         self.faults.clear()
         heal(self.exchange)
         self.disk.full = False
+        self._kill_in = 0
         self.busy()
 
     def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
