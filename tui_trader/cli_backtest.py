@@ -15,7 +15,7 @@ import msgspec
 
 from tui_trader import clock
 from tui_trader.cli_context import Globals, number, symbol_of
-from tui_trader.errors import UsageError
+from tui_trader.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
     from tui_trader.core.instruments import Instrument
@@ -205,7 +205,7 @@ def _fast(
     try:
         return market.result(market.run(strategy, timeframe, values, wallet=wallet), strategy.name, wallet)
     except ImportError as error:
-        raise UsageError(f"--fast needs numba: pip install 'tui-trader[research]' ({error})") from None
+        raise missing_extra("--fast needs numba", "research", error) from None
 
 
 @contextlib.contextmanager

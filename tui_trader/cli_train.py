@@ -17,7 +17,7 @@ import msgspec
 from tui_trader import clock
 from tui_trader.cli_backtest import INTERRUPTED, Bar, code_version, interruptible, refuse_out_of_reach
 from tui_trader.cli_context import Globals, emit, symbol_of
-from tui_trader.errors import SessionBusyError, UsageError
+from tui_trader.errors import SessionBusyError, UsageError, missing_extra
 
 if TYPE_CHECKING:
     from tui_trader.core.settings import Settings
@@ -70,7 +70,7 @@ def _pool(problem: Problem, where: Where) -> Iterator[Pool]:
     try:
         import numba  # noqa: F401 - asked for here, so that its lack is said before anything runs
     except ImportError as error:
-        raise UsageError(f"A search needs numba: pip install 'tui-trader[research]' ({error})") from None
+        raise missing_extra("A search needs numba", "research", error) from None
     with open_pool(problem, jobs=where.jobs, scheduler=where.scheduler) as pool:
         yield pool
 

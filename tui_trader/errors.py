@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class TuiTraderError(Exception):
     """Base of the errors that end a command with a sentence instead of a traceback."""
@@ -19,6 +21,12 @@ class UsageError(TuiTraderError):
     """The arguments are off: call again, corrected."""
 
     exit_code = 2
+
+
+def missing_extra(what: str, extra: str, error: ImportError) -> UsageError:
+    """``what`` needs a package that stands in an extra of ours: how to install it into this very environment."""
+    command = f"{sys.executable} -m pip install -e '.[{extra}]'"
+    return UsageError(f"{what} ({error}); in the folder of tui-trader: {command}")
 
 
 class StoreError(TuiTraderError):

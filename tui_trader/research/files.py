@@ -23,7 +23,7 @@ import numpy as np
 
 from tui_trader.core.bars import Bars
 from tui_trader.core.plain import plain
-from tui_trader.errors import UsageError
+from tui_trader.errors import UsageError, missing_extra
 from tui_trader.research.history import FIELDS, History, check_spacing, make_history
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ MAX_CANDLES = 10_600_000
 MAX_FILE_BYTES = 2 * 1024**3
 _PLAIN_ORDER = ("open time", *FIELDS)
 _S_LIMIT, _MS_LIMIT, _US_LIMIT = 1e11, 1e14, 1e17
-_EXTRA = "pip install 'tui-trader[research]'"
 
 
 class Table(msgspec.Struct):
@@ -299,7 +298,7 @@ def _frame(path: Path, symbol: str) -> Table:
 
         importlib.import_module("pyarrow")
     except ImportError as error:
-        raise UsageError(f"{path.suffix} files need pandas and pyarrow: {_EXTRA} ({error}).") from None
+        raise missing_extra(f"{path.suffix} files need pandas and pyarrow", "research", error) from None
     try:
         frame: Any = pd.read_feather(path) if path.suffix.lower() == ".feather" else pd.read_parquet(path)
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tui_trader.core.parameters import Parameter, resolve
-from tui_trader.errors import UsageError
+from tui_trader.errors import UsageError, missing_extra
 from tui_trader.research.overfit import sharpe
 from tui_trader.research.tasks import Bench, Pool, Problem
 from tui_trader.research.walkforward import NO_SCORE, Results, Span, joined, parts_of, score
@@ -221,7 +221,7 @@ def open_journal(path: Path) -> BaseStorage:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     except ImportError as error:
-        raise UsageError(f"optimize needs Optuna and numba: pip install 'tui-trader[research]' ({error})") from None
+        raise missing_extra("optimize needs Optuna and numba", "research", error) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

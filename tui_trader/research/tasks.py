@@ -29,7 +29,7 @@ from tui_trader.core.parameters import Values
 from tui_trader.core.regime import CODES, Regime, regimes
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Scan, Strategy
-from tui_trader.errors import TuiTraderError, UsageError
+from tui_trader.errors import TuiTraderError, UsageError, missing_extra
 from tui_trader.research import kernel as k
 from tui_trader.research.book import scan_of
 from tui_trader.research.history import History
@@ -274,8 +274,8 @@ def open_pool(problem: Problem, *, jobs: int = 0, scheduler: str = "") -> Iterat
 def _cluster(problem: Problem, scheduler: str) -> Iterator[Pool]:
     try:
         from distributed import Client
-    except ImportError:
-        raise UsageError("--scheduler needs Dask: pip install 'tui-trader[cluster]'") from None
+    except ImportError as error:
+        raise missing_extra("--scheduler needs Dask", "cluster", error) from None
     if not _ADDRESS.fullmatch(scheduler):
         raise UsageError(f"--scheduler {scheduler[:100]!r} is no address; write it like tcp://host:8786.")
     try:
