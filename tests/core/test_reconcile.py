@@ -534,21 +534,29 @@ def test_i7_a_lagging_word_does_not_undo_a_part_that_was_just_closed() -> None:
     assert not [line for line in desk.log if "word is taken" in line]
 
 
-def test_i7_a_lagging_word_at_the_start_neither_undoes_a_close_nor_adopts_what_is_closed() -> None:
+def test_i7_what_closed_just_before_a_restart_is_not_adopted_again_from_a_lagging_word() -> None:
     desk, old = partly_closed()
     desk.process(ev.ClosePosition(ts=desk.now, symbol="BTCUSDT", fraction=Decimal(1)))
     desk.run(1_000)
     assert desk.position == 0
-    desk.restart(remembered(desk))
-    for channel in Channel:
-        desk.process(ev.LinkUp(ts=desk.now, channel=channel))
-    desk.process(msgspec.structs.replace(old, ts=desk.now, asked_at=desk.now))
+    desk.restart(msgspec.structs.replace(remembered(desk), fills_cursor_ms=desk.now - 800))
+    read, desk.snapshot = desk.snapshot, lambda: None
+    desk.start()
+    sent = len(desk.sent)
+    desk.process(msgspec.structs.replace(old, ts=desk.now, asked_at=desk.now - 1_900))
     assert desk.engine.state.plans == {}
+    desk.snapshot = read
     desk.run(10_000)
     desk.snapshot()
     desk.run(1_000)
-    assert (desk.engine.state.plans, desk.position) == ({}, 0)
-    assert len(desk.engine.state.trades) == 0
+    assert (desk.engine.state.plans, desk.sent[sent:]) == ({}, [])
+
+
+def test_i14_what_a_lost_store_leaves_open_is_adopted_at_once_however_young_it_is() -> None:
+    desk = opened()
+    desk.restart(Recovered())
+    desk.start()
+    assert desk.engine.state.plans["BTCUSDT"].origin is Origin.ADOPTED
 
 
 def test_i17_fills_are_booked_in_the_order_of_their_numbers_when_the_venues_clock_was_set_back() -> None:

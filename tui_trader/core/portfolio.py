@@ -59,6 +59,7 @@ class Portfolio:
         self.wallet_ms = 0
         self.positions: dict[str, Position] = {}
         self.fills_cursor_ms = 0
+        self.restored_ms = 0
         self._seen: dict[str, None] = dict.fromkeys(seen)
         self._funding: dict[str, None] = dict.fromkeys(paid)
 

@@ -24,7 +24,7 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook
 def restore(state: EngineState, recovered: Recovered) -> None:
     """Take over what the store remembers. Orders that were live are ``unknown`` until the venue speaks."""
     state.portfolio = Portfolio(recovered.trade_ids, recovered.funding_ids)
-    state.portfolio.fills_cursor_ms = recovered.fills_cursor_ms
+    state.portfolio.fills_cursor_ms = state.portfolio.restored_ms = recovered.fills_cursor_ms
     state.next_plan_id = recovered.next_plan_id
     for body in recovered.plans:
         plan = restored.plan(state, body)
@@ -164,7 +164,7 @@ def _compare(
     state: EngineState, snapshot: AccountSnapshot, symbol: str, venue: VenuePosition | None, first: bool
 ) -> None:
     position = state.portfolio.position(symbol)
-    first = first or symbol in state.uncompared
+    at_start, first = first, first or symbol in state.uncompared
     qty = venue.qty if venue is not None else ZERO
     entry = venue.entry_price if venue is not None else ZERO
     position.liquidation = venue.liquidation_price if venue is not None else ZERO
@@ -194,7 +194,7 @@ def _compare(
         _venue_wins(state, snapshot, symbol, qty, entry)
     state.uncompared.discard(symbol)
     if qty != 0 and symbol not in state.plans and symbol in state.instruments:
-        _take_over(state, symbol, qty, entry, snapshot.orders, first=first)
+        _take_over(state, symbol, qty, entry, snapshot.orders, at_start=at_start)
 
 
 def adopt_heard(state: EngineState, symbol: str) -> None:
@@ -217,13 +217,13 @@ def _take_over(
     entry: Decimal,
     orders: tuple[OpenOrder, ...] = (),
     *,
-    first: bool = False,
+    at_start: bool = False,
 ) -> Plan:
     """Adopt; while everything is being flattened, or after the kill switch, what was opened elsewhere is closed."""
     plan = _adopt(state, orders, symbol, qty, entry)
     if state.flatten_ms:
         executor.begin_close(state, plan, "flatten all")
-    elif state.killed and not first:
+    elif state.killed and not at_start:
         executor.begin_close(state, plan, f"kill switch: {state.killed}")
     return plan
 
@@ -248,11 +248,11 @@ def _replica_lag_ms(state: EngineState) -> int:
 def _may_lag(state: EngineState, position: Position, qty: Decimal, snapshot: AccountSnapshot, first: bool) -> bool:
     """Whether a lagging replica explains the difference: protection is not taken away for that, and no fill undone.
 
-    Of fills from before a restart only the time of the newest is known: at the first comparison any difference waits.
+    Of fills from before a restart only the time of the newest is known: soon after it any difference waits.
     """
     begin = snapshot.asked_at - _replica_lag_ms(state)
-    if first:
-        return begin < state.portfolio.fills_cursor_ms <= snapshot.ts
+    if first and begin < state.portfolio.restored_ms <= snapshot.ts:
+        return True
     if position.last_fill_ms <= begin:
         return False
     sign = 1 if position.qty > 0 else -1
