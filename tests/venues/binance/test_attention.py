@@ -8,6 +8,7 @@ from decimal import Decimal
 from urllib.parse import parse_qs
 
 import msgspec
+import pytest
 
 from tests.venues.faults import BTC, World, cancel, error, order, resting, world
 from tui_trader.core.commands import PlaceOrder
@@ -16,6 +17,7 @@ from tui_trader.core.types import Channel, Leg, OrderSide, OrderType
 from tui_trader.exchange.fault_acts import perform
 from tui_trader.exchange.fault_rules import Act, FaultKind
 from tui_trader.exchange.orders import IncomeRow
+from tui_trader.exchange.rest import Reply, Request
 from tui_trader.venues.binance.attention import FEW, Attention
 
 OTHER = "ETHUSDT"
@@ -264,3 +266,23 @@ def add_income(here: World, count: int) -> None:
     for number in range(count):
         row = IncomeRow(BTC, "FUNDING_FEE", Decimal("-0.001"), begin + number // 7, 1_000_000 + number)
         account.income.append(row)
+
+
+@pytest.mark.parametrize("name", ["positionRisk", "balance", "openOrders", "openAlgoOrders", "income", "userTrades"])
+async def test_a_part_whose_answer_is_lost_twice_is_asked_a_third_time_within_the_read(name: str) -> None:
+    async with world() as here:
+        await here.until(lambda: here.links(Channel.PRIVATE))
+        row = IncomeRow(BTC, "COMMISSION", Decimal(-1), here.venue.clock.now_ms(), 1)
+        here.exchange.account.income.append(row)
+        lost = 2
+
+        def bend(request: Request) -> Reply | None:
+            nonlocal lost
+            if lost and request.path.endswith(f"/{name}"):
+                lost -= 1
+                return Reply(503, "Service Unavailable")
+            return None
+
+        here.bend = bend
+        assert (await read(here)).complete
+        assert lost == 0

@@ -41,7 +41,8 @@ from tui_trader.venues.binance.wire import Decoder
 from tui_trader.venues.ratelimit import Urgency
 
 _IDS_KEPT = 20_000
-_ANSWER_S = 2.0
+_ANSWERS_S = (1.0, 2.0)
+"""How long an answer is waited for before the question is asked anew; the last time as long as any request."""
 _INCOME_EVERY_S = 60.0
 _MODE_EVERY_S = 300.0
 _WEEK_MS = 7 * 86_400_000 - 60_000
@@ -165,12 +166,14 @@ class Account:
         api: str = "fapiPrivate",
         weight: int = 1,
     ) -> Any:
-        """One read of the account, once more when its answer is late or lost: cheaper than the whole again."""
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
-        except (VenueUnreachable, TimeoutError):
-            return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
+        """One read of the account, asked anew when its answer is late or lost: cheaper than the whole again."""
+        for seconds in _ANSWERS_S:
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
+            except (VenueUnreachable, TimeoutError):
+                continue
+        return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
 
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
         rows: list[wire.PositionAnswer] = await self._part(
@@ -258,14 +261,8 @@ class Account:
         return found, False
 
     async def _income_page(self, begin: int, end: int) -> list[wire.IncomeAnswer]:
-        rows: list[wire.IncomeAnswer] = await self._rest.read(
-            list[wire.IncomeAnswer],
-            "income",
-            {"startTime": begin, "endTime": end, "limit": _PAGE},
-            api="fapiPrivate",
-            weight=30,
-            urgency=Urgency.ACCOUNT,
-        )
+        params = {"startTime": begin, "endTime": end, "limit": _PAGE}
+        rows: list[wire.IncomeAnswer] = await self._part(list[wire.IncomeAnswer], "income", params, weight=30)
         return rows
 
     async def _fills(self, symbol: str, since: int, ts: int) -> list[Fill]:
