@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui_trader.exchange.fault_rules import ACTS, BOOK_KINDS, FRAME_KINDS, HOOK_KINDS, REQUEST_KINDS
@@ -368,6 +368,7 @@ def test_strikes_can_be_watched() -> None:
     st.lists(st.integers(0, 100_000), min_size=1, max_size=30),
     st.integers(0, 2**32),
 )
+@example([FaultKind.reset_after, FaultKind.reset_before], [0, 0], 0)
 def test_verdicts_are_never_absurd(kinds: list[FaultKind], moments: list[int], seed: int) -> None:
     faults = Faults(seed, [FaultRule(kind, rate=0.5, size=1_000) for kind in kinds])
     for now in sorted(moments):

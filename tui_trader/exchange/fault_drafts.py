@@ -154,8 +154,9 @@ def _reorder(draft: RequestDraft, armed: ArmedRule) -> None:
 
 
 def _reset_before(draft: RequestDraft, armed: ArmedRule) -> None:
-    draft.reset = draft.reset or "before"
-    draft.handled = draft.handled and armed.rng.random() < armed.share(0.5)
+    arrived = draft.handled and armed.rng.random() < armed.share(0.5)
+    if not draft.reset:
+        draft.reset, draft.handled = "before", arrived
 
 
 def _reset_mid(draft: RequestDraft, armed: ArmedRule) -> None:

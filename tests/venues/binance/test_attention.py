@@ -15,9 +15,10 @@ from tui_trader.core.commands import PlaceOrder
 from tui_trader.core.events import AccountSnapshot, VenuePosition
 from tui_trader.core.types import Channel, Leg, OrderSide, OrderType
 from tui_trader.exchange.fault_acts import perform
-from tui_trader.exchange.fault_rules import Act, FaultKind
+from tui_trader.exchange.fault_rules import Act, FaultKind, FaultRule
+from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.orders import IncomeRow
-from tui_trader.exchange.rest import Reply, Request
+from tui_trader.venues.binance import account
 from tui_trader.venues.binance.attention import FEW, Attention
 
 OTHER = "ETHUSDT"
@@ -269,20 +270,16 @@ def add_income(here: World, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["positionRisk", "balance", "openOrders", "openAlgoOrders", "income", "userTrades"])
-async def test_a_part_whose_answer_is_lost_twice_is_asked_a_third_time_within_the_read(name: str) -> None:
-    async with world() as here:
+async def test_a_part_whose_answer_is_lost_twice_is_asked_a_third_time_within_the_read(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "_ANSWERS_S", (0.3, 0.3))
+    async with world(faults=Faults(1, ())) as here:
         await here.until(lambda: here.links(Channel.PRIVATE))
         row = IncomeRow(BTC, "COMMISSION", Decimal(-1), here.venue.clock.now_ms(), 1)
         here.exchange.account.income.append(row)
-        lost = 2
-
-        def bend(request: Request) -> Reply | None:
-            nonlocal lost
-            if lost and request.path.endswith(f"/{name}"):
-                lost -= 1
-                return Reply(503, "Service Unavailable")
-            return None
-
-        here.bend = bend
+        wire = here.exchange.server.wire
+        assert wire is not None
+        wire.faults.add(FaultRule(FaultKind.drop_response, path=f"GET /fapi/*/{name}", count=2))
         assert (await read(here)).complete
-        assert lost == 0
+        assert len([one for one in here.requests if one.path.endswith(f"/{name}")]) == 3

@@ -166,13 +166,17 @@ class Account:
         api: str = "fapiPrivate",
         weight: int = 1,
     ) -> Any:
-        """One read of the account, asked anew when its answer is late or lost: cheaper than the whole again."""
+        """One read of the account, asked anew when its answer is late or lost: cheaper than the whole again. When the
+        venue cannot answer, it is asked once more only.
+        """
         for seconds in _ANSWERS_S:
             try:
                 async with asyncio.timeout(seconds):
                     return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
-            except (VenueUnreachable, TimeoutError):
+            except TimeoutError:
                 continue
+            except VenueUnreachable:
+                break
         return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
 
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
