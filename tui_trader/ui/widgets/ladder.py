@@ -39,7 +39,7 @@ class LadderPane(Pane):
         """The rungs, then the reasons as far as there is room."""
         ladder = frame.snapshot.ladder
         if ladder.side is None or not ladder.rows:
-            words = f.clean(ladder.empty_reason) or f"No position in {frame.selected}: b buys, s sells."
+            words = f.clean(ladder.empty_reason) or f"No position in {f.clean(frame.selected)}: b buys, s sells."
             return sentence(words, width, height)
         lines: list[Line] = list(_protection(frame, width))
         now: Line = (
