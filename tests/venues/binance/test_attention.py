@@ -18,7 +18,7 @@ from tui_trader.exchange.fault_acts import perform
 from tui_trader.exchange.fault_rules import Act, FaultKind, FaultRule
 from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.orders import IncomeRow
-from tui_trader.venues.binance import account
+from tui_trader.venues.binance import rest
 from tui_trader.venues.binance.attention import FEW, Attention
 
 OTHER = "ETHUSDT"
@@ -273,7 +273,7 @@ def add_income(here: World, count: int) -> None:
 async def test_a_part_whose_answer_is_lost_twice_is_asked_a_third_time_within_the_read(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account, "_ANSWERS_S", (0.3, 0.3))
+    monkeypatch.setattr(rest, "_ANSWERS_S", (0.3, 0.3))
     async with world(faults=Faults(1, ())) as here:
         await here.until(lambda: here.links(Channel.PRIVATE))
         row = IncomeRow(BTC, "COMMISSION", Decimal(-1), here.venue.clock.now_ms(), 1)

@@ -19,8 +19,11 @@ from tui_trader.errors import (
     VenueRefused,
     VenueUnreachable,
 )
+from tui_trader.exchange.fault_rules import FaultKind, FaultRule
+from tui_trader.exchange.faults import Faults
 from tui_trader.exchange.rest import Reply, Request
 from tui_trader.exchange.server import running_exchange
+from tui_trader.venues.binance import rest
 from tui_trader.venues.binance.rest import Rest
 from tui_trader.venues.ratelimit import Budget
 
@@ -105,6 +108,20 @@ async def test_a_refused_timestamp_repairs_the_clock_and_the_same_id_is_sent_aga
     assert abs(here.of(ClockSkew)[-1].skew_ms) > 8_000
     assert (await here.venue.query(query("f-5-en-0"))).status is OrderStatus.WORKING
     assert [row.client_id for row in (await here.venue.snapshot(0)).orders] == ["f-5-en-0"]
+
+
+async def test_the_repair_of_the_clock_survives_lost_answers_about_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "_ANSWERS_S", (0.3, 0.3))
+    async with world(faults=Faults(1, ())) as here:
+        here.venue.clock.sync(here.venue.clock.now_ms() + 9_000, monotonic(), monotonic(), 1.0)
+        wire = here.exchange.server.wire
+        assert wire is not None
+        wire.faults.add(FaultRule(FaultKind.drop_response, path="GET /fapi/*/time", count=2))
+        before = len(here.asked("GET", "time"))
+        await here.venue.place(resting("f-5-en-1"))
+        assert len(here.asked("GET", "time")) - before == 3
+        assert len(here.asked("POST", "order")) == 2
+        assert abs(here.venue.clock.now_ms() - here.exchange.server.clock.now_ms()) < 1_000
 
 
 async def test_a_timestamp_refused_twice_is_refused_honestly(here: World) -> None:

@@ -36,13 +36,11 @@ from tui_trader.venues.binance.messages import (
     OrderTradeUpdate,
     Unparsed,
 )
-from tui_trader.venues.binance.rest import Rest
+from tui_trader.venues.binance.rest import Rest, asked_anew
 from tui_trader.venues.binance.wire import Decoder
 from tui_trader.venues.ratelimit import Urgency
 
 _IDS_KEPT = 20_000
-_ANSWERS_S = (1.0, 2.0)
-"""How long an answer is waited for before the question is asked anew; the last time as long as any request."""
 _INCOME_EVERY_S = 60.0
 _MODE_EVERY_S = 300.0
 _WEEK_MS = 7 * 86_400_000 - 60_000
@@ -166,18 +164,10 @@ class Account:
         api: str = "fapiPrivate",
         weight: int = 1,
     ) -> Any:
-        """One read of the account, asked anew when its answer is late or lost: cheaper than the whole again. When the
-        venue cannot answer, it is asked once more only.
-        """
-        for seconds in _ANSWERS_S:
-            try:
-                async with asyncio.timeout(seconds):
-                    return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
-            except TimeoutError:
-                continue
-            except VenueUnreachable:
-                break
-        return await self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
+        """One read of the account, asked anew when its answer is lost: cheaper than the whole again."""
+        return await asked_anew(
+            lambda: self._rest.read(kind, path, params, api=api, weight=weight, urgency=Urgency.ACCOUNT)
+        )
 
     async def _positions(self) -> tuple[list[VenuePosition], bool]:
         rows: list[wire.PositionAnswer] = await self._part(

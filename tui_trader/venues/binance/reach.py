@@ -15,7 +15,7 @@ from tui_trader.core.types import Channel
 from tui_trader.errors import OverBudget, RateLimited, VenueError, VenueRefused, VenueUnreachable
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance.answers import ServerTime
-from tui_trader.venues.binance.rest import Rest
+from tui_trader.venues.binance.rest import Rest, asked_anew
 from tui_trader.venues.text import clean
 
 _CLOCK_EVERY_S = 30.0
@@ -40,15 +40,19 @@ class Reach:
 
     async def sync(self) -> None:
         """Ask the venue's time. Raises ``VenueError``."""
-        sent = system_clock.monotonic()
-        answer: ServerTime = await self._rest.read(ServerTime, "time")
-        received = system_clock.monotonic()
+        answer, sent, received = await asked_anew(self._time)
         rate = answer.clock_rate if 0 < answer.clock_rate <= 1000 else 1.0
         skew = self._clock.sync(answer.server_time, sent, received, rate)
         ts = self._clock.now_ms()
         self._sink(ClockSkew(ts=ts, skew_ms=skew))
         self._up = True
         self._sink(LinkUp(ts=ts, channel=Channel.REST, latency_ms=(received - sent) * 1000))
+
+    async def _time(self) -> tuple[ServerTime, float, float]:
+        """The venue's time, and when, in s of the monotonic clock, it was asked for and told."""
+        sent = system_clock.monotonic()
+        answer: ServerTime = await self._rest.read(ServerTime, "time")
+        return answer, sent, system_clock.monotonic()
 
     async def keep(self) -> None:
         """Ask the time every half minute and soon after each failure, until cancelled."""

@@ -21,6 +21,8 @@ T = TypeVar("T")
 MAINNET_REST = "https://fapi.binance.com"
 MAINNET_SAPI = "https://api.binance.com"
 _TIMEOUT_MS = 4_500
+_ANSWERS_S = (1.0, 2.0)
+"""How long an answer is waited for before the question is asked anew; the last time as long as any request."""
 
 
 class Transport(Protocol):
@@ -141,6 +143,21 @@ async def together(*asks: Awaitable[Any]) -> list[Any]:
         if isinstance(answer, BaseException):
             raise answer
     return answers
+
+
+async def asked_anew(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer to a question without effect, asked anew when its answer is late or lost. When the venue cannot
+    answer, it is asked once more only. Raises what the last ``ask`` raises.
+    """
+    for seconds in _ANSWERS_S:
+        try:
+            async with asyncio.timeout(seconds):
+                return await ask()
+        except TimeoutError:
+            continue
+        except VenueUnreachable:
+            break
+    return await ask()
 
 
 class Rest:
