@@ -84,7 +84,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "ladder.fixed_tp_pct": 4.0,
     },
 }
-"""Values that a preset lays over the defaults (SPEC §2 and §8)."""
+"""Values that a preset lays over the defaults."""
 
 _FLAGS = {
     "preset": "--preset",

@@ -59,7 +59,7 @@ NAMED_IN_SPEC: Mapping[str, str] = {
     "TP_MAX_SHORT_FUNDING": "funding.max_short_funding",
     "TP_MAX_ABS_FUNDING": "funding.max_abs_funding",
 }
-"""The environment names that SPEC.md fixes; every other key is ``TP_<SECTION>_<KEY>``."""
+"""Environment names of their own; every other key's is ``TP_<SECTION>_<KEY>``."""
 
 NOT_SETTINGS = frozenset({"TP_API_KEY", "TP_API_SECRET", "TP_CONFIG", "TP_DATA_DIR", "TP_LOCK_DIR"})
 """Names with the prefix that the product reads elsewhere."""

@@ -1,4 +1,4 @@
-"""Funding protection: windows, rates, missing data (SPEC §4)."""
+"""Funding protection: windows, rates, missing data."""
 
 from __future__ import annotations
 

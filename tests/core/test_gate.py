@@ -1,4 +1,4 @@
-"""The gate (SPEC §5): every reason at once, soft and hard, total when something is missing."""
+"""The gate: every reason at once, soft and hard, total when something is missing."""
 
 from __future__ import annotations
 

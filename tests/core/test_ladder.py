@@ -1,4 +1,4 @@
-"""The TP/SL ladder: SPEC §3's example, merging of small legs, no dust."""
+"""The TP/SL ladder: the worked example, merging of small legs, no dust."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hard limits (SPEC §8): losses by UTC day and in total, surviving restarts; rate, collar, counts."""
+"""Hard limits: losses by UTC day and in total, surviving restarts; rate, collar, counts."""
 
 from __future__ import annotations
 

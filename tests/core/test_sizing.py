@@ -1,4 +1,4 @@
-"""Position sizing: SPEC §2's examples, floors, refusals, never enlarged."""
+"""Position sizing: worked examples, floors, refusals, never enlarged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiers: lists, prefixes, renames, and promotion of what is as liquid as the L2 list for a day (SPEC §1)."""
+"""Tiers: lists, prefixes, renames, and promotion of what is as liquid as the L2 list for a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Universe and liquidity (SPEC §1): reasons with numbers, score, tiers, membership that does not flap."""
+"""Universe and liquidity: reasons with numbers, score, tiers, membership that does not flap."""
 
 from __future__ import annotations
 

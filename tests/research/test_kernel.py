@@ -62,7 +62,7 @@ def test_every_function_is_compiled_under_its_own_name() -> None:
 
 
 def test_the_worked_example_of_the_ladder() -> None:
-    """Entry 43,500, ATR 650 (SPEC §3), in ticks of 0.1."""
+    """Entry 43,500, ATR 650, in ticks of 0.1."""
     s = entered(parameters())
     levels = [s[place] / 10 for place in (k.STOP, k.TP1, k.TP2, k.BE_FROM, k.BE_PRICE, k.DISTANCE)]
     assert levels == [42_850.0, 44_475.0, 45_125.0, 44_150.0, 43_521.8, 520.0]

@@ -1,4 +1,4 @@
-"""divergence_capitulation (SPEC §7), written down a second time in loops, on recorded days; long and short."""
+"""divergence_capitulation, written down a second time in loops, on recorded days; long and short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ma_crossover (SPEC §7): 60 closes before the current one, ±0.1 %, every 15 minutes."""
+"""ma_crossover: 60 closes before the current one, ±0.1 %, every 15 minutes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""volume_breakout (SPEC §7): a range of 20 bars ≤ 3 ATR, left on 1.8 × the mean volume; stop at mid-range."""
+"""volume_breakout: a range of 20 bars ≤ 3 ATR, left on 1.8 × the mean volume; stop at mid-range."""
 
 from __future__ import annotations
 

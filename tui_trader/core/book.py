@@ -25,7 +25,7 @@ Level = tuple[float, float]
 """(price, quantity)."""
 
 WINDOW = 0.015
-"""Half width of the kept price window, as a fraction of the snapshot's mid: three times the depth band of SPEC §1."""
+"""Half width of the kept price window, as a fraction of the snapshot's mid: three times the band of ``core.depth``."""
 
 BUFFER_LIMIT = 4_000
 """Diffs kept while waiting for a snapshot (more than a minute of the quickest stream); the oldest go first."""

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 BAND = 0.005
-"""Half width of the band of SPEC §1, as a fraction of mid."""
+"""Half width of the band that the depth is measured in, as a fraction of mid."""
 
 _MAX_NOTED = 64
 _QUERIES_PER_COUNT = 500

@@ -35,7 +35,7 @@ FLAT_WORD_S = 6.0
 """How long the stop of a position that is closed by its fills waits for the venue's word on the position."""
 
 STUCK_TRIGGER_S = 2.0
-"""A stop that triggered this long ago and has not ended protects nothing (INVARIANTS, proven stop)."""
+"""A stop that triggered this long ago and has not ended protects nothing."""
 
 
 def patience(state: EngineState) -> Patience:

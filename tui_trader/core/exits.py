@@ -16,7 +16,7 @@ from tui_trader.core.types import ZERO, Leg, Origin, Side, dec
 
 
 def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) -> list[str]:
-    """Compute the ladder anew on the real average fill and the filled quantity (SPEC §3).
+    """Compute the ladder anew on the real average fill and the filled quantity.
 
     Levels moved by hand, at break-even or trailing stay where they are.
     """

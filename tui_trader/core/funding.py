@@ -1,4 +1,4 @@
-"""Funding protection (SPEC §4): windows around the stamps and limits on the rate."""
+"""Funding protection: windows around the stamps and limits on the rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate every entry passes (SPEC §5): allowed, or every reason why not. Total: what is missing refuses."""
+"""The gate every entry passes: allowed, or every reason why not. Total: what is missing refuses."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Instrument(msgspec.Struct, frozen=True):
     def tradeable_qty(self, qty: Decimal, price: Decimal, *, reduce_only: bool = False) -> bool:
         """Whether an order of ``qty`` at ``price`` passes min quantity and min notional.
 
-        The venue exempts reduce-only orders from the minimum notional (PROTOCOL: -4164 "unless reduce-only").
+        The venue exempts reduce-only orders from the minimum notional (Binance's error -4164: "unless reduce-only").
         """
         if qty < self.min_qty or qty <= 0:
             return False

@@ -1,4 +1,4 @@
-"""Invariants watched while trading (INVARIANTS: I1–I9, I11, I12, I17): found, said, stored, and entries halted.
+"""Invariants watched while trading (I1–I9, I11, I12, I17): found, said, stored, and entries halted.
 
 The watch runs inside ``Engine.process`` after each account fact, each command and every two seconds. It changes nothing
 but the halt: protection goes on, a person resumes entries. What it finds is told in words, kept as a durable row of

@@ -1,4 +1,4 @@
-"""The TP/SL ladder (SPEC §3): prices from ATR, on the tick and away from risk; quantities without dust."""
+"""The TP/SL ladder: prices from ATR, on the tick and away from risk; quantities without dust."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits that no person can override in passing (SPEC §8): losses, positions, margin, notional, order rate, collar."""
+"""Limits that no person can override in passing: losses, positions, margin, notional, order rate, collar."""
 
 from __future__ import annotations
 

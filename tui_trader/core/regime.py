@@ -1,4 +1,4 @@
-"""Bull, bear or sideways: strength and direction of a timeframe's trend, from closed bars alone (SPEC §7)."""
+"""Bull, bear or sideways: strength and direction of a timeframe's trend, from closed bars alone."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Section(BaseModel):
 
 
 class SizingModel(StrEnum):
-    """How the size of a trade is chosen (SPEC §2)."""
+    """How the size of a trade is chosen."""
 
     MARGIN_FRACTION = "margin_fraction"
     FIXED_RISK = "fixed_risk"
@@ -34,7 +34,7 @@ class SizingModel(StrEnum):
 
 
 class UniverseSettings(Section):
-    """Liquidity gate and membership (SPEC §1). Volumes and depths in USDT, spread in basis points, times in seconds."""
+    """Liquidity gate and membership. Volumes and depths in USDT, spread in basis points, times in seconds."""
 
     min_volume_24h: Positive = 5_000_000.0
     max_spread_bps: Positive = 3.0
@@ -74,7 +74,7 @@ class TierSettings(Section):
 
 
 class SizingSettings(Section):
-    """Position sizing (SPEC §2). Fractions of equity, money in USDT."""
+    """Position sizing. Fractions of equity, money in USDT."""
 
     model: SizingModel = SizingModel.MARGIN_FRACTION
     base_risk_frac: Fraction = 0.01
@@ -105,7 +105,7 @@ class SizingSettings(Section):
 
 
 class LadderSettings(Section):
-    """The TP/SL ladder (SPEC §3). Multiples of ATR, fractions of the position, basis points."""
+    """The TP/SL ladder. Multiples of ATR, fractions of the position, basis points."""
 
     atr_period: Annotated[int, Field(ge=2, le=500)] = 14
     atr_timeframe: Annotated[str, Field(pattern="^(1m|5m|15m|1h|4h|1d)$")] = "15m"
@@ -131,7 +131,7 @@ class LadderSettings(Section):
 
 
 class FundingSettings(Section):
-    """Funding protection (SPEC §4). Windows in minutes, rates as fractions per interval."""
+    """Funding protection. Windows in minutes, rates as fractions per interval."""
 
     pre_window_min: Annotated[float, Field(ge=0, le=240)] = 40.0
     post_window_min: Annotated[float, Field(ge=0, le=240)] = 20.0
@@ -141,7 +141,7 @@ class FundingSettings(Section):
 
 
 class LimitSettings(Section):
-    """Limits and the kill switch (SPEC §8). Money in USDT, fractions of equity."""
+    """Limits and the kill switch. Money in USDT, fractions of equity."""
 
     enabled: bool = True
     max_positions: Annotated[int, Field(ge=1, le=100)] = 8
@@ -200,7 +200,7 @@ class StrategySettings(Section):
 
 
 class TrainingSettings(Section):
-    """Trained parameter sets (SPEC §7): when one is deployed, whether it is used, and when it is demoted.
+    """Trained parameter sets: when one is deployed, whether it is used, and when it is demoted.
 
     ``min_trades`` out of sample; ``false_alarm`` is the chance over its whole life that a set which keeps its promise
     is demoted.

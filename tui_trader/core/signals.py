@@ -95,6 +95,6 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def confluence(conditions: tuple[Condition, ...]) -> float:
-    """Weighted mean of the conditions' scores, 0–1; 0 without conditions (SPEC §7)."""
+    """Weighted mean of the conditions' scores, 0–1; 0 without conditions."""
     weight = sum(c.weight for c in conditions)
     return sum(c.score * c.weight for c in conditions) / weight if weight > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Position sizing (SPEC §2): three models, floored to the step, refused rather than enlarged."""
+"""Position sizing: three models, floored to the step, refused rather than enlarged."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _by_margin(
 
 
 def _trade_risk(settings: SizingSettings, equity: Decimal, risk: Decimal | None) -> tuple[Refusal, ...]:
-    """The limit per trade (SPEC §8): the loss at the stop, however the size was chosen."""
+    """The limit per trade: the loss at the stop, however the size was chosen."""
     limit = equity * dec(settings.max_risk_frac)
     if risk is None or risk <= limit:
         return ()

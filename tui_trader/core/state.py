@@ -378,7 +378,7 @@ class EngineState:
             metrics.tier, metrics.tier_reason = self.classifier.tier(instrument.base_asset)
 
     def reachable(self) -> bool:
-        """Whether signed requests can be expected to work (INVARIANTS: reachable)."""
+        """Whether signed requests can be expected to work."""
         rest = self.channels[Channel.REST]
         return rest.up and self.now >= rest.until_ms
 

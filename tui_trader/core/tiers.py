@@ -1,4 +1,4 @@
-"""Tiers of base assets (SPEC §1): the configured lists, and promotion of unlisted symbols by their own liquidity."""
+"""Tiers of base assets: the configured lists, and promotion of unlisted symbols by their own liquidity."""
 
 from __future__ import annotations
 

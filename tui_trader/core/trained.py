@@ -169,7 +169,7 @@ class TrainedBook:
         timeframe: str,
         configured: Mapping[str, object],
     ) -> Resolved:
-        """The deployed set, or the configured values over the defaults; and why (SPEC §7)."""
+        """The deployed set, or the configured values over the defaults; and why."""
         base = resolve(strategy.parameters, configured)
         default = "config" if configured else "default"
         if regime is None:

@@ -152,7 +152,7 @@ class Origin(StrEnum):
 
 
 class Tier(StrEnum):
-    """Classification of a base asset (SPEC §1)."""
+    """Classification of a base asset."""
 
     MAIN = "MAIN"
     L1 = "L1"

@@ -1,4 +1,4 @@
-"""Which symbols are worth trading (SPEC §1): tiers, liquidity reasons, score, membership with hysteresis."""
+"""Which symbols are worth trading: tiers, liquidity reasons, score, membership with hysteresis."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _book_refusal(m: SymbolMetrics, now_ms: int, stale_ms: float) -> Refusal | N
 
 
 def liquidity_score(volume: float, depth: float, spread_bps: float, settings: UniverseSettings) -> float:
-    """w_v·log10(volume) + w_d·log10(depth) − w_s·spread_bps (SPEC §1)."""
+    """w_v·log10(volume) + w_d·log10(depth) − w_s·spread_bps."""
     return (
         settings.weight_volume * math.log10(max(volume, 1.0))
         + settings.weight_depth * math.log10(max(depth, 1.0))

@@ -1,4 +1,4 @@
-"""What a run is judged by (SPEC §13). Every figure states its formula; None where it is not defined.
+"""What a run is judged by. Every figure states its formula; None where it is not defined.
 
 Daily returns are those of the equity at 00:00 UTC, the first and the last day as far as they go. Annual figures count
 365 days, because perpetual futures trade on all of them; the risk-free rate is taken as zero.

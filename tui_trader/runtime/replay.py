@@ -1,4 +1,4 @@
-"""A recording through the live engine once more: the same events must give the same decisions (INVARIANTS I19, I20)."""
+"""A recording through the live engine once more: the same events must give the same decisions (I19, I20)."""
 
 from __future__ import annotations
 

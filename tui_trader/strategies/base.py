@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Condition", "MarketState", "Signal", "Strategy", "confluence"]
 
 A_PLUS = 0.8
-"""Score of a condition that is just met: a setup with every condition met is A+ (SPEC §7)."""
+"""Score of a condition that is just met: a setup with every condition met is A+."""
 
 HIGHER = {"1m": "15m", "5m": "1h", "15m": "4h", "1h": "1d", "4h": "1d"}
 """The higher timeframe that gives a timeframe its levels; the day has none."""

@@ -1,4 +1,4 @@
-"""``divergence_capitulation``: a trend that sells out while its momentum already turns (SPEC §7)."""
+"""``divergence_capitulation``: a trend that sells out while its momentum already turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``htf_sweep``: a failed sweep of a higher timeframe's swing, then a shift of market structure (SPEC §7)."""
+"""``htf_sweep``: a failed sweep of a higher timeframe's swing, then a shift of market structure."""
 
 from __future__ import annotations
 

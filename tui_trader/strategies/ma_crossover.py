@@ -1,4 +1,4 @@
-"""``ma_crossover``: price against the mean of the last closes, every 15 minutes (SPEC §7)."""
+"""``ma_crossover``: price against the mean of the last closes, every 15 minutes."""
 
 from __future__ import annotations
 

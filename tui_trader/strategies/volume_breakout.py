@@ -1,4 +1,4 @@
-"""``volume_breakout``: a tight range left on volume (SPEC §7)."""
+"""``volume_breakout``: a tight range left on volume."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Simulated fills on market data from elsewhere: one account that pays spread, slippage, fees and funding.
 
-Pure: quotes and orders in, the events that a venue would send out. The fill rules (SPEC §10): a market order fills at
+Pure: quotes and orders in, the events that a venue would send out. The fill rules: a market order fills at
 the next quote after the latency, on its side of the spread, slipped; a limit order fills only when the market trades
 through its price, at its price; a stop triggers by mark price and fills like a market order, at its trigger on a
 continuous path and at the quote after a gap; reduce-only caps at what is open.

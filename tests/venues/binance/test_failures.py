@@ -1,4 +1,4 @@
-"""What each failed request means; the codes are PROTOCOL facts."""
+"""What each failed request means; the codes are Binance's."""
 
 from __future__ import annotations
 
