@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -135,5 +136,18 @@ def test_a_kill_strikes_between_two_effects() -> None:
         assert sent == []
         assert it.process is not None
         assert not it.process.alive
+
+    world(script)
+
+
+def test_a_kill_during_an_orderly_end_leaves_the_next_process_alone() -> None:
+    async def script(it: SimWorld) -> None:
+        ending = asyncio.ensure_future(it.stop())
+        await it.sleep(500)
+        await it.crash()
+        fresh = it.begin_process()
+        await ending
+        assert it.process is fresh
+        assert fresh.alive
 
     world(script)

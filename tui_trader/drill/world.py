@@ -279,13 +279,16 @@ class SimWorld:
     async def crash(self) -> None:
         """See ``Stage``."""
         self.kill_process()
-        if self.process is not None:
-            await self.process.ended()
-            self._forget_process()
+        if (process := self.process) is not None:
+            await process.ended()
+            self._forget(process)
 
-    def _forget_process(self) -> None:
-        if self.process is not None and self.process.trader is not None:
-            self.steps_before += self.process.trader.processed
+    def _forget(self, process: Process) -> None:
+        # Crash and stop may end the same process, and the next one may run before the slower of the two is done.
+        if process is not self.process:
+            return
+        if process.trader is not None:
+            self.steps_before += process.trader.processed
         self.process = None
 
     async def restart(self) -> None:
@@ -297,15 +300,15 @@ class SimWorld:
             if process.alive:
                 return
             await process.ended()
-            self._forget_process()
+            self._forget(process)
             await asyncio.sleep(1.0)
         raise TimeoutError("the trader did not come up again in 20 starts")
 
     async def stop(self) -> None:
         """SIGTERM: an orderly end."""
-        if self.process is not None:
-            await self.process.stop()
-            self._forget_process()
+        if (process := self.process) is not None:
+            await process.stop()
+            self._forget(process)
 
     # --- time and market ---
 
