@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
+import pytest
 
 from tests.ui.sample import NOW, FakeSession, snapshot
 from tests.ui.test_console import SIZE, text_of
 from tui_trader.core.events import StopToBreakEven
 from tui_trader.core.types import Severity
 from tui_trader.core.views import LogRow, Snapshot
+from tui_trader.ui.actions import BY_ID
 from tui_trader.ui.answers import Awaited
 from tui_trader.ui.app import ConsoleApp
+from tui_trader.ui.state import EMPTY_FRAME
+from tui_trader.ui.widgets.header import status
 
 
 def row(text: str, severity: Severity = Severity.INFO, symbol: str = "BTCUSDT", ts: int = NOW) -> LogRow:
@@ -66,3 +72,21 @@ async def test_an_alarm_that_comes_later_takes_the_place_of_an_answer() -> None:
         await pilot.press("R")
         await pilot.pause()
         assert "not set" in text_of(app).splitlines()[1]
+
+
+@pytest.mark.parametrize("role", ["text", "warn", "notice"])
+def test_an_answer_that_names_a_foreign_text_is_shown_cleaned(role: str) -> None:
+    frame = replace(EMPTY_FRAME, feedback="No position in BTC\u202eTDSU\x1b[31m.", feedback_role=role)
+    ((words, shown_as),) = status(frame, 60)
+    assert words.strip(" !") == "No position in BTCTDSU[31m."
+    assert shown_as == role
+
+
+def test_an_action_on_a_position_names_no_symbol_where_none_is_selected() -> None:
+    frame = replace(EMPTY_FRAME, starting=False)
+    assert (
+        BY_ID["close"].why_not(frame)
+        == BY_ID["buy"].why_not(frame)
+        == ("No symbol is selected: press / and type its name.")
+    )
+    assert BY_ID["close"].why_not(replace(frame, selected="BTCUSDT")).startswith("No position in BTCUSDT: ")

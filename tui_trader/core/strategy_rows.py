@@ -42,7 +42,7 @@ class ConditionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignalRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal or a refusal. ``action``: opened, refused, hold, manual, override, closed.
+    """A signal or a refusal. ``action``: opened, refused, hold, manual.
 
     ``source`` says where the strategy's parameters came from, ``regime`` what the market did on ``timeframe`` then
     ("unknown" before it can be told); "" by hand. ``conviction`` needed ``threshold``; ``stop`` and ``target`` are the

@@ -100,7 +100,7 @@ class UniverseView(View, frozen=True, kw_only=True):
 
 
 class ChartLine(View, frozen=True, kw_only=True):
-    """A horizontal line of the chart. ``kind``: entry, stop, tp, be, trail, liq, order."""
+    """A horizontal line of the chart. ``kind``: entry, stop, tp, be, trail, order."""
 
     kind: str
     label: str
@@ -175,7 +175,7 @@ class PositionRow(View, frozen=True, kw_only=True):
 
 
 class LadderRow(View, frozen=True, kw_only=True):
-    """One rung. ``state``: planned, sent, resting, proven, filled, moved, trigger, off. ``progress`` 0–1 from entry."""
+    """One rung. ``state``: planned, sent, resting, proven, filled, moved, trigger. ``progress`` 0–1 from entry."""
 
     leg: str
     price: float
@@ -246,7 +246,6 @@ class OrderRow(View, frozen=True, kw_only=True):
     proven_age_s: float
     price_decimals: int
     qty_decimals: int
-    external: bool = False
     reason: str = ""
 
 

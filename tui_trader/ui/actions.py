@@ -85,6 +85,8 @@ def _symbol(frame: Frame) -> str:
 def _position(frame: Frame) -> str:
     if frame.position is not None:
         return ""
+    if not frame.selected:
+        return _symbol(frame)
     return f"No position in {frame.selected}: nothing to act on. Select one with j and k, or open one with b or s."
 
 
@@ -109,7 +111,7 @@ def _unarmed(frame: Frame) -> str:
 def _entry_order(frame: Frame) -> str:
     done = {"filled", "canceled", "rejected", "expired"}
     for row in frame.snapshot.orders:
-        if row.symbol == frame.selected and not row.external and row.status not in done and _is_entry(row.leg):
+        if row.symbol == frame.selected and row.status not in done and _is_entry(row.leg):
             return ""
     return f"No entry order of {frame.selected} is working: nothing to cancel."
 
@@ -121,7 +123,7 @@ def _is_entry(leg: str) -> bool:
 def _exposed(frame: Frame) -> str:
     snapshot = frame.snapshot
     done = {"filled", "canceled", "rejected", "expired"}
-    working = any(row.status not in done and not row.external for row in snapshot.orders)
+    working = any(row.status not in done for row in snapshot.orders)
     return "" if snapshot.positions or working else "Flat already: no positions and no working orders."
 
 

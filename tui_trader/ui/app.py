@@ -126,7 +126,7 @@ class ConsoleApp(App[ExitReason]):
     # --- life ---
 
     def on_mount(self) -> None:
-        """Paint, then start the session and the ticker."""
+        """The keys in force, and a frame now and then."""
         self.set_keymap(self._custom_keys)
         if self._keymap_words:
             self.say(" ".join(self._keymap_words), "warn")

@@ -199,7 +199,7 @@ def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
 
 def live_targets(rows: tuple[LadderRow, ...]) -> list[LadderRow]:
     """Targets of a ladder that are still ahead."""
-    return [row for row in rows if row.leg.upper() in _LEGS and row.state not in {"filled", "off"}]
+    return [row for row in rows if row.leg.upper() in _LEGS and row.state != "filled"]
 
 
 async def add_target(app: ConsoleApp) -> None:

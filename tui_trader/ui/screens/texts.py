@@ -165,9 +165,8 @@ def _orders(sheet: Sheet, frame: Frame, symbol: str) -> None:
         level = row.trigger or row.price
         at = f.price(level, row.price_decimals) if level else "market"
         done = f", filled {f.number(row.filled, row.qty_decimals)}" if row.filled else ""
-        owner = "external " if row.external else ""
         quantity = f.number(row.qty, row.qty_decimals)
-        words = f"{owner}{row.side.lower()} {quantity} @ {at}  {row.status.replace('_', ' ')}{done}"
+        words = f"{row.side.lower()} {quantity} @ {at}  {row.status.replace('_', ' ')}{done}"
         when = f.clock(row.ts) if row.ts else " " * 8
         sheet.pair(f"{when} {row.leg}", words, width=16)
         sheet.pair("", f"{row.client_id}  {row.reason}", "dim", width=16)

@@ -20,7 +20,7 @@ from tui_trader.core.views import TicketPreview
 from tui_trader.runtime.face import SessionFace
 from tui_trader.ui import format as f
 from tui_trader.ui.numbers import decimal_of
-from tui_trader.ui.screens.dialogs import Dialog
+from tui_trader.ui.screens.dialogs import Dialog, paint
 from tui_trader.ui.theme import Palette, tone
 
 _SIZES = ("configured model", "risk %", "notional USDT", "quantity")
@@ -159,11 +159,11 @@ class TicketScreen(Dialog[OpenPosition]):
             classes="fields",
         )
         box = Vertical(
-            Static(self._banner(), markup=False, id="ticket-mode", classes=f"mode {_paint(self.mode)}"),
+            Static(self._banner(), markup=False, id="ticket-mode", classes=f"mode {paint(self.mode)}"),
             fields,
             Static("", markup=False, id="verdict"),
             VerticalScroll(Static("", markup=False, id="preview"), id="consequences", can_focus=False),
-            classes=f"dialog ticket {_paint(self.mode)}",
+            classes=f"dialog ticket {paint(self.mode)}",
         )
         box.border_title = Content(f.clean(self.words).strip())
         box.border_subtitle = "Tab next field · Space other choice · Enter sends · Esc leaves"
@@ -249,10 +249,6 @@ class TicketScreen(Dialog[OpenPosition]):
         ticket = ticket_of(self.typed(), self.session.now_ms())
         if self.compute() and not isinstance(ticket, str):
             self.dismiss(ticket)
-
-
-def _paint(mode: str) -> str:
-    return {"live": "-live", "testnet": "-testnet", "paper": "-testnet"}.get(mode, "-demo")
 
 
 def _line(label: str, widget: Cycle | Input) -> Horizontal:

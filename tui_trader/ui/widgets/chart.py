@@ -19,10 +19,9 @@ _ROLES = {
     "tp": "profit",
     "be": "warn",
     "trail": "warn",
-    "liq": "alarm",
     "order": "mine",
 }
-_SHORT = {"be": "BE", "liq": "LIQ", "trail": "TRAIL", "stop": "SL", "entry": "entry"}
+_SHORT = {"be": "BE", "trail": "TRAIL", "stop": "SL", "entry": "entry"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _STROKES = {
     (0, 0): " ",
@@ -182,7 +181,7 @@ def _draw_levels(grid: Grid, chart: ChartView, scale: Scale) -> None:
         row = scale.half(line.price) // 2
         role = _ROLES.get(line.kind, "dim")
         glyph = "─" if line.kind == "entry" else "┄"
-        grid[row] = [(glyph, role if role != "alarm" else "loss")] * len(grid[row])
+        grid[row] = [(glyph, role)] * len(grid[row])
     row = scale.half(chart.last) // 2
     if scale.low <= chart.last <= scale.high and all(text == " " for text, _ in grid[row]):
         grid[row] = [("·", "faint")] * len(grid[row])
@@ -203,7 +202,7 @@ def _labels(chart: ChartView, scale: Scale, axis: int) -> dict[int, Cell]:
             role = _ROLES.get(line.kind, "dim")
             arrow = "▲" if line.price > scale.high else ("▼" if line.price < scale.low else "")
             text = f"{arrow}{_name(line)} {f.price(line.price, decimals)} "
-            taken[row] = (f.fit(text, axis, ">"), role if role != "alarm" else "loss")
+            taken[row] = (f.fit(text, axis, ">"), role)
     every = max(scale.rows // 5, 3)
     for row in range(every // 2, scale.rows, every):
         if not any(near in taken for near in (row - 1, row, row + 1)):

@@ -173,8 +173,9 @@ def status(frame: Frame, width: int) -> Line:
     """The words of the status line; empty when there is nothing to say."""
     header = frame.snapshot.header
     if frame.feedback:
+        said = f.clean(frame.feedback)
         loud = frame.feedback_role in {"alarm", "notice"}
-        words = f.fit(f" ! {frame.feedback}", width) if loud else f" {frame.feedback}"
+        words = f.fit(f" ! {said}", width) if loud else f" {said}"
         return ((words, frame.feedback_role),)
     if frame.snapshot.alarm:
         return ((f.fit(f" ! {f.clean(frame.snapshot.alarm)}", width), "alarm"),)
@@ -265,7 +266,7 @@ class SelectedLine(Pane):
         ladder = frame.snapshot.ladder
         if ladder.symbol == row.symbol:
             for rank, rung in enumerate(sorted(ladder.rows, key=lambda rung: rung.leg)):
-                if rung.leg.upper().startswith("TP") and rung.state not in {"filled", "off"}:
+                if rung.leg.upper().startswith("TP") and rung.state != "filled":
                     text = f"{f.clean(rung.leg)} {f.price(rung.price, decimals)}"
                     parts.append((5 + rank, ((text, "dim@sel"),)))
         line = fill_line(parts, width, gap=2)

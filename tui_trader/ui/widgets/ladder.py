@@ -19,7 +19,6 @@ _STATES = {
     "filled": ("■ filled", "accent"),
     "moved": ("» moved", "accent"),
     "trigger": ("◇ trigger", "dim"),
-    "off": ("· off", "faint"),
 }
 
 
@@ -85,16 +84,16 @@ def _rung(row: LadderRow, ladder: LadderView, width: int) -> list[Line]:
     leg = f.clean(row.leg)
     upper = leg.upper()
     leg_role = "loss" if upper.startswith("SL") else ("profit" if upper.startswith("TP") else "warn")
-    off = row.state in {"filled", "off"}
+    done = row.state == "filled"
     price = f.fit(f.price(row.price, ladder.price_decimals), _price_width(ladder), ">")
     head: Line = (
-        (f" {f.fit(leg, 5)} ", "dim" if off else leg_role),
-        (price, "dim" if off else "text"),
+        (f" {f.fit(leg, 5)} ", "dim" if done else leg_role),
+        (price, "dim" if done else "text"),
         (f" {f.fit(f.r_multiple(row.r), 6, '>')}", "dim"),
     )
     room = width - sum(len(text) for text, _ in head) - 1
     head = (*head, (f" {state if room >= len(state) else state[:1]}", role))
-    if off or width < 30 or not row.qty:
+    if done or width < 30 or not row.qty:
         return [head]
     used, free = f.bar(row.progress, min(max(width - _price_width(ladder) - 17, 4), 12))
     below: Line = (

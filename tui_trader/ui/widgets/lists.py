@@ -78,10 +78,7 @@ def _order(row: OrderRow, *, narrow: bool) -> Row:
         cells=(
             (f.clock(row.ts) if row.ts else "", "dim"),
             (f.base(f.clean(row.symbol)) if narrow else f.clean(row.symbol), text),
-            (
-                f.clean(row.leg) if not row.external else "EXT",
-                "warn" if row.external else "mine" if not done else "dim",
-            ),
+            (f.clean(row.leg), "mine" if not done else "dim"),
             (f.clean(row.side).lower(), ("profit" if row.side.upper() == "BUY" else "loss") if not done else "dim"),
             (f.within(row.qty, row.qty_decimals, 8 if narrow else 9), text),
             (f.price(level, row.price_decimals) if level else "market", text),

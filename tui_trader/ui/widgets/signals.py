@@ -13,8 +13,6 @@ ACTIONS = {
     "refused": ("✗ refused", "warn"),
     "hold": ("· hold", "dim"),
     "manual": ("→ by hand", "mine"),
-    "override": ("→ override", "warn"),
-    "closed": ("■ closed", "accent"),
 }
 
 
