@@ -1,8 +1,8 @@
 """The command line. Imports only what the chosen command needs: the console must paint within a second.
 
-Exit codes: 0 done (or allowed), 1 failed or refused, 2 called wrongly, 130 interrupted. A mistake ends in a sentence on
-stderr, with ``--json`` in a document with ``error`` and ``exit_code`` on stdout as well; a bug ends in a sentence and a
-crash file in the data folder.
+Exit codes: 0 done (or allowed), 1 failed or refused, 2 called wrongly, 3 (``kill`` alone) nobody ran, 130 interrupted.
+A mistake ends in a sentence on stderr, with ``--json`` in a document with ``error`` and ``exit_code`` on stdout as
+well; a bug ends in a sentence and a crash file in the data folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from tui_trader.cli_context import Globals
-from tui_trader.cli_research import add_research_commands
+from tui_trader.cli_research import Json, add_research_commands, globals_of
 from tui_trader.errors import TuiTraderError, UsageError
 
 app = typer.Typer(
@@ -31,14 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="A contract, like BTCUSDT.")]
 SideArgument = Annotated[str, typer.Argument(metavar="SIDE", help="long or short.")]
-
-
-def _g(context: typer.Context) -> Globals:
-    found = context.find_object(Globals)
-    return found if found is not None else Globals()
 
 
 @app.callback()
@@ -95,7 +89,7 @@ def run(
     """Start a session; with --headless it needs no terminal."""
     from tui_trader.cli_session import run_console, run_headless
 
-    options = msgspec.structs.replace(_g(context), record=record)
+    options = msgspec.structs.replace(globals_of(context), record=record)
     raise typer.Exit(run_headless(options) if headless else run_console(options))
 
 
@@ -104,7 +98,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     """The running sessions: process, equity, positions with their stops, why no entries. Exit code 1 when none runs."""
     from tui_trader.cli_emergency import show_status
 
-    raise typer.Exit(show_status(_g(context), _modes(context), as_json))
+    raise typer.Exit(show_status(globals_of(context), _modes(context), as_json))
 
 
 @app.command()
@@ -121,7 +115,7 @@ def kill(
     """
     from tui_trader.cli_emergency import kill as kill_now
 
-    raise typer.Exit(kill_now(_g(context), _modes(context), reason, wait, as_json))
+    raise typer.Exit(kill_now(globals_of(context), _modes(context), reason, wait, as_json))
 
 
 @app.command()
@@ -129,7 +123,7 @@ def universe(context: typer.Context, as_json: Json = False) -> None:
     """The tradeable symbols by liquidity, and why the others are refused."""
     from tui_trader.cli_market import show_universe
 
-    raise typer.Exit(show_universe(_g(context), as_json))
+    raise typer.Exit(show_universe(globals_of(context), as_json))
 
 
 @app.command()
@@ -137,7 +131,7 @@ def symbol(context: typer.Context, name: Symbol, as_json: Json = False) -> None:
     """One symbol: its market, tier, and whether it may be traded."""
     from tui_trader.cli_market import show_symbol
 
-    raise typer.Exit(show_symbol(_g(context), name, as_json))
+    raise typer.Exit(show_symbol(globals_of(context), name, as_json))
 
 
 @app.command()
@@ -169,7 +163,7 @@ def validate(
         "equity": equity,
         "atr": atr,
     }
-    raise typer.Exit(show_validate(_g(context), name, side, given, conviction, as_json))
+    raise typer.Exit(show_validate(globals_of(context), name, side, given, conviction, as_json))
 
 
 @app.command()
@@ -188,7 +182,7 @@ def tpsl(
     """The TP/SL ladder of a position, with the reason of each level."""
     from tui_trader.cli_decide import show_tpsl
 
-    raise typer.Exit(show_tpsl(_g(context), name, side, (entry, atr, tick, qty, step, stop), as_json))
+    raise typer.Exit(show_tpsl(globals_of(context), name, side, (entry, atr, tick, qty, step, stop), as_json))
 
 
 @app.command()
@@ -208,7 +202,7 @@ def size(
     from tui_trader.cli_decide import show_size
 
     raise typer.Exit(
-        show_size(_g(context), name, (equity, entry, conviction, stop, step, min_notional), model, as_json)
+        show_size(globals_of(context), name, (equity, entry, conviction, stop, step, min_notional), model, as_json)
     )
 
 
@@ -217,7 +211,7 @@ def show_config(context: typer.Context, as_json: Json = False) -> None:
     """Each setting in force and where it came from."""
     from tui_trader.cli_data import show_settings
 
-    raise typer.Exit(show_settings(_g(context), as_json))
+    raise typer.Exit(show_settings(globals_of(context), as_json))
 
 
 @app.command()
@@ -231,7 +225,7 @@ def export(
     """A whole table of the store as CSV or JSON."""
     from tui_trader.cli_data import export_table
 
-    raise typer.Exit(export_table(_g(context), table, "json" if as_json else fmt, out))
+    raise typer.Exit(export_table(globals_of(context), table, "json" if as_json else fmt, out))
 
 
 audit = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The record of what was commanded, and by whom.")
@@ -246,7 +240,7 @@ def audit_verify(context: typer.Context, as_json: Json = False) -> None:
     """
     from tui_trader.cli_audit import verify_audit
 
-    raise typer.Exit(verify_audit(_g(context), _modes(context), as_json))
+    raise typer.Exit(verify_audit(globals_of(context), _modes(context), as_json))
 
 
 @app.command()
@@ -258,7 +252,7 @@ def record(
     """A session without a terminal, with all that it heard and decided stored in a file for `replay`."""
     from tui_trader.cli_replay import record as record_now
 
-    raise typer.Exit(record_now(_g(context), minutes, out))
+    raise typer.Exit(record_now(globals_of(context), minutes, out))
 
 
 @app.command()
@@ -270,7 +264,7 @@ def replay(
     """A recording through the live engine once more. Exit code 1 at the first decision that differs."""
     from tui_trader.cli_replay import show_replay
 
-    raise typer.Exit(show_replay(_g(context), file, as_json))
+    raise typer.Exit(show_replay(globals_of(context), file, as_json))
 
 
 @app.command("replay-book")
@@ -318,7 +312,7 @@ def drill(
         minimise=minimise,
         trace=trace,
     )
-    raise typer.Exit(run_drill(_g(context), options))
+    raise typer.Exit(run_drill(globals_of(context), options))
 
 
 @app.command(
@@ -392,7 +386,7 @@ def _modes(context: typer.Context) -> tuple[str, ...]:
 
     root = context.find_root()
     given = root.get_parameter_source("mode")
-    return (_g(context).mode,) if given is not None and given.name == "COMMANDLINE" else MODES
+    return (globals_of(context).mode,) if given is not None and given.name == "COMMANDLINE" else MODES
 
 
 def _fail(text: str, code: int, words: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_context import Globals, number, symbol_of
+from tui_trader.cli_context import INTERRUPTED, Globals, number, symbol_of
 from tui_trader.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tui_trader.research.report import Report
     from tui_trader.venues.paper import Costs
 
-INTERRUPTED = 130
 BAR_AFTER_S = 1.0
 
 
@@ -86,7 +85,7 @@ def run_backtest(context: Globals, question: Question) -> int:
     settings = context.load().settings
     strategy = find_strategy(question.strategy, settings.strategies)
     symbol, _ = symbol_of(question.symbol)
-    timeframe = _timeframe(question.timeframe, settings, strategy)
+    timeframe = timeframe_of(question.timeframe, settings, strategy)
     try:
         values = resolve(
             strategy.parameters, settings.strategies.parameters_of(strategy.name), _parameters(question.params)
@@ -226,7 +225,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _timeframe(asked: str, settings: Settings, strategy: Strategy) -> str:
+def timeframe_of(asked: str, settings: Settings, strategy: Strategy) -> str:
+    """``--timeframe``, or the one that the strategy runs on when it was not given. Raises ``UsageError``."""
     from tui_trader.core.candles import TIMEFRAMES
 
     timeframe = asked or settings.strategies.timeframes.get(strategy.name, strategy.timeframe)

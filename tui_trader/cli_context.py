@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tui_trader.config import Loaded
 
 STORE_FILE = "store.sqlite3"
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C cut short."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _SYMBOL = re.compile(r"[A-Z0-9]{2,30}(_[0-9]{6})?", re.ASCII)
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD")

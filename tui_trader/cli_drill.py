@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from tui_trader import clock
-from tui_trader.cli_context import Globals, emit
+from tui_trader.cli_context import INTERRUPTED, Globals, emit
 from tui_trader.drill.campaign import Report, campaign
 from tui_trader.drill.draw import draw
 from tui_trader.drill.minimise import minimise
@@ -17,8 +17,6 @@ from tui_trader.drill.swarm import Result, live
 from tui_trader.errors import UsageError
 from tui_trader.exchange.fault_presets import PRESETS
 from tui_trader.exchange.fault_rules import FaultRule
-
-INTERRUPTED = 130
 
 
 class DrillOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,6 @@ from tui_trader.runtime.lock import held_by_user, is_held, read_holder
 FLAT, FAILED, LATCHED_ONLY = 0, 1, 3
 MODES = ("demo", "paper", "testnet", "live")
 ASK_S = 5.0
-FOLLOW_S = 20.0
 POLL_S = 0.2
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_backtest import INTERRUPTED, Bar, moment
-from tui_trader.cli_context import Globals, emit, symbol_of
+from tui_trader.cli_backtest import Bar, moment
+from tui_trader.cli_context import INTERRUPTED, Globals, emit, symbol_of
 from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.types import DAY_MS
 from tui_trader.errors import StoreError, TuiTraderError, UsageError, VenueError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_backtest import Bar
+from tui_trader.cli_backtest import Bar, timeframe_of
 from tui_trader.cli_context import Globals, emit, symbol_of
 from tui_trader.errors import UsageError
 
@@ -21,7 +21,6 @@ def check_lookahead(
     options: Globals, name: str, contract: str, candles: Path | None, timeframe: str, cuts: int, as_json: bool
 ) -> int:
     """0: nothing changed; 1: a decision changed with what came after it, or live decides otherwise than a backtest."""
-    from tui_trader.core.candles import TIMEFRAMES
     from tui_trader.core.parameters import resolve
     from tui_trader.research.history import instrument_of, load_history
     from tui_trader.research.lookahead import Checker
@@ -30,9 +29,6 @@ def check_lookahead(
     settings = options.load().settings
     strategy = find_strategy(name, settings.strategies)
     symbol, _ = symbol_of(contract)
-    chosen = timeframe or settings.strategies.timeframes.get(name, strategy.timeframe)
-    if chosen not in TIMEFRAMES:
-        raise UsageError(f"--timeframe {timeframe!r} is unknown; use one of {', '.join(TIMEFRAMES)}.")
     history = load_history(symbol, file=candles, store_path=options.store_path())
     bar = Bar(f"check {name}")
     checker = Checker(
@@ -40,7 +36,7 @@ def check_lookahead(
         history,
         settings,
         instrument_of(symbol, history.bars),
-        timeframe=chosen,
+        timeframe=timeframe_of(timeframe, settings, strategy),
         values=resolve(strategy.parameters, settings.strategies.parameters_of(name)),
         cuts=cuts,
         progress=bar,

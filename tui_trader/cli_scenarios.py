@@ -13,14 +13,12 @@ import msgspec
 import typer
 
 from tui_trader import clock
-from tui_trader.cli_context import emit
+from tui_trader.cli_context import INTERRUPTED, emit
 from tui_trader.drill.play import play
 from tui_trader.drill.scenarios import CANONICAL, SCENARIOS
 from tui_trader.drill.scenarios.look import ScenarioFailed
 from tui_trader.drill.sockets import play_over_sockets
 from tui_trader.errors import UsageError
-
-INTERRUPTED = 130
 
 
 class End(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_backtest import INTERRUPTED, Bar, code_version, interruptible, refuse_out_of_reach
-from tui_trader.cli_context import Globals, emit, symbol_of
+from tui_trader.cli_backtest import Bar, code_version, interruptible, refuse_out_of_reach, timeframe_of
+from tui_trader.cli_context import INTERRUPTED, Globals, emit, symbol_of
 from tui_trader.errors import SessionBusyError, UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def run_optimize(options: Globals, where: Where, hunt: Hunt) -> int:
 
     problem = _problem(options, where)
     strategy = find_strategy(hunt.strategy, problem.settings.strategies)
-    timeframe = _timeframe(hunt, problem.settings)
+    timeframe = timeframe_of(hunt.timeframe, problem.settings, strategy)
     values = resolve(strategy.parameters, problem.settings.strategies.parameters_of(strategy.name))
     refuse_out_of_reach(strategy, timeframe, values)
     order = Order(
@@ -357,17 +357,6 @@ def run_optimize(options: Globals, where: Where, hunt: Hunt) -> int:
     else:
         sys.stdout.write(_optimize_text(found) + "\n")
     return INTERRUPTED if found.partial else 0
-
-
-def _timeframe(hunt: Hunt, settings: Settings) -> str:
-    from tui_trader.core.candles import TIMEFRAMES
-    from tui_trader.strategies.registry import find_strategy
-
-    strategy = find_strategy(hunt.strategy, settings.strategies)
-    timeframe = hunt.timeframe or settings.strategies.timeframes.get(strategy.name, strategy.timeframe)
-    if timeframe not in TIMEFRAMES:
-        raise UsageError(f"--timeframe {hunt.timeframe!r} is unknown; use one of {', '.join(TIMEFRAMES)}.")
-    return timeframe
 
 
 def _study_name(hunt: Hunt, timeframe: str, symbol: str) -> str:
