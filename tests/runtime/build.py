@@ -110,7 +110,7 @@ class ScriptedVenue:
     """
 
     name = "binance"
-    capabilities = Capabilities(oco=False, attached_stop=False, amend_stop=False, stop_overlap=True, max_client_id=36)
+    capabilities = Capabilities(oco=False)
 
     def __init__(self) -> None:
         self.clock = VenueClock()

@@ -39,6 +39,7 @@ STOP_PATIENCE_S = 30.0
 """The longest pause before a stop that price has passed is tried again while an older one stands."""
 
 SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
+"""The symbol takes no orders, or none that open a position."""
 
 DUST_FIRST_S, DUST_MAX_S = 1.0, 300.0
 """The first and the longest pause before a remainder is tried again that the venue refuses to close."""

@@ -17,6 +17,8 @@ ONE = Decimal(1)
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+LATEST_MS = 4_102_444_800_000
+"""1 January 2100: a time beyond it is damage."""
 
 
 class Side(StrEnum):

@@ -9,17 +9,14 @@ from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
 
-from tui_trader.core.state import Recovered
-from tui_trader.core.types import DAY_MS, MINUTE_MS
+from tui_trader.core.restored import PLAN_IDS
+from tui_trader.core.state import TRADES_KEPT, Recovered
+from tui_trader.core.types import DAY_MS, LATEST_MS, MINUTE_MS
 from tui_trader.store import queries
 from tui_trader.store.schema import BOOL_COLUMNS, JSON_COLUMNS, Table, read_tables
 from tui_trader.store.trained import read_results, read_sets
 
-_KEPT_TRADES = 200
 _KEPT_SIGNALS = 200
-_LATEST_MS = 4_102_444_800_000
-_MOST_PLANS = 36**6
-"""Plan numbers beyond it do not fit into a client id: a cell that holds one is damaged."""
 _ENDED = ("filled", "canceled", "rejected", "expired")
 
 
@@ -44,7 +41,7 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
     booked = _booked(db)
     for row in orders:
         row["booked"] = booked.get(str(row["client_id"]), Decimal(0))
-    trades = _all(db, known["trades"], f"ORDER BY closed_ms DESC, plan_id DESC LIMIT {_KEPT_TRADES}")
+    trades = _all(db, known["trades"], f"ORDER BY closed_ms DESC, plan_id DESC LIMIT {TRADES_KEPT}")
     signals = _all(db, known["signals"], f"ORDER BY ts DESC, rowid DESC LIMIT {_KEPT_SIGNALS}")
     newest = _newest(db, "fills", "venue_ts")
     fills = db.execute("SELECT symbol, trade_id FROM fills WHERE venue_ts >= ?", (newest - 2 * DAY_MS,)).fetchall()
@@ -57,7 +54,7 @@ def recovered_from(db: sqlite3.Connection) -> Recovered:
         (since, MINUTE_MS),
     ).fetchall()
     state = {row["key"]: row["value"] for row in _all(db, known["state"], "")}
-    highest = max(_newest(db, table, "plan_id", _MOST_PLANS) for table in ("plans", "orders"))
+    highest = max(_newest(db, table, "plan_id", PLAN_IDS) for table in ("plans", "orders"))
     return Recovered(
         next_plan_id=max(highest, 0) + 1,
         plans=tuple(row["body"] for row in plans if isinstance(row["body"], dict)),
@@ -105,7 +102,7 @@ def _booked(db: sqlite3.Connection) -> dict[str, Decimal]:
     return found
 
 
-def _newest(db: sqlite3.Connection, table: str, column: str, most: int = _LATEST_MS) -> int:
+def _newest(db: sqlite3.Connection, table: str, column: str, most: int = LATEST_MS) -> int:
     """The largest whole number of a column, 0 when there is none; a damaged cell counts for nothing."""
     sql = f"SELECT max({column}) FROM {table} WHERE typeof({column}) = 'integer' AND {column} BETWEEN 0 AND ?"
     value = db.execute(sql, (most,)).fetchone()[0]

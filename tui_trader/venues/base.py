@@ -20,10 +20,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue can do by itself; what it cannot, the executor emulates and the console says so."""
 
     oco: bool
-    attached_stop: bool
-    amend_stop: bool
-    stop_overlap: bool
-    max_client_id: int
 
 
 class KeyPermissions(msgspec.Struct, frozen=True, kw_only=True):

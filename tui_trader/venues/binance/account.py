@@ -224,6 +224,10 @@ class Account:
             self._mode_at = now
         return self._hedge
 
+    def forget_mode(self) -> None:
+        """The venue refused an order for its position mode: the next snapshot asks for the mode."""
+        self._mode_at = 0.0
+
     async def hedge_mode(self) -> bool:
         """Whether the account keeps long and short positions apart; this product refuses such an account."""
         answer: DualSide = await self._part(DualSide, "positionSide/dual", api="fapiPrivate", weight=30)

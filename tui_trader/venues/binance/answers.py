@@ -10,11 +10,9 @@ import msgspec
 from tui_trader.core.candles import sane
 from tui_trader.core.events import Candle
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.types import MINUTE_MS
+from tui_trader.core.types import LATEST_MS, MINUTE_MS
 from tui_trader.errors import VenueUnreachable
 from tui_trader.venues.binance.messages import Pair
-
-_LATEST_MS = 4_102_444_800_000
 
 
 class ServerTime(msgspec.Struct, rename="camel"):
@@ -91,6 +89,6 @@ def candle(row: list[Any]) -> Candle:
     except (TypeError, ValueError, OverflowError, IndexError):
         raise VenueUnreachable("a candle in the venue's answer cannot be read; it is asked again.") from None
     row_of = Candle(open_ms, *values) if len(values) == 5 else None
-    if row_of is None or not sane(row_of) or not 0 <= open_ms < _LATEST_MS or open_ms % MINUTE_MS:
+    if row_of is None or not sane(row_of) or not 0 <= open_ms < LATEST_MS or open_ms % MINUTE_MS:
         raise VenueUnreachable("a candle in the venue's answer is impossible; it is asked again.")
     return row_of

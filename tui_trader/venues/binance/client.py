@@ -27,6 +27,7 @@ from tui_trader.core.events import (
     WorkerFailed,
 )
 from tui_trader.core.instruments import Instrument
+from tui_trader.core.refusals import SYMBOL_CLOSED, WRONG_MODE
 from tui_trader.core.settings import DataSettings, VenueSettings
 from tui_trader.core.types import Channel, OrderType, Severity, VenueBook
 from tui_trader.errors import OutcomeUnknown, RateLimited, VenueError, VenueRefused, VenueUnreachable
@@ -63,7 +64,6 @@ _KEEP_ALIVE_AGAIN_S = 60.0
 _ROTATE_S = 23.5 * 3600
 _SUBSCRIBE_CHUNK = 150
 _RULES_EVERY_S = 300.0
-_SYMBOL_CLOSED = frozenset({-4140, -4141, -4400})
 _USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
 
 
@@ -72,7 +72,7 @@ class BinanceVenue:
     event times and signatures on ``clock``, the venue's."""
 
     name = "binance"
-    capabilities = Capabilities(oco=False, attached_stop=False, amend_stop=False, stop_overlap=True, max_client_id=36)
+    capabilities = Capabilities(oco=False)
 
     def __init__(
         self,
@@ -114,7 +114,6 @@ class BinanceVenue:
         self._instruments: tuple[Instrument, ...] = ()
         self._rules_doubtful = asyncio.Event()
         self._doubted: list[str] = []
-        self._listen_key = ""
         self._request_id = 0
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
         self.feeds = Feeds(
@@ -362,11 +361,9 @@ class BinanceVenue:
             raise VenueUnreachable(f"no listen key for the private stream: {clean(error, 160)}") from None
         if not key.isascii() or not key.replace("-", "").replace("_", "").isalnum() or len(key) > 256:
             raise VenueUnreachable("the venue's listen key has characters that no key has; it is asked for again.")
-        self._listen_key = key
         return f"{self._ws}/private/ws?listenKey={key}&events={_USER_EVENTS}"
 
     def _listen_key_gone(self) -> None:
-        self._listen_key = ""
         self._spawn("private renewal", self._private.renew("the listen key expired"))
 
     async def _keep_listen_key(self) -> None:
@@ -431,8 +428,10 @@ class BinanceVenue:
                 )
             )
         except VenueRefused as error:
-            if error.code in _SYMBOL_CLOSED:
+            if error.code in SYMBOL_CLOSED:
                 self._rules_doubtful.set()
+            if error.code in WRONG_MODE:
+                self.account.forget_mode()
             raise
         venue_id = answer.get("algoId" if algo else "orderId")
         if not isinstance(venue_id, int):

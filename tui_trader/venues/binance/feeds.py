@@ -23,7 +23,7 @@ from tui_trader.core.events import (
     Ticker24h,
     TradePrint,
 )
-from tui_trader.core.types import MINUTE_MS
+from tui_trader.core.types import LATEST_MS, MINUTE_MS
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance.messages import (
     AggTrade,
@@ -42,8 +42,6 @@ M = TypeVar("M")
 
 DEPTH_EVERY_S = 0.2
 LADDER_LEVELS = 20
-LATEST_MS = 4_102_444_800_000
-"""1 January 2100: a time beyond it is damage."""
 _ROUTES_KEPT = 4_096
 _OLDER_TOPS = 20
 _FIRST_SNAPSHOT_S = 1.5

@@ -33,7 +33,6 @@ class SymbolInfo(msgspec.Struct, rename="camel"):
     status: str
     contract_type: str = "PERPETUAL"
     maint_margin_percent: Decimal = Decimal("2.5")
-    required_margin_percent: Decimal = Decimal(5)
     filters: list[Filter] = []
 
 

@@ -17,7 +17,7 @@ from tui_trader.core.events import (
     PositionUpdate,
     VenuePosition,
 )
-from tui_trader.core.types import ZERO, OrderSide, OrderStatus, OrderType, VenueBook
+from tui_trader.core.types import LATEST_MS, ZERO, OrderSide, OrderStatus, OrderType, VenueBook
 from tui_trader.venues.binance.messages import AccountUpdate, AlgoBody, AlgoUpdate, OrderTradeUpdate
 from tui_trader.venues.text import clean, is_symbol
 
@@ -40,7 +40,6 @@ _ALGO_STATUS = {
 }
 _MAX_EXPONENT = 24
 _AHEAD_MS = 1_000
-_LATEST_MS = 4_102_444_800_000
 
 
 class WireError(ValueError):
@@ -157,7 +156,7 @@ def moment(ms: int, ts: int) -> int:
 
     A time from the future is taken for now: believed, it would make every later fact look old.
     """
-    if not 0 <= ms < _LATEST_MS:
+    if not 0 <= ms < LATEST_MS:
         raise WireError("a time is not between 1970 and 2100")
     return ts if ms > ts + _AHEAD_MS else ms
 
