@@ -40,7 +40,7 @@ class Reach:
 
     async def sync(self) -> None:
         """Ask the venue's time. Raises ``VenueError``."""
-        answer, sent, received = await asked_anew(self._time)
+        answer, sent, received = await asked_anew(self._time, once_more=self._up)
         rate = answer.clock_rate if 0 < answer.clock_rate <= 1000 else 1.0
         skew = self._clock.sync(answer.server_time, sent, received, rate)
         ts = self._clock.now_ms()

@@ -145,9 +145,9 @@ async def together(*asks: Awaitable[Any]) -> list[Any]:
     return answers
 
 
-async def asked_anew(ask: Callable[[], Awaitable[T]]) -> T:
+async def asked_anew(ask: Callable[[], Awaitable[T]], *, once_more: bool = True) -> T:
     """The answer to a question without effect, asked anew when its answer is late or lost. When the venue cannot
-    answer, it is asked once more only. Raises what the last ``ask`` raises.
+    answer, it is asked ``once_more`` at most: in an outage, not at all. Raises what the last ``ask`` raises.
     """
     for seconds in _ANSWERS_S:
         try:
@@ -156,6 +156,8 @@ async def asked_anew(ask: Callable[[], Awaitable[T]]) -> T:
         except TimeoutError:
             continue
         except VenueUnreachable:
+            if not once_more:
+                raise
             break
     return await ask()
 
