@@ -150,6 +150,10 @@ def test_hedge_mode_refuses_entries_with_words() -> None:
     assert desk.engine.state.plans == {}
     assert [r.code for r in desk.engine.state.blocks()] == ["hedge_mode"]
     assert any("-4061" in text for text in desk.log)
+    assert "switch the position mode to one-way" in desk.engine.state.alarm
+    asked = desk.now - 1_000
+    desk.process(ev.AccountSnapshot(ts=desk.now, asked_at=asked, positions=(), orders=(), wallet=Decimal(1)))
+    assert [r.code for r in desk.engine.state.blocks()] == ["hedge_mode"], "an older answer ends nothing"
     del desk.snapshot
     desk.snapshot()
     desk.run(200)

@@ -389,7 +389,7 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     plan = state.plan_of(order.plan_id)
     what = f"{order.symbol}: the venue refused {order.leg.name} {order.qty}: {reason} ({code})"
     if code in WRONG_MODE:
-        state.hedge_mode = True
+        state.note_mode(True, state.now)
         state.ask_snapshot("the venue speaks of hedge mode")
     if plan is None or order.leg is Leg.ENTRY:
         state.say(Severity.WARNING, what, order.symbol)

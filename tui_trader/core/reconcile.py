@@ -60,7 +60,7 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     first = not state.reconciled_ms
     if snapshot.complete and snapshot.asked_at == state.snapshot_asked_at:
         return
-    _note_mode(state, snapshot.hedge_mode)
+    state.note_mode(snapshot.hedge_mode, snapshot.asked_at)
     if snapshot.hedge_mode:
         return
     _book_facts(state, snapshot, first)
@@ -92,18 +92,6 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     for plan in list(state.plans.values()):
         adoption.complete_adopted(state, plan)
         executor.drive(state, plan)
-
-
-def _note_mode(state: EngineState, hedge: bool) -> None:
-    """Entries wait while the account is in hedge mode; nothing can be compared or protected then."""
-    if hedge and not state.hedge_mode:
-        text = (
-            "the account is in hedge mode, in which exits are refused: switch the position mode to one-way at the venue"
-        )
-        state.say(Severity.ALARM, text)
-    elif state.hedge_mode and not hedge:
-        state.say(Severity.INFO, "the account is in one-way mode again")
-    state.hedge_mode = hedge
 
 
 def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:

@@ -145,6 +145,7 @@ class EngineState:
         self.flatten_ms = 0
         self.universe_since_ms = 0
         self.hedge_mode = False
+        self.hedge_ms = 0
         self.paused_all = False
         self.paused_strategies: set[str] = set()
         self.failed_strategies: dict[str, str] = {}
@@ -267,6 +268,24 @@ class EngineState:
         """Conditional orders at the venue, foreign ones included, as far as is known."""
         own = sum(1 for order in self.ledger.live() if order.book is VenueBook.ALGO)
         return own + self.foreign_conditionals
+
+    def note_mode(self, hedge: bool, asked_at: int) -> None:
+        """The account's position mode, as the venue said it to a question of ``asked_at``; an older word than the one
+        that it is in hedge mode ends nothing. Entries wait in hedge mode; nothing can be compared or protected then.
+        """
+        if hedge and not self.hedge_mode:
+            text = (
+                "the account is in hedge mode, in which exits are refused: no stop can be placed and nothing closed "
+                "from here; switch the position mode to one-way at the venue, entries wait for it"
+            )
+            self.say(Severity.ALARM, text)
+        elif self.hedge_mode and not hedge:
+            if asked_at < self.hedge_ms:
+                return
+            self.say(Severity.INFO, "the account is in one-way mode again")
+        self.hedge_mode = hedge
+        if hedge:
+            self.hedge_ms = max(self.hedge_ms, asked_at)
 
     def require_snapshot(self, reason: str) -> None:
         """Ask for a snapshot now, whatever the pace: several asked for in one moment are served by one."""

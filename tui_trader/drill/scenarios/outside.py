@@ -150,6 +150,10 @@ async def hedge_mode_with_position(stage: Stage) -> None:
     await stage.sleep(5_000)
     check(position(stage, ETH) == 0, "nothing entered in hedge mode")
     check(covered(stage), f"the stop stays: {describe(stage)}")
+    check(heard(stage, "switch the position mode"), "it is said what to do")
+    check(not heard(stage, "one-way mode again"), "nothing but the venue's own word ends it")
+    await stage.sleep(70_000)
+    check(heard(stage, "one-way mode again"), "its end is heard")
 
 
 @scenario("symbol-settling", "symbol settling")
