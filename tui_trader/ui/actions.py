@@ -1,7 +1,7 @@
 """Every action of the console, once: its key, its words, when it makes sense, whether it is dangerous.
 
 Bindings, the line of keys, the command palette, the command line and the help page are all made from this list. Lower
-case acts on the selection; upper case is dangerous and asks before it does anything.
+case acts on the selection; what is dangerous is upper case and asks before it does anything.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane_performance", "P", "Performance", "Show strategy and target performance.", _LOOK),
     Action("pane_workers", "W", "Workers", "Show the session's workers.", _LOOK),
     Action("theme", "T", "Next theme", "Dark, light, high contrast, blue and orange, without colour.", _CONSOLE),
-    Action("low_bandwidth", "L", "Low bandwidth", "Draw once a second instead of five times, and back.", _CONSOLE),
+    Action("low_bandwidth", "L", "Low bandwidth", "Draw seldom, for a slow line, and often again.", _CONSOLE),
     Action("command", "colon", "Command line", "Run any action by its name.", _CONSOLE),
     Action("palette", "ctrl+p", "Palette", "Search all actions and symbols.", _CONSOLE),
     Action("help", "question_mark", "Help", "Every key in force.", _CONSOLE, "help"),

@@ -23,7 +23,7 @@ from tui_trader.ui.widgets.signals import conditions, own_reasons
 def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Text:
     """Every key in force, by group, in ``width`` cells; the keys that only show a pane stand together."""
     sheet = Sheet(colours)
-    sheet.line("Lower case acts on the selection. Upper case is dangerous and asks first (▲).", "dim")
+    sheet.line("Lower case acts on the selection. What is dangerous (▲) is upper case and asks first.", "dim")
     group = ""
     for action in ACTIONS:
         if action.group != group:
