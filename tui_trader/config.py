@@ -250,7 +250,7 @@ def _text_only(spec: FieldSpec, value: object) -> object:
 
 def _accept(spec: FieldSpec, value: object, where: str, convert: Callable[[FieldSpec, str], object]) -> object:
     try:
-        return convert(spec, value)  # type: ignore[arg-type]
+        return convert(spec, value)  # type: ignore[arg-type]  # from_text is given texts, from_typed takes any
     except Wrong as wrong:
         raise ConfigError(f"{where}: {spec.path} = {_printed(value)} cannot be used; {wrong}.") from None
 

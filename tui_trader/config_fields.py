@@ -143,13 +143,13 @@ def from_typed(spec: FieldSpec, value: object) -> object:
         return _typed_number(spec, value)
     if spec.kind == "list":
         _expect(isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value), value, "a list of texts")
-        return tuple(_choice(spec, item) for item in value)  # type: ignore[attr-defined]
+        return tuple(_choice(spec, item) for item in value)  # type: ignore[attr-defined]  # a list by now
     if spec.kind == "map":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
         return _expect(good, value, "a table of texts, like POL = 'MATIC'")
     if spec.kind == "numbers":
         _expect(isinstance(value, dict), value, "a table of numbers, like 'ma_crossover.length' = 90")
-        return {str(key): _typed_number(spec, number) for key, number in value.items()}  # type: ignore[attr-defined]
+        return {str(key): _typed_number(spec, number) for key, number in value.items()}  # type: ignore[attr-defined]  # a table
     _expect(isinstance(value, str), value, "a text in quotes")
     return _choice(spec, str(value))
 

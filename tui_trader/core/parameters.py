@@ -28,14 +28,18 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     def checked(self, value: object) -> float:
         """``value`` as a number within the bounds. Raises ``ParameterError``."""
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or (self.whole and value != int(value)):  # type: ignore[call-overload]
-            kind = "a whole number" if self.whole else "a number"
-            raise ParameterError(f"{self.name} = {value!r} is not {kind} from {self.low:g} to {self.high:g}")
-        found = float(value)  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self._refused(value)
+        if self.whole and value != int(value):
+            raise self._refused(value)
+        found = float(value)
         if not self.low <= found <= self.high:
             raise ParameterError(f"{self.name} = {found:g} is not within {self.low:g} to {self.high:g} ({self.text})")
         return found
+
+    def _refused(self, value: object) -> ParameterError:
+        kind = "a whole number" if self.whole else "a number"
+        return ParameterError(f"{self.name} = {value!r} is not {kind} from {self.low:g} to {self.high:g}")
 
 
 def defaults(parameters: Iterable[Parameter]) -> dict[str, float]:

@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """There is no other thread that could have to wake this one."""
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> NoReturn:  # type: ignore[override]  # never returns
         """Threads would make the order of things depend on the machine."""
         raise ForbiddenError(f"a thread was asked for in the simulation ({getattr(func, '__name__', func)})")
 

@@ -267,7 +267,7 @@ async def play_over_sockets(scenario: Scenario, folder: Path, seed: int = 1) -> 
             await scenario.script(stage)
             stage.heal()
             for symbol in stage.exchange.states:
-                await stage.until(lambda at=symbol: gone(stage, at) or fitted(stage, at), SETTLE_MS)  # type: ignore[misc]
+                await stage.until(lambda at=symbol: gone(stage, at) or fitted(stage, at), SETTLE_MS)  # type: ignore[misc]  # a default
         except (ScenarioFailed, TimeoutError) as error:
             return f"{type(error).__name__}: {error}; {describe(stage)}; {stage.said[-8:]}"
     return ""

@@ -296,7 +296,7 @@ class SimWorld:
         await self.crash()
         for _ in range(20):
             process = self.begin_process()
-            await self.until(lambda it=process: not it.alive or it.compared, 600_000)  # type: ignore[misc]
+            await self.until(lambda it=process: not it.alive or it.compared, 600_000)  # type: ignore[misc]  # a lambda's default
             if process.alive:
                 return
             await process.ended()

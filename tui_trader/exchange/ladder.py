@@ -67,7 +67,7 @@ class LadderShape:
         both[0] = np.interp(max(tick_bps, bps[0]), bps, minutes)
         lots = both / 2 * self._per_minute / self._price
         lots[1:] *= _LEVEL_MEAN
-        return lots.tolist()  # type: ignore[no-any-return]
+        return lots.tolist()  # type: ignore[no-any-return]  # numpy's stubs do not say what the list holds
 
     def prices(self, best: int, is_bid: bool) -> list[int]:
         """Level prices of a side, best first."""

@@ -141,7 +141,7 @@ def _lots(volume: int, count: int, rng: np.random.Generator) -> list[int]:
     weights = np.exp(cal.TAKER_LOG_SIGMA * rng.standard_normal(count))
     parts = 1 + np.floor(weights / weights.sum() * (volume - count)).astype(np.int64)
     parts[int(parts.argmax())] += volume - int(parts.sum())
-    return parts.tolist()  # type: ignore[no-any-return]
+    return parts.tolist()  # type: ignore[no-any-return]  # numpy's stubs do not say what the list holds
 
 
 def _schedule(minute: TapeMinute, path: _Path, shape: Shape, rng: np.random.Generator) -> list[int]:
@@ -152,7 +152,7 @@ def _schedule(minute: TapeMinute, path: _Path, shape: Shape, rng: np.random.Gene
     total = max(takers_in(minute, shape), len(must))
     counts = np.bincount(rng.integers(0, STEPS, size=total - len(must)), minlength=STEPS)
     counts[list(must)] += 1
-    return counts.tolist()  # type: ignore[no-any-return]
+    return counts.tolist()  # type: ignore[no-any-return]  # numpy's stubs do not say what the list holds
 
 
 def _quotes(

@@ -294,7 +294,7 @@ class Outbox:
 
     def _end_well(self, command: Sendable, answer: object) -> None:
         if isinstance(command, QueryOrder):
-            self._sink(answer)  # type: ignore[arg-type]
+            self._sink(answer)  # type: ignore[arg-type]  # a query answers with an OrderUpdate, see _call
             return
         if isinstance(command, SetLeverage):
             self._leverage_failed.pop(command.symbol, None)

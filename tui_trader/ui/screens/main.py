@@ -162,4 +162,4 @@ class MainScreen(Screen[None]):
     def on_pane_picked(self, message: PanePicked) -> None:
         """A tab or a pane was clicked."""
         message.stop()
-        self.app.run_action_by_id(f"pane_{message.pane}")  # type: ignore[attr-defined]
+        self.app.run_action_by_id(f"pane_{message.pane}")  # type: ignore[attr-defined]  # the app is ConsoleApp

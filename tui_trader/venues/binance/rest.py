@@ -102,7 +102,7 @@ class _Discreet:
 def _guarded(base: Any) -> Any:
     """A subclass of ``base`` with this product's clock, host guard, header counting and failures."""
 
-    class GuardedExchange(_Discreet, base):  # type: ignore[misc]
+    class GuardedExchange(_Discreet, base):  # type: ignore[misc]  # ccxt has no types
         venue_clock: VenueClock
         guard: HostGuard
         budget: Budget
