@@ -33,7 +33,7 @@ from tui_trader.ui.actions import ACTIONS, BY_ID, known_keymap
 from tui_trader.ui.app import _SIMPLE, ConsoleApp
 from tui_trader.ui.handlers import HANDLERS
 from tui_trader.ui.messages import TerminalGone
-from tui_trader.ui.screens.dialogs import Dialog, ReadDialog
+from tui_trader.ui.screens.dialogs import ChoiceDialog, Dialog, ReadDialog
 from tui_trader.ui.screens.main import MainScreen
 from tui_trader.ui.screens.ticket import TicketScreen
 from tui_trader.ui.theme import MONO, PALETTES
@@ -177,6 +177,35 @@ async def test_keys_become_commands(keys: list[str], expected: UserCommand) -> N
     session = FakeSession()
     await press(session, *keys)
     assert session.sent == [expected]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [["x", "a"], ["minus", "1"], ["m", *CLEAR, *typed("43000.5"), "enter"], ["plus", "tab", *typed("46000"), "enter"]],
+)
+@pytest.mark.parametrize("change", [{"side": Side.SHORT}, {"opened_ms": NOW}, None])
+async def test_an_answer_about_a_position_that_is_gone_reaches_no_other(
+    keys: list[str], change: dict[str, object] | None
+) -> None:
+    session = FakeSession()
+    full = snapshot()
+    app = ConsoleApp(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press(keys[0])
+        await pilot.pause()
+        others = full.positions[1:]
+        held = others if change is None else (msgspec.structs.replace(full.positions[0], **change), *others)
+        session.shown = msgspec.structs.replace(full, positions=held)
+        app.tick()
+        if keys[0] == "x":
+            assert isinstance(app.screen, ChoiceDialog)
+            app.screen.renew()
+            await pilot.pause()
+            assert "the position has been closed meanwhile" in text_of(app)
+        await pilot.press(*keys[1:])
+        await pilot.pause()
+    assert session.sent == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tui_trader.core.events import (
     SetTarget,
     StartTrailing,
     StopToBreakEven,
+    UserCommand,
 )
 from tui_trader.core.types import Leg, Side
 from tui_trader.core.views import LadderRow, PositionRow
@@ -35,6 +36,7 @@ from tui_trader.ui.widgets.signals import key_of
 if TYPE_CHECKING:
     from tui_trader.ui.app import ConsoleApp
 
+GONE = "the position has been closed meanwhile."
 Handler = Callable[["ConsoleApp"], Awaitable[None]]
 FARTHEST_STOP = 0.5
 """How far from the price, as a share of it, a stop or target by hand may be; the engine holds the stop to it, too."""
@@ -47,6 +49,20 @@ def _held(app: ConsoleApp) -> tuple[SessionFace, PositionRow]:
     if app.session is None or position is None:
         raise LookupError("no session or no position")
     return app.session, position
+
+
+def _still(app: ConsoleApp, row: PositionRow) -> PositionRow | None:
+    """The position that a question is about, as it is now; None once it is closed, whatever the symbol holds since."""
+    now = app.position_of(row.symbol)
+    return now if now is not None and (now.side, now.opened_ms) == (row.side, row.opened_ms) else None
+
+
+def _send(app: ConsoleApp, row: PositionRow, command: UserCommand, said: str) -> None:
+    """Send what was asked about one position, unless that position is gone."""
+    if _still(app, row) is None:
+        app.say(f"{row.symbol}: {GONE} Nothing was sent.", "warn")
+    else:
+        app.send(command, said)
 
 
 def _face(app: ConsoleApp) -> SessionFace:
@@ -85,8 +101,14 @@ async def sell(app: ConsoleApp) -> None:
 async def close(app: ConsoleApp) -> None:
     """Close a quarter, a half or all."""
     session, row = _held(app)
-    text = f"{row.side} {f.number(row.qty, row.qty_decimals)} at {f.price(row.mark, row.price_decimals)}, "
-    text += f"now {f.signed_money(row.pnl)} USDT ({f.r_multiple(row.r)}). A market order, reduce-only."
+
+    def text() -> str:
+        now = _still(app, row)
+        if now is None:
+            return GONE
+        held = f"{now.side} {f.number(now.qty, now.qty_decimals)} at {f.price(now.mark, now.price_decimals)}, "
+        return f"{held}now {f.signed_money(now.pnl)} USDT ({f.r_multiple(now.r)}). A market order, reduce-only."
+
     choices = (
         Choice("1", "close a quarter", "0.25"),
         Choice("2", "close half", "0.5"),
@@ -94,10 +116,8 @@ async def close(app: ConsoleApp) -> None:
     )
     answer = await app.push_screen_wait(ChoiceDialog(f"Close {row.symbol}", text, choices, mode=session.mode))
     if answer:
-        app.send(
-            ClosePosition(ts=session.now_ms(), symbol=row.symbol, fraction=Decimal(answer)),
-            f"Closing {f.share(float(answer), 0)} of {row.symbol}.",
-        )
+        command = ClosePosition(ts=session.now_ms(), symbol=row.symbol, fraction=Decimal(answer))
+        _send(app, row, command, f"Closing {f.share(float(answer), 0)} of {row.symbol}.")
 
 
 async def break_even(app: ConsoleApp) -> None:
@@ -151,10 +171,8 @@ async def move_stop(app: ConsoleApp) -> None:
     session, row = _held(app)
 
     def judge(values: Mapping[str, str]) -> str:
-        now = app.position_of(row.symbol)
-        if now is None:
-            return "the position has been closed meanwhile."
-        return stop_problem(values["price"], now)
+        now = _still(app, row)
+        return stop_problem(values["price"], now) if now else GONE
 
     def tell(values: Mapping[str, str]) -> str:
         return stop_consequence(values["price"], app.position_of(row.symbol) or row)
@@ -172,10 +190,8 @@ async def move_stop(app: ConsoleApp) -> None:
     )
     values = await app.push_screen_wait(dialog)
     if values:
-        app.send(
-            MoveStop(ts=session.now_ms(), symbol=row.symbol, price=Decimal(values["price"])),
-            f"Stop of {row.symbol}: to {values['price']}.",
-        )
+        command = MoveStop(ts=session.now_ms(), symbol=row.symbol, price=Decimal(values["price"]))
+        _send(app, row, command, f"Stop of {row.symbol}: to {values['price']}.")
 
 
 def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
@@ -210,8 +226,8 @@ async def add_target(app: ConsoleApp) -> None:
     free = next((leg for leg in _LEGS if leg not in used), "TP1")
 
     def judge(values: Mapping[str, str]) -> str:
-        now = app.position_of(row.symbol)
-        return target_problem(values, now.side, now.mark) if now else "the position has been closed meanwhile."
+        now = _still(app, row)
+        return target_problem(values, now.side, now.mark) if now else GONE
 
     fields = (
         Field("leg", "leg (TP1, TP2 or TP3)", free),
@@ -221,18 +237,10 @@ async def add_target(app: ConsoleApp) -> None:
     text = "A leg that exists is moved; what the targets leave belongs to the runner."
     answer = await app.push_screen_wait(PromptDialog(f"Target of {row.symbol}", text, fields, judge, mode=session.mode))
     if answer:
-        leg = answer["leg"].upper()
+        name, price = answer["leg"].upper(), Decimal(answer["price"])
         fraction = Decimal(answer["share"]) / 100
-        app.send(
-            SetTarget(
-                ts=session.now_ms(),
-                symbol=row.symbol,
-                leg=_LEGS[leg],
-                price=Decimal(answer["price"]),
-                fraction=fraction,
-            ),
-            f"{leg} of {row.symbol}: {answer['share']} % at {answer['price']}.",
-        )
+        command = SetTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[name], price=price, fraction=fraction)
+        _send(app, row, command, f"{name} of {row.symbol}: {answer['share']} % at {answer['price']}.")
 
 
 async def remove_target(app: ConsoleApp) -> None:
@@ -251,10 +259,8 @@ async def remove_target(app: ConsoleApp) -> None:
         ChoiceDialog(f"Remove a target of {row.symbol}", "", choices, mode=session.mode)
     )
     if answer:
-        app.send(
-            RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[answer]),
-            f"{answer} of {row.symbol}: removed.",
-        )
+        command = RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[answer])
+        _send(app, row, command, f"{answer} of {row.symbol}: removed.")
 
 
 async def cancel_entry(app: ConsoleApp) -> None:
@@ -306,9 +312,12 @@ async def pause(app: ConsoleApp) -> None:
 async def flatten(app: ConsoleApp) -> None:
     """Close everything, after a second key."""
     session = _face(app)
-    count = len(app.picture.snapshot.positions)
-    text = f"Cancels entries and targets, then closes {count} position{'s' * (count != 1)} at market. "
-    text += "New entries stay paused until you resume them with p."
+
+    def text() -> str:
+        count = len(app.picture.snapshot.positions)
+        does = f"Cancels entries and targets, then closes {count} position{'s' * (count != 1)} at market. "
+        return f"{does}New entries stay paused until you resume them with p."
+
     choices = (Choice("F", "flatten all now", "yes", dangerous=True),)
     dialog = ChoiceDialog("Flatten all", text, choices, mode=session.mode, dangerous=True)
     if await app.push_screen_wait(dialog):

@@ -67,25 +67,49 @@ class Choice:
 
 
 class ChoiceDialog(Dialog[str]):
-    """Choose one by its key. Nothing is chosen beforehand, so that Enter alone does nothing."""
+    """Choose one by its key. Nothing is chosen beforehand, so that Enter alone does nothing.
 
-    def __init__(self, title: str, text: str, choices: Sequence[Choice], *, mode: str, dangerous: bool = False) -> None:
+    A ``text`` that is called for tells of the present: it is told anew while the question stands.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        text: str | Callable[[], str],
+        choices: Sequence[Choice],
+        *,
+        mode: str,
+        dangerous: bool = False,
+    ) -> None:
         super().__init__(title, mode=mode, dangerous=dangerous)
         self.text = text
         self.choices = tuple(choices)
 
     def compose(self) -> ComposeResult:
         """The question and its answers."""
+        yield self.frame_box(Static(self._body(), markup=False, id="question"))
+
+    def on_mount(self) -> None:
+        """Keep a text of the present true."""
+        if not isinstance(self.text, str):
+            self.set_interval(0.5, self.renew)
+
+    def renew(self) -> None:
+        """Tell the question as it is now."""
+        self.query_one("#question", Static).update(self._body())
+
+    def _body(self) -> Text:
         style = self.palette.style
         body = Text()
-        if self.text:
-            body.append(clean(self.text) + "\n\n")
+        text = self.text if isinstance(self.text, str) else self.text()
+        if text:
+            body.append(clean(text) + "\n\n")
         for choice in self.choices:
             body.append(f" {choice.key} ", style("key@raised"))
             body.append(f" {clean(choice.label)}\n", style("warn@raised" if choice.dangerous else "text@raised"))
         body.append(" Esc", style("key@raised"))
         body.append(" leave, nothing happens", style("dim@raised"))
-        yield self.frame_box(Static(body, markup=False))
+        return body
 
     def on_key(self, event: events.Key) -> None:
         """A choice's key takes it; keys are told apart by case."""
