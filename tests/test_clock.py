@@ -17,7 +17,6 @@ def test_clocks_advance() -> None:
     assert clock.monotonic() <= clock.monotonic()
     assert clock.perf_ns() <= clock.perf_ns()
     assert abs(clock.wall_ns() // 1_000_000 - clock.wall_ms()) < 10_000
-    assert clock.cpu_seconds() >= 0
 
 
 def test_a_stamp_belongs_to_the_middle_of_the_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:

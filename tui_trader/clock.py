@@ -88,11 +88,6 @@ def perf_ns() -> int:
     return _time.perf_counter_ns() if _source is _SYSTEM else int(_source.monotonic() * 1e9)
 
 
-def cpu_seconds() -> float:
-    """CPU time used by this process, in seconds."""
-    return _time.process_time()
-
-
 def wall_ms() -> int:
     """Wall time, UTC, in ms since the epoch."""
     return _source.wall_ns() // 1_000_000

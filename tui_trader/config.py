@@ -30,6 +30,7 @@ from tui_trader.config_fields import (
     from_text,
     from_typed,
 )
+from tui_trader.core.candles import TIMEFRAMES
 from tui_trader.core.settings import Settings
 from tui_trader.core.types import Tier
 from tui_trader.credentials import Credentials, Secret, credentials
@@ -93,7 +94,6 @@ _FLAGS = {
     "demo.speed": "--speed",
     "ui.low_bandwidth": "--low-bandwidth",
 }
-_TIMEFRAME_S = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400, "1d": 86_400}
 _PROXY = re.compile(r"http://[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", re.ASCII)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -383,7 +383,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[list[str], str]]:
     if sizing.max_risk_frac > limits.max_total_risk:
         paths = ["sizing.max_risk_frac", "limits.max_total_risk"]
         yield paths, "sizing.max_risk_frac of one trade must not exceed limits.max_total_risk of all trades."
-    bar = _TIMEFRAME_S[ladder.atr_timeframe]
+    bar = TIMEFRAMES[ladder.atr_timeframe] // 1000
     if ladder.max_atr_age_s <= bar:
         paths = ["ladder.max_atr_age_s", "ladder.atr_timeframe"]
         yield paths, f"ladder.max_atr_age_s must be over {bar}, one {ladder.atr_timeframe} candle, or no entry passes."

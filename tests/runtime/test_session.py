@@ -23,7 +23,7 @@ from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.latch import FILE_NAME as KILL_FILE
 from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path
 from tui_trader.runtime.session import Session
-from tui_trader.runtime.start import StartOptions, build_session, running_session
+from tui_trader.runtime.start import StartOptions, build_session
 from tui_trader.venues.base import Sink
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -114,7 +114,6 @@ async def test_live_through_url_settings_enters_protects_and_stops_with_the_stop
             assert held(exchange) == {"BTCUSDT": Decimal("0.010")}
             path = lock_path(tmp_path / "live", "binance", "live", exchange.api_key)
             assert is_held(path)
-            assert running_session(options(exchange, tmp_path)) is not None
             with pytest.raises(SessionBusyError):
                 await build_session(options(exchange, tmp_path))
             began = clock.monotonic()
@@ -122,7 +121,6 @@ async def test_live_through_url_settings_enters_protects_and_stops_with_the_stop
             assert clock.monotonic() - began <= 5.0
             assert await session.run_until_stopped() == "SIGTERM"
         assert not is_held(path)
-        assert running_session(options(exchange, tmp_path)) is None
         stops = resting_stops(exchange)
         lots = exchange.account.positions["BTCUSDT"].lots
         assert [(s.symbol, s.lots, s.is_buy) for s in stops] == [("BTCUSDT", lots, False)]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from time import process_time
 
 from tests.ui.sample import FakeSession
-from tui_trader.clock import cpu_seconds, monotonic
+from tui_trader.clock import monotonic
 from tui_trader.core.settings import Settings, UiSettings
 from tui_trader.runtime.face import SessionFace
 from tui_trader.ui.app import ConsoleApp, run_console
@@ -28,7 +29,7 @@ async def main() -> None:
     marks: list[tuple[float, float]] = []
 
     async def start() -> SessionFace:
-        marks.append((monotonic(), cpu_seconds()))
+        marks.append((monotonic(), process_time()))
         return FakeSession(moving=True, settings=settings)
 
     def leave_later(app: ConsoleApp) -> None:
@@ -36,7 +37,7 @@ async def main() -> None:
             asyncio.get_running_loop().call_later(options.seconds, app.leave, "quit", "time is over")
 
     await run_console(start, settings=settings, low_bandwidth=options.low, on_app=leave_later)
-    seconds, cpu = monotonic() - marks[0][0], cpu_seconds() - marks[0][1]
+    seconds, cpu = monotonic() - marks[0][0], process_time() - marks[0][1]
     if options.report:
         options.report.write_text(f"{seconds:.2f} {cpu:.3f}\n")
 

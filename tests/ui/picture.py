@@ -17,7 +17,7 @@ from rich.segment import Segment
 
 from tui_trader.config import load
 from tui_trader.runtime.face import SessionFace
-from tui_trader.runtime.start import StartOptions, start_session
+from tui_trader.runtime.start import StartOptions, build_session
 from tui_trader.ui.app import ConsoleApp
 
 CELL, ROW, FONT, EDGE = 8.4, 18.0, 14, 10.0
@@ -82,7 +82,9 @@ async def picture(seconds: float, keys: Sequence[str]) -> str:
         options = StartOptions(settings_source=partial(load, None, environ={}), mode="demo", data_dir=Path(folder))
 
         async def start() -> SessionFace:
-            return await start_session(options)
+            session = await build_session(options)
+            await session.start()
+            return session
 
         app = ConsoleApp(start)
         async with app.run_test(size=(160, 50)) as pilot:

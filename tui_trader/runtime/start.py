@@ -18,7 +18,7 @@ from tui_trader.errors import ConfigError, SessionBusyError
 from tui_trader.private import private_folder, tighten_all
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
-from tui_trader.runtime.lock import AccountLock, Holder, is_held, lock_path, read_holder, user_paths
+from tui_trader.runtime.lock import AccountLock, Holder, lock_path, read_holder, user_paths
 from tui_trader.runtime.log import ProcessLog, Redactor, SessionLog
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
@@ -126,23 +126,6 @@ async def build_session(options: StartOptions) -> Session:
 def process_log(session: Session) -> ProcessLog:
     """Leads what libraries say into the session's log while it is entered; for the process that is the session's."""
     return ProcessLog(session.log, session.redact)
-
-
-async def start_session(options: StartOptions) -> Session:
-    """``build_session``, then ``start``: what a console awaits after its first paint."""
-    session = await build_session(options)
-    await session.start()
-    options.say("reading the account before anything is traded")
-    return session
-
-
-def running_session(options: StartOptions) -> Holder | None:
-    """Who holds the account that ``options`` would use; None when it is free. For asking whether to take over."""
-    settings = options.settings_source().settings
-    path = lock_path(_account_dir(options), settings.venue.name, options.mode, _key(options))
-    if not is_held(path):
-        return None
-    return read_holder(path) or Holder(pid=0, started_ms=0)
 
 
 async def take_over(path: Path) -> None:
