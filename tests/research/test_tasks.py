@@ -182,6 +182,16 @@ def fail(found: Bench, number: int) -> int:
     return number
 
 
+def hears_ctrl_c(bench: Bench) -> bool:
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_worker_is_deaf_to_ctrl_c_from_its_first_moment() -> None:
+    with open_pool(problem(2), jobs=2) as pool:
+        assert pool.all(hears_ctrl_c, [(), ()]) == [False, False]
+    assert hears_ctrl_c(bench())
+
+
 def test_here_and_in_two_processes_the_same() -> None:
     calls: list[tuple[object, ...]] = [(hours,) for hours in (12, 24, 36, 48, 60, 72)]
     with open_pool(problem(), jobs=1) as pool:

@@ -163,6 +163,21 @@ class Bench:
 
 # --- where it runs ---
 
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes begun in here never hear SIGINT; here it is heard afterwards.
+
+    A terminal sends Ctrl-C to the workers too. One that dies of it while it is handed its problem leaves the parent
+    writing into a pipe that nobody reads, for ever; ``_begin`` comes too late for that.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _PROBLEMS: dict[str, Problem] = {}
 _BENCHES: dict[str, Bench] = {}
 _MAKING = threading.Lock()
@@ -219,9 +234,10 @@ class Pool:
                 yield number, work(self._handle, function, *arguments)
             return
         executor = self._executor
-        waiting: dict[Future[Any], int] = {
-            executor.submit(work, self._handle, function, *arguments): number for number, arguments in enumerate(calls)
-        }
+        with _deaf_to_ctrl_c():
+            waiting: dict[Future[Any], int] = {
+                executor.submit(work, self._handle, function, *arguments): n for n, arguments in enumerate(calls)
+            }
         try:
             while waiting:
                 if stop():
