@@ -80,6 +80,7 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
     progress: list[str] = []
     started: list[Session] = []
     apps: list[ConsoleApp] = []
+    ends: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
     loaded = options.load()
     signals = await _module("tui_trader.runtime.signals")
@@ -100,6 +101,7 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
         handlers.attach(session)
         started.append(session)
         await session.start()
+        ends.append(loop.create_task(_leave_with(session, leave)))
         progress.append("reading the account before anything is traded")
         return session
 
@@ -121,8 +123,16 @@ async def _console(options: Globals, typed: str, take_over: bool) -> ExitReason:
             await started[0].run_until_stopped()
         return reason
     finally:
+        for end in ends:
+            end.cancel()
         heard.close()
         handlers.remove()
+
+
+async def _leave_with(session: Session, leave: Callable[[str, str], None]) -> None:
+    """Leave the console when its session ends without it (taken over, given up): keys would reach nobody any more."""
+    reason = await session.run_until_stopped()
+    leave("quit", f"The session has ended: {reason}. What is open stays behind its stops at the venue.")
 
 
 async def _headless(options: Globals, typed: str, take_over: bool, minutes: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -179,6 +180,41 @@ def test_the_kill_key_makes_flat_by_the_exchanges_own_word(data_dir: Path) -> No
     wait_for(lambda: status_of(data_dir).get("killed"))
     assert any("kill switch latched" in block for block in status_of(data_dir)["blocks"])
     again.end(signal.SIGTERM)
+
+
+def test_a_console_whose_session_is_taken_over_ends_with_it(data_dir: Path) -> None:
+    """A window that shows what was, and takes the kill key for nobody, is worse than none."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.environ["TERM"] = "xterm-256color"
+        os.execv(sys.executable, [sys.executable, "-m", "tui_trader", "--data-dir", str(data_dir)])
+    try:
+        wait_for(lambda: _drain(terminal) and (data_dir / "demo" / "session.log").exists())
+        wait_for(lambda: _drain(terminal) and said(data_dir, "reconciled"))
+        second = Child(data_dir, "--take-over")
+        second.until("STARTED")
+        told = bytearray()
+        wait_for(lambda: _reads(terminal, told) and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        _reads(terminal, told)
+        assert "The session has ended: taken over by another session." in " ".join(told.decode().split())
+        assert os.waitpid(pid, 0)[1] == 0
+        assert second.end(signal.SIGTERM) == 0
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(terminal)
+
+
+def _reads(terminal: int, told: bytearray) -> bool:
+    """Keep what the terminal shows; it may have lost its process."""
+    os.set_blocking(terminal, False)
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 65_536):
+            told += chunk
+    return True
 
 
 TICKET = "Tab next field"
