@@ -157,7 +157,12 @@ def test_a_file_that_cannot_be_written_is_named_after_the_result(capsys: Capture
     code, out, err = call(capsys, *RUN, *SHORT, "--html", str(tmp_path / "none" / "a.html"))
     assert code == 2
     assert out.startswith("volume_breakout on SOLUSDT")
-    assert "cannot be written (No such file or directory); the result stands above" in err
+    assert "cannot be written (No such file or directory); the result is printed all the same" in err
+    code, out, _ = call(capsys, *RUN, *SHORT, "--html", str(tmp_path / "none" / "a.html"), "--json")
+    told = json.loads(out)
+    assert (code, told["exit_code"]) == (2, 2), "one document: the result, and what went wrong after it"
+    assert "cannot be written" in told["error"]
+    assert figure(told, "trades") == figure(document(capsys, *SHORT), "trades")
 
 
 def test_ctrl_c_leaves_a_partial_result(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

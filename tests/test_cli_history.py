@@ -84,6 +84,16 @@ async def test_a_day_is_fetched_once_and_a_backtest_takes_it(
         assert len(nothing["gaps"]) == 1
 
 
+async def test_an_exchange_that_does_not_answer_is_said_in_one_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = await told(capsys, tmp_path, "BTCUSDT", "--days", "1", "--json", "--url", "http://127.0.0.1:1")
+    found = json.loads(out)
+    assert (code, found["exit_code"], found["complete"], found["added"]) == (1, 1, False, 0)
+    assert "Nothing was stored; run the same command again" in found["error"]
+    assert found["error"] in err
+
+
 def kept_name(exchange: RunningExchange) -> str:
     return f"binanceusdm@{urlsplit(exchange.rest_url).netloc}"
 

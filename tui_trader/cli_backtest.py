@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_context import INTERRUPTED, Globals, number, symbol_of
+from tui_trader.cli_context import INTERRUPTED, Globals, emit, number, symbol_of
 from tui_trader.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_backtest(context: Globals, question: Question) -> int:
     """Run and print; 130 when interrupted, with what was done marked as partial."""
     from tui_trader.core.parameters import ParameterError, resolve
     from tui_trader.research.history import instrument_of
-    from tui_trader.research.report import WithoutCosts, make_report, to_json, to_text
+    from tui_trader.research.report import WithoutCosts, make_report
     from tui_trader.strategies.registry import find_strategy
 
     settings = context.load().settings
@@ -124,12 +124,7 @@ def run_backtest(context: Globals, question: Question) -> int:
         path="kernel" if question.fast else "engine",
         without_costs=free,
     )
-    if question.as_json:
-        sys.stdout.write(to_json(report).decode() + "\n")
-    else:
-        sys.stdout.write(to_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ) + "\n")
-    _write_files(question, report)
-    return INTERRUPTED if result.partial else 0
+    return _print(question, report)
 
 
 def _warm_up_ms(strategy: Strategy, settings: Settings, timeframe: str, values: dict[str, float]) -> int:
@@ -153,7 +148,25 @@ def refuse_out_of_reach(strategy: Strategy, timeframe: str, values: dict[str, fl
         raise ConfigError(f"The strategy {strategy.name} cannot run on {timeframe}: {why}.")
 
 
-def _write_files(question: Question, report: Report) -> None:
+def _print(question: Question, report: Report) -> int:
+    """The result, also when a file cannot be written; in JSON that stands in the same document."""
+    from tui_trader.research.report import to_json, to_text
+
+    failure = _write_files(question, report)
+    if not question.as_json:
+        sys.stdout.write(to_text(report, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ) + "\n")
+    elif failure is None:
+        sys.stdout.write(to_json(report).decode() + "\n")
+    else:
+        emit({**msgspec.json.decode(to_json(report)), "error": str(failure), "exit_code": failure.exit_code})
+    if failure is not None:
+        sys.stderr.write(f"{failure}\n")
+        return failure.exit_code
+    return INTERRUPTED if report.partial else 0
+
+
+def _write_files(question: Question, report: Report) -> UsageError | None:
+    """What kept a file from being written, or None."""
     from tui_trader.research.html import to_html
     from tui_trader.research.report import trades_csv
 
@@ -163,8 +176,9 @@ def _write_files(question: Question, report: Report) -> None:
         try:
             path.write_text(text(report), encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"{path} cannot be written ({error.strerror}); the result stands above.") from None
+            return UsageError(f"{path} cannot be written ({error.strerror}); the result is printed all the same.")
         sys.stderr.write(f"written: {path}\n")
+    return None
 
 
 def _engine(

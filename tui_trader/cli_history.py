@@ -66,9 +66,11 @@ def backfill(options: Globals, wish: Wish) -> int:
     except (VenueError, StoreError) as error:
         failure = error
     bar.clear()
-    _print(source, wish, run, str(path), interrupted)
-    if failure is not None:
-        raise _with_advice(failure, run.outcome)
+    told = _with_advice(failure, run.outcome) if failure is not None else None
+    _print(source, wish, run, str(path), interrupted, told)
+    if told is not None:
+        sys.stderr.write(f"{told}\n")
+        return told.exit_code
     return INTERRUPTED if interrupted else 0
 
 
@@ -99,8 +101,11 @@ async def _fetch(
         await source.aclose()
 
 
-def _print(source: CcxtSource, wish: Wish, run: _Run, path: str, interrupted: bool) -> None:
+def _print(
+    source: CcxtSource, wish: Wish, run: _Run, path: str, interrupted: bool, failure: TuiTraderError | None
+) -> None:
     outcome = run.outcome
+    failed = {"error": str(failure), "exit_code": failure.exit_code} if failure is not None else {}
     if wish.as_json:
         emit(
             {
@@ -118,6 +123,7 @@ def _print(source: CcxtSource, wish: Wish, run: _Run, path: str, interrupted: bo
                 "complete": outcome.complete,
                 "interrupted": interrupted,
                 "store": path,
+                **failed,
             }
         )
         return

@@ -186,6 +186,9 @@ def test_csv_has_a_line_for_each_trade() -> None:
     assert row["exits"] == "TP1:101500×0.011 TP2:102500×0.006 STOP:102200×0.005"
     assert float(row["pnl"]) == pytest.approx(trades[0].pnl, abs=1e-6)
     assert (row["side"], row["ambiguous"], row["open_at_end"]) == ("long", "0", "0")
+    exact = msgspec.structs.replace(trades[0], entry=102_724.3, stop=0.00001234567)
+    (row,) = csv.DictReader(io.StringIO(trades_csv([exact])))
+    assert (row["entry"], float(row["stop"])) == ("102724.3", 0.00001234567), "every digit of a price"
     (still,) = csv.DictReader(io.StringIO(trades_csv(backtest(history(WINS[:1])).trades)))
     assert (still["exit_time"], still["open_at_end"]) == ("", "1")
     assert backtest(found).trades[0].entry_bar == WARM

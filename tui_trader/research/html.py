@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tui_trader.clock import iso_utc
-from tui_trader.research.report import Report, figures
+from tui_trader.research.report import EXACT, Report, figures
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --equity: #2a78d6; --hold: #8a8a8a; --loss: #c0392b; }
@@ -109,10 +109,10 @@ def _trades(report: Report) -> str:
     heads = ("entry", "side", "price", "quantity", "stop", "exits", "P&L", "R", "reason")
     rows = []
     for t in report.trades:
-        exits = ", ".join(f"{e.leg} {e.price:g} × {e.qty:g}" for e in t.exits)
+        exits = ", ".join(f"{e.leg} {e.price:{EXACT}} × {e.qty:{EXACT}}" for e in t.exits)
         cells = (
-            iso_utc(t.entry_ms)[:16].replace("T", " "), t.side.value, f"{t.entry:g}", f"{t.qty:g}", f"{t.stop:g}",
-            exits, f"{t.pnl:+.2f}", f"{t.r:+.2f}", t.reason,
+            iso_utc(t.entry_ms)[:16].replace("T", " "), t.side.value, f"{t.entry:{EXACT}}", f"{t.qty:{EXACT}}",
+            f"{t.stop:{EXACT}}", exits, f"{t.pnl:+.2f}", f"{t.r:+.2f}", t.reason,
         )  # fmt: skip
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)

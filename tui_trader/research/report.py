@@ -179,17 +179,22 @@ TRADE_COLUMNS = (
 )  # fmt: skip
 
 
+EXACT = ".15g"
+"""Every digit of a price or a quantity, and none of its binary dust; a plain ``g`` would round to six."""
+
+
 def trades_csv(trades: Iterable[Trade]) -> str:
     """One line a trade; ``exits`` as LEG:price×qty joined by spaces."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(TRADE_COLUMNS)
     for t in trades:
-        exits = " ".join(f"{e.leg}:{e.price:g}×{e.qty:g}" for e in t.exits)
+        exits = " ".join(f"{e.leg}:{e.price:{EXACT}}×{e.qty:{EXACT}}" for e in t.exits)
         ended = iso_utc(t.exits[-1].ts) if t.exits and not t.open_at_end else ""
         writer.writerow(
             (
-                iso_utc(t.entry_ms), ended, t.side.value, f"{t.entry:g}", f"{t.qty:g}", f"{t.stop:g}", exits,
+                iso_utc(t.entry_ms), ended, t.side.value, f"{t.entry:{EXACT}}", f"{t.qty:{EXACT}}",
+                f"{t.stop:{EXACT}}", exits,
                 f"{t.pnl:.6f}", f"{t.r:.4f}", f"{t.fees:.6f}", f"{t.funding:.6f}", f"{t.conviction:.4f}", t.reason,
                 int(t.ambiguous), int(t.open_at_end),
             )
