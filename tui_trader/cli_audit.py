@@ -7,13 +7,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from tui_trader.cli_context import STORE_FILE, Globals, emit
+from tui_trader.cli_context import Globals, emit
 from tui_trader.core.plain import plain
 from tui_trader.errors import StoreError
+from tui_trader.runtime.log import LOG_FILE
+from tui_trader.store import STORE_FILE
 from tui_trader.store.audit import Notes, Report, anchor_of, verify
 from tui_trader.store.queries import open_read_only
 
-LOG_FILE = "session.log"
 _SHOWN = 20
 
 

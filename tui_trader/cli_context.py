@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_trader.errors import TuiTraderError, UsageError
+from tui_trader.store import STORE_FILE
 
 if TYPE_CHECKING:
     from tui_trader.config import Loaded
 
-STORE_FILE = "store.sqlite3"
 INTERRUPTED = 130
 """Exit code of what Ctrl-C cut short."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from tui_trader import clock
-from tui_trader.cli_context import STORE_FILE, Globals, emit
+from tui_trader.cli_context import Globals, emit
 from tui_trader.errors import SessionBusyError, StoreError, TuiTraderError
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.latch import KillLatch
 from tui_trader.runtime.lock import held_by_user, is_held, read_holder
+from tui_trader.store import STORE_FILE
 
 FLAT, FAILED, LATCHED_ONLY = 0, 1, 3
 MODES = ("demo", "paper", "testnet", "live")

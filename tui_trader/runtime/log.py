@@ -26,8 +26,10 @@ from tui_trader.private import open_private, tighten
 from tui_trader.runtime.log_writer import LineWriter
 from tui_trader.secret import Redactor
 
-__all__ = ["PrivateFile", "ProcessLog", "Redactor", "SessionLog"]
+__all__ = ["LOG_FILE", "PrivateFile", "ProcessLog", "Redactor", "SessionLog"]
 
+LOG_FILE = "session.log"
+"""Its name in the folder of its account."""
 MAX_BYTES = 8_000_000
 KEPT = 4
 _LONGEST = 20_000

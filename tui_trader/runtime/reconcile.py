@@ -114,7 +114,7 @@ class Reconciler:
             results = await asyncio.gather(*(self._history(*one) for one in asked))
             failures = [error for error in results if error is not None]
             if failures:
-                await asyncio.sleep(max(backoff.after(error) for error in failures[:1]))
+                await asyncio.sleep(backoff.after(failures[0]))
             else:
                 backoff.reset()
 

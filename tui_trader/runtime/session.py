@@ -34,7 +34,7 @@ from tui_trader.runtime.control import ControlServer, control_path
 from tui_trader.runtime.inbox import Inbox
 from tui_trader.runtime.killswitch import KillRecords, KillSwitch
 from tui_trader.runtime.lock import AccountLock
-from tui_trader.runtime.log import Redactor, SessionLog
+from tui_trader.runtime.log import LOG_FILE, Redactor, SessionLog
 from tui_trader.runtime.log_writer import LogWatch
 from tui_trader.runtime.status import account_facts, trader_facts
 from tui_trader.runtime.supervise import describe
@@ -96,7 +96,7 @@ class Session:
         self._recorder = recorder
         self._data_dir = store_path.parent
         self.redact = redact or Redactor()
-        self.log = SessionLog(self._data_dir / "session.log", self.redact)
+        self.log = SessionLog(self._data_dir / LOG_FILE, self.redact)
         self._log_watch = LogWatch(self.log.writer, self._warn)
         self._inbox = Inbox()
         self._store: Store | None = None

@@ -19,9 +19,10 @@ from tui_trader.private import private_folder, tighten_all
 from tui_trader.runtime.arming import armed_for, check_permissions, on_loopback
 from tui_trader.runtime.control import Request, ask, control_path
 from tui_trader.runtime.lock import AccountLock, Holder, lock_path, read_holder, user_paths
-from tui_trader.runtime.log import ProcessLog, Redactor, SessionLog
+from tui_trader.runtime.log import LOG_FILE, ProcessLog, Redactor, SessionLog
 from tui_trader.runtime.session import Session
 from tui_trader.secret import HIDDEN, Secret
+from tui_trader.store import STORE_FILE
 from tui_trader.store.archive import archive_store
 from tui_trader.store.audit import anchor_of
 from tui_trader.store.trained import carry_over
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from tui_trader.config import Loaded
     from tui_trader.runtime.recorder import Recorder
 
-STORE_FILE = "store.sqlite3"
-LOG_FILE = "session.log"
 TAKE_OVER_S = 12.0
 
 
