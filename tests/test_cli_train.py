@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -162,6 +163,39 @@ def trained(regime: Regime, **changes: object) -> TrainedSet:
         reason="out of sample +0.20 R a trade on 34 trades (+6.8 R), the default -0.10 R a trade on 40 trades (-4.0 R)",
     )
     return msgspec.structs.replace(one, **changes)
+
+
+def test_too_short_a_history_takes_no_trained_set_away(capsys: Capture, tmp_path: Path) -> None:
+    store = tmp_path / "data" / "demo" / "store.sqlite3"
+    before = trained(Regime.BULL, symbol=SYMBOL)
+    save_sets(store, [before])
+    short = recorded().bars.slice(0, 60)
+    path = tmp_path / "short.npz"
+    np.savez(
+        path,
+        open_time_ms=short.open_ms,
+        **{name: getattr(short, name) for name in ("open", "high", "low", "close", "volume")},
+    )
+    code, out, err = call(capsys, "train", "--symbol", SYMBOL, "--candles", str(path), "--sets", "2", "--jobs", "1")
+    assert (code, err) == (0, "")
+    assert "bull: not searched, what was in force stays" in " ".join(out.split())
+    found = {one.key: one for one in load_sets(store)}
+    assert len(found) == 54
+    assert found[before.key] == before
+
+
+def test_a_full_disk_ends_a_search_with_a_sentence(
+    capsys: Capture, candles: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tui_trader.research.optimize.optimize", full)
+    words = ("optimize", "--strategy", "volume_breakout", "--symbol", SYMBOL, "--candles", candles, "--resume", "mine")
+    code, out, err = call(capsys, *words, "--jobs", "1")
+    assert (code, out) == (1, "")
+    assert "mine.journal cannot be written (No space left on device)" in err
+    assert "--resume mine" in err
 
 
 def test_strategies_say_values_and_their_source(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import re
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import msgspec
 from tui_trader import clock
 from tui_trader.cli_backtest import Bar, code_version, interruptible, refuse_out_of_reach, timeframe_of
 from tui_trader.cli_context import INTERRUPTED, Globals, emit, symbol_of
-from tui_trader.errors import SessionBusyError, UsageError, missing_extra
+from tui_trader.errors import SessionBusyError, StoreError, UsageError, missing_extra
 
 if TYPE_CHECKING:
     from tui_trader.core.settings import Settings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 WALLET = Decimal(10_000)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TELL_S = 5.0
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +96,9 @@ def run_train(options: Globals, where: Where, sets: int, *, again: bool) -> int:
         min_trades=problem.settings.training.min_trades,
     )
     search = search_name(problem, grid, code)
-    mine = [s for s in load_sets(path) if (s.symbol, s.exchange, s.search) == (symbol, exchange, search) and not again]
+    stored = load_sets(path)
+    earlier = {one.key for one in stored if one.metrics}
+    mine = [s for s in stored if (s.symbol, s.exchange, s.search) == (symbol, exchange, search) and not again]
     known = _whole(mine, grid)
     found = [one for one in mine if (one.strategy, one.timeframe) in known]
     bar = Bar(f"train {symbol}")
@@ -102,7 +106,8 @@ def run_train(options: Globals, where: Where, sets: int, *, again: bool) -> int:
     def done(tried: Sequence[Tried]) -> None:
         now = clock.wall_ms()
         made = [to_set(t, problem, exchange=exchange, trained_ms=now, code=code, search=search) for t in tried]
-        save_sets(path, made)
+        # What could not be searched says nothing against the set that an earlier, longer history gave.
+        save_sets(path, [one for one in made if one.metrics or one.key not in earlier])
         found.extend(made)
 
     with _pool(problem, where) as pool, interruptible() as pressed:
@@ -287,7 +292,9 @@ def _console_lines(found: Sequence[TrainedSet], problem: Problem) -> list[str]:
 def _fate(one: TrainedSet) -> str:
     if one.in_use:
         return "✓ the trained set is used while the market is in this regime"
-    return f"demoted: {one.demoted}" if one.demoted else f"default kept: {one.reason}"
+    if one.demoted:
+        return f"demoted: {one.demoted}"
+    return f"default kept: {one.reason}" if one.metrics else f"not searched, what was in force stays: {one.reason}"
 
 
 def _how(waiting: Sequence[tuple[TrainedSet, str]], settings: Settings) -> list[str]:
@@ -349,8 +356,16 @@ def run_optimize(options: Globals, where: Where, hunt: Hunt) -> int:
         count += 1
         bar(count, total)
 
-    with _pool(problem, where) as pool, interruptible() as pressed:
-        found = optimize(pool, problem, order, storage, name, hooks=Hooks(tick, pressed), code=code_version())
+    try:
+        with _pool(problem, where) as pool, interruptible() as pressed:
+            found = optimize(pool, problem, order, storage, name, hooks=Hooks(tick, pressed), code=code_version())
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise StoreError(
+            f"The study {journal} cannot be written ({error.strerror}); what is in it stays. Make room and go on with "
+            f"--resume {name}."
+        ) from None
     bar.clear()
     if where.as_json:
         emit(msgspec.to_builtins(found, enc_hook=str) | {"journal": str(journal)})

@@ -16,6 +16,10 @@ from tui_trader.strategies.base import BarStrategy
 class Mine(BarStrategy):
     name = "mine"
 """
+DECLARED = """
+from tui_trader.core.parameters import Parameter
+Mine.parameters = (Parameter(name="n", default={default}, low={low}, high=20, step={step}, text="bars"),)
+"""
 
 
 def test_enabled_strategies_in_order() -> None:
@@ -37,6 +41,9 @@ def test_a_file_in_the_own_folder_is_picked_up_by_name(tmp_path: Path) -> None:
     [
         ("x = 1", 0o600, "holds no class derived from BarStrategy with name = 'mine'"),
         ("1 / 0", 0o600, "cannot be run: ZeroDivisionError"),
+        ("raise SystemExit(3)", 0o600, "cannot be run: SystemExit: 3"),
+        (OWN + DECLARED.format(low=10, default=5, step=1), 0o600, "'n' needs low ≤ default ≤ high"),
+        (OWN + DECLARED.format(low=1, default=5, step=0), 0o600, "step 0"),
         (OWN, 0o620, "may be written by others"),
     ],
 )

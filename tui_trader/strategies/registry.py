@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from tui_trader.core.candles import TIMEFRAMES
-from tui_trader.core.parameters import ParameterError, resolve
+from tui_trader.core.parameters import Parameter, ParameterError, resolve
 from tui_trader.core.settings import Settings, StrategySettings
 from tui_trader.core.signals import Strategy
 from tui_trader.errors import ConfigError
@@ -82,6 +83,16 @@ def _own_files(folder: str) -> dict[str, Path]:
     return {file.stem: file for file in sorted(path.glob("*.py")) if not file.stem.startswith("_")}
 
 
+def _check_declared(parameters: Iterable[Parameter], file: Path) -> None:
+    """Raises ``ConfigError`` for a declaration that no search and no default could keep to."""
+    for one in parameters:
+        if not (one.low <= one.default <= one.high and one.step > 0):
+            raise ConfigError(
+                f"{file}: the parameter {one.name!r} needs low ≤ default ≤ high and a step over 0; it has low "
+                f"{one.low}, default {one.default}, high {one.high}, step {one.step}"
+            )
+
+
 def _load(file: Path) -> Strategy:
     """Run one file and take the strategy in it that bears the file's name. Raises ``ConfigError``."""
     if file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -93,9 +104,10 @@ def _load(file: Path) -> Strategy:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{file} cannot be run: {type(error).__name__}: {error}. Mend it or disable it.") from error
     for found in vars(module).values():
         if isinstance(found, type) and issubclass(found, BarStrategy) and found.name == file.stem:
+            _check_declared(found.parameters, file)
             return found()
     raise ConfigError(f"{file} holds no class derived from BarStrategy with name = {file.stem!r}")
