@@ -63,3 +63,27 @@ def test_arrays_say_what_loops_say(values: dict[str, object], least: int) -> Non
         sides += [side for side, _ in expected.values()]
     assert sides.count(1) >= least
     assert sides.count(-1) >= least
+
+
+def test_after_a_crash_no_stop_lies_under_zero() -> None:
+    """A fall by 99.99 % within hours: twice the ATR is more than what is left of the price for days."""
+    bars = packaged("BTCUSDT").bars
+    left = np.ones(len(bars) + 1)
+    middle = len(bars) // 2
+    left[middle : middle + 200], left[middle + 200 :] = np.geomspace(1, 1e-4, 200), 1e-4
+    opens, closes = bars.open * left[:-1], bars.close * left[1:]
+    crash = Bars(
+        timeframe="1m",
+        open_ms=bars.open_ms,
+        open=opens,
+        high=np.maximum(bars.high * left[1:], opens),
+        low=np.minimum(bars.low * left[1:], opens),
+        close=closes,
+        volume=bars.volume,
+    )
+    strategy = DivergenceCapitulation()
+    values = resolve(strategy.parameters, {"stop_atr": 2.0, "volume_mult": 1.0})
+    found = strategy.setups(window_of(resample(crash, "1h")), values)
+    assert (found.stop[found.direction == 0] <= 0).any(), "there are bars without room for a stop"
+    assert not (found.stop[found.direction != 0] <= 0).any()
+    assert len(found.scan().bars) > 0

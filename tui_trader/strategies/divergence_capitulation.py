@@ -64,6 +64,9 @@ class DivergenceCapitulation(BarStrategy):
         diverging, extreme = self._divergence(window, down, int(values["lookback"]))
         atr = window.indicator(Indicator.ATR, ATR_PERIOD)
         beyond = np.where(down, np.fmin(bars.low, extreme), np.fmax(bars.high, extreme))
+        stop = beyond - np.where(down, 1, -1) * values["stop_atr"] * atr
+        # After a crash the ATR may be worth more than what is left of the price: no stop, no setup.
+        direction[stop <= 0] = 0
         return Setups(
             direction=direction,
             tests=(
@@ -74,7 +77,7 @@ class DivergenceCapitulation(BarStrategy):
                 ),
                 graded("rejection", wick, share, 1.0, lambda v: f"wick {v:.0%} of the bar, at least {share:.0%}"),
             ),
-            stop=beyond - np.where(down, 1, -1) * values["stop_atr"] * atr,
+            stop=stop,
             target=np.full(len(bars), np.nan),
         )
 

@@ -105,6 +105,9 @@ class HtfSweep(BarStrategy):
             back[bar] = found.back[there] - found.first[there] + 1
             age[bar] = bar - found.back[there]
             extreme[bar] = low * sign
+        stop = extreme - direction * values["stop_atr"] * atr
+        # After a crash the ATR may be worth more than what is left of the price: no stop, no setup.
+        direction[stop <= 0] = 0
         least, reclaim, shift = values["body_atr"], values["reclaim_bars"], values["shift_bars"]
         return Setups(
             direction=direction,
@@ -114,7 +117,7 @@ class HtfSweep(BarStrategy):
                 graded("shift", body, least, 2 * least, lambda v: f"body {v:.2f} ATR, at least {least:g}"),
                 graded("time", age, shift, 0.0, lambda v: f"structure shifted {v:.0f} bars after, at most {shift:g}"),
             ),
-            stop=extreme - direction * values["stop_atr"] * atr,
+            stop=stop,
             target=np.full(count, np.nan),
         )
 
