@@ -141,6 +141,8 @@ def test_what_a_person_s_strategy_says_is_checked(changes: dict[str, object], sa
         ("side", 7, "a side is none of -1, 0 and 1"),
         ("conviction", np.nan, "a conviction is not within 0 to 1"),
         ("conviction", 1.5, "a conviction is not within 0 to 1"),
+        ("stop", -5.0, "a stop is no price above 0"),
+        ("target", -np.inf, "a target is no price above 0"),
         ("bars", 10**6, "its bars are not rising indexes below 2000"),
     ],
 )

@@ -13,7 +13,7 @@ from tui_trader.core.parameters import resolve
 from tui_trader.core.signals import MarketState
 from tui_trader.core.types import Side
 from tui_trader.exchange.history import load_recording
-from tui_trader.strategies.base import BarStrategy, graded, last_two, met_score, missed_score
+from tui_trader.strategies.base import BarStrategy, Setups, graded, last_two, met_score, missed_score
 from tui_trader.strategies.divergence_capitulation import DivergenceCapitulation
 from tui_trader.strategies.htf_sweep import HtfSweep
 from tui_trader.strategies.ma_crossover import MaCrossover
@@ -99,3 +99,15 @@ def test_a_live_bar_and_a_scan_say_the_same(kind: type[BarStrategy], symbol: str
             assert (price is None) == bool(np.isnan(vector[at]))
             assert price is None or float(price) == pytest.approx(vector[at], rel=1e-12)
     assert setups >= 3
+
+
+def test_a_price_that_is_not_finite_is_none_in_a_scan_as_it_is_live() -> None:
+    count = 3
+    found = Setups(
+        direction=np.ones(count, dtype=np.int8),
+        tests=(graded("any", np.ones(count), 0.5, 1.0, str),),
+        stop=np.array([99.0, np.inf, np.nan]),
+        target=np.array([-np.inf, 101.0, np.inf]),
+    ).scan()
+    assert np.array_equal(found.stop, [99.0, np.nan, np.nan], equal_nan=True)
+    assert np.array_equal(found.target, [np.nan, 101.0, np.nan], equal_nan=True)

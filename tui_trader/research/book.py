@@ -172,6 +172,9 @@ def _unsound(scan: Scan, count: int) -> str:
         return "a side is none of -1, 0 and 1"
     if not bool(((scan.conviction >= 0) & (scan.conviction <= 1))[entries].all()):
         return "a conviction is not within 0 to 1"
+    for name, prices in (("stop", scan.stop), ("target", scan.target)):
+        if bool((prices[entries] <= 0).any()):
+            return f"a {name} is no price above 0"
     return ""
 
 

@@ -152,8 +152,8 @@ class Setups(msgspec.Struct, frozen=True, kw_only=True):
             bars=there if self.bars is None else self.bars[there],
             side=self.direction[there],
             conviction=total / sum(test.weight for test in self.tests),
-            stop=np.round(self.stop[there], DECIMALS),
-            target=np.round(self.target[there], DECIMALS),
+            stop=_prices(self.stop[there]),
+            target=_prices(self.target[there]),
         )
 
     def judges(self, bar: int) -> bool:
@@ -209,6 +209,12 @@ class BarStrategy:
             target=_price(found.target[-1]) if met else None,
             note="" if met else "; ".join(c.text for c in conditions if not c.met),
         )
+
+
+def _prices(values: Floats) -> Floats:
+    """As ``_price`` has each: what is not finite is none."""
+    finite: Floats = np.where(np.isfinite(values), values, np.nan)
+    return np.round(finite, DECIMALS)
 
 
 def _price(value: float) -> Decimal | None:
