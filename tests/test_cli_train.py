@@ -198,6 +198,21 @@ def test_a_full_disk_ends_a_search_with_a_sentence(
     assert "--resume mine" in err
 
 
+def test_a_file_that_cannot_be_loaded_hides_no_other_strategy(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    monkeypatch.setenv("TP_STRATEGIES_FOLDER", str(tmp_path))
+    code, out, err = call(capsys, "strategies", "--json")
+    assert (code, err) == (0, "")
+    rows = {row["name"]: row for row in json.loads(out)["strategies"]}
+    assert len(rows) == 5
+    assert "No module named 'no_such_module'" in rows["broken"]["problem"]
+    assert rows["ma_crossover"]["parameters"]
+    code, out, err = call(capsys, "strategies")
+    assert (code, "broken: does not run" in out, "no_such_module" in out) == (0, True, True)
+
+
 def test_strategies_say_values_and_their_source(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ WIDTH = 100
 
 def show_strategies(options: Globals, as_json: bool) -> int:
     """All known strategies; trained sets are those of this mode's store."""
+    from tui_trader.errors import ConfigError
     from tui_trader.store.trained import load_sets
     from tui_trader.strategies.registry import SHIPPED, find_strategy, known_names
 
@@ -30,15 +31,35 @@ def show_strategies(options: Globals, as_json: bool) -> int:
     sets = load_sets(options.store_path())
     shipped = {kind.name for kind in SHIPPED}
     rows = []
-    for name in known_names(settings.strategies):
-        strategy = find_strategy(name, settings.strategies)
+    for name in dict.fromkeys(known_names(settings.strategies)):
+        origin = "shipped" if name in shipped else settings.strategies.folder
         mine = [one for one in sets if one.strategy == name]
-        rows.append(_row(strategy, settings, mine, "shipped" if name in shipped else settings.strategies.folder))
+        try:
+            strategy = find_strategy(name, settings.strategies)
+        except ConfigError as error:
+            rows.append(_broken(name, settings, origin, str(error)))
+        else:
+            rows.append(_row(strategy, settings, mine, origin))
     if as_json:
         emit({"strategies": rows, "use_trained": settings.training.use_trained, "store": str(options.store_path())})
         return 0
     sys.stdout.write("\n\n".join(_text(row) for row in rows) + "\n")
     return 0
+
+
+def _broken(name: str, settings: Settings, origin: str, problem: str) -> dict[str, object]:
+    """The row of a file that cannot be loaded: it must not hide the others."""
+    return {
+        "name": name,
+        "text": "",
+        "origin": origin,
+        "enabled": name in settings.strategies.enabled,
+        "timeframe": settings.strategies.timeframes.get(name),
+        "higher": None,
+        "problem": problem,
+        "parameters": [],
+        "trained": [],
+    }
 
 
 def in_force(
@@ -145,7 +166,8 @@ def _problem(strategy: Strategy, timeframe: str, values: dict[str, float]) -> st
 
 def _text(row: dict[str, Any]) -> str:
     state = "runs" if row["enabled"] else "does not run (strategies.enabled)"
-    lines = [f"{row['name']}: {state}, on {row['timeframe']}", *_wrapped(row["text"], "    ")]
+    where = f", on {row['timeframe']}" if row["timeframe"] else ""
+    lines = [f"{row['name']}: {state}{where}", *_wrapped(row["text"], "    ")]
     lines += _wrapped(row["problem"], "  ! ", "    ") if row["problem"] else []
     for p in row["parameters"]:
         bounds = f"{p['low']:g} to {p['high']:g}"
