@@ -28,11 +28,9 @@ from tui_trader.core.types import DAY_MS, MINUTE_MS, Channel, Leg, Side
 from tui_trader.errors import ConfigError
 from tui_trader.research.book import HistoryBook, day_volume, scan_of
 from tui_trader.research.history import History
-from tui_trader.research.kernel import LEAST_SPREAD
+from tui_trader.research.kernel import ADVERSE, FAVOURABLE, LEAST_SPREAD
 from tui_trader.venues.paper import Costs, PaperAccount
 
-ADVERSE_MS, FAVOURABLE_MS = 20_000, 40_000
-"""When, within a minute, the extremes are told."""
 DEPTH_USDT = 5_000_000.0
 """Depth told to the gate: candles hold none."""
 _FIRST_LOOK = 64
@@ -251,9 +249,9 @@ class Backtest:
         low, high = float(bars.low[index]), float(bars.high[index])
         first, second = (low, high) if held > 0 else (high, low)
         self._note_ambiguity(first, second)
-        self._price(first, now + ADVERSE_MS)
+        self._price(first, now + ADVERSE)
         if self._paper.position(self.symbol):
-            self._price(second, now + FAVOURABLE_MS)
+            self._price(second, now + FAVOURABLE)
 
     def _price(self, price: float, now: int, *, gap: bool = False) -> None:
         self._say(*self._paper.move(self.symbol, price, now, gap=gap))
@@ -392,7 +390,7 @@ class Backtest:
             return index + 1
         if not self._paper.has_stop(self.symbol, plan.stop_price):
             return index + 1  # the venue refused it because price had passed it; it is tried again each minute
-        if plan.trailing and self._settings.execution.trail_min_interval_s * 1000 >= ADVERSE_MS:
+        if plan.trailing and self._settings.execution.trail_min_interval_s * 1000 >= ADVERSE:
             return index + 1  # a move of the stop that was put off may be due without a new best price
         self._settled = True
         return self._next_true(index + 1, self._touches(plan))

@@ -56,7 +56,7 @@ STATES = 27
 ACCOUNTS = 8
 
 MINUTE, DAY = 60_000, 86_400_000
-ADVERSE, FAVOURABLE = 20_000, 40_000
+ADVERSE, FAVOURABLE = 20_000, 40_000  # when, within a minute, its extremes are told, ms; for the engine path too
 BLOCK = 16
 """Bars whose highest high and lowest low are known beforehand, so that a quiet time is passed in few steps."""
 LONGEST_PAUSE_S = 30.0
