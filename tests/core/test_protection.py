@@ -74,6 +74,11 @@ def test_the_percentiles_of_the_session_count_what_goes_on() -> None:
     assert percentile([], 0.99) == 0.0
 
 
+def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed() -> None:
+    hundred = [float(value) for value in range(100, 0, -1)]
+    assert [percentile(hundred, share) for share in (0.0, 0.5, 0.99, 0.991, 1.0)] == [1.0, 50.0, 99.0, 100.0, 100.0]
+
+
 def test_i1_time_without_a_stop_counts_from_the_venues_fill_and_ends_in_a_flat_position_at_the_limit() -> None:
     """Every stop is lost on its way: at ten seconds from the fill the position is closed, and said."""
     desk = Desk().start()

@@ -49,21 +49,21 @@ def longest_naked_s(state: EngineState, plan: Plan, now: int) -> float:
 def protection(state: EngineState, now: int) -> ProtectionView:
     """The session's stretches without a proven stop, those that go on included."""
     running = [naked_s(state, plan, now) for plan in state.plans.values() if plan.naked_since_ms]
-    spans = sorted([*state.unprotected_s, *running])
+    spans = [*state.unprotected_s, *running]
     return ProtectionView(
         count=len(spans),
         p50_s=percentile(spans, 0.50),
         p99_s=percentile(spans, 0.99),
-        max_s=spans[-1] if spans else 0.0,
+        max_s=max(spans, default=0.0),
         limit_s=state.settings.execution.naked_limit_s,
         violations=state.violations,
     )
 
 
-def percentile(ordered: Iterable[float], share: float) -> float:
-    """The value at ``share`` (0–1) of ascending values by nearest rank; 0 of none."""
-    values = list(ordered)
-    return values[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
+def percentile(values: Iterable[float], share: float) -> float:
+    """The value at ``share`` (0–1) of them by nearest rank: the least that so many do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
 def _seconds(state: EngineState, venue_ms: int) -> float:

@@ -11,6 +11,7 @@ from multiprocessing import active_children, get_context
 
 import msgspec
 
+from tui_trader.core.protection import percentile
 from tui_trader.drill.draw import draw
 from tui_trader.drill.swarm import Result, live
 from tui_trader.exchange.fault_rules import FaultRule
@@ -73,12 +74,7 @@ def summary(results: Iterable[Result], *, partial: bool = False) -> Report:
 
 def percentiles(values: list[float]) -> dict[str, float]:
     """p50, p99 and max; zeros when there are no values."""
-    ordered = sorted(values) or [0.0]
-    return {
-        "p50": ordered[len(ordered) // 2],
-        "p99": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))],
-        "max": ordered[-1],
-    }
+    return {"p50": percentile(values, 0.50), "p99": percentile(values, 0.99), "max": max(values, default=0.0)}
 
 
 def campaign(

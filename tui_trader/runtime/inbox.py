@@ -19,16 +19,15 @@ from tui_trader.core.events import (
     Ticker24h,
     TradePrint,
 )
+from tui_trader.core.protection import percentile
 
 _NEWEST_COUNTS = (BookTop, BookDepth, TradePrint, MarkPrice, Ticker24h, OpenInterest)
 _AGES_KEPT = 1024
 
 
 def percentile_ms(seconds: Collection[float], share: float) -> float:
-    """The ``share`` quantile of some durations, in ms; 0 when there are none."""
-    if not seconds:
-        return 0.0
-    return sorted(seconds)[int(share * (len(seconds) - 1))] * 1000.0
+    """A percentile of some durations, in ms; 0 when there are none."""
+    return percentile(seconds, share) * 1000.0
 
 
 class _Slot:
