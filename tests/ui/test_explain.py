@@ -8,9 +8,9 @@ import pytest
 from tests.ui.sample import FakeSession, snapshot
 from tests.ui.test_console import SIZE, press, text_of
 from tests.ui.test_render import drawn
-from tui_trader.core.strategy_rows import ConditionView, RegimeView
+from tui_trader.core.strategy_rows import RegimeView
 from tui_trader.ui.app import ConsoleApp
-from tui_trader.ui.screens.explain import confluence_of, figure, on_the_point, strategy_text
+from tui_trader.ui.screens.explain import figure, on_the_point, strategy_text
 from tui_trader.ui.screens.texts import detail_text
 from tui_trader.ui.state import Frame
 from tui_trader.ui.theme import palette
@@ -137,14 +137,6 @@ def test_the_circumstances_stand_under_a_signal_where_there_is_room() -> None:
 )
 def test_figures(value: float | None, text: str) -> None:
     assert figure(value) == text
-
-
-def test_confluence_is_the_weighted_mean() -> None:
-    def one(score: float, weight: float) -> ConditionView:
-        return ConditionView(name="c", value=1.0, limit=1.0, text="", met=True, score=score, weight=weight)
-
-    assert confluence_of((one(1.0, 1.0), one(0.8, 3.0))) == pytest.approx(0.85)
-    assert confluence_of(()) == 0.0
 
 
 def test_the_values_of_a_column_stand_on_their_decimal_point() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -94,7 +95,17 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     target: NDArray[np.float64]
 
 
-def confluence(conditions: tuple[Condition, ...]) -> float:
+class Scored(Protocol):
+    """What has a part in a confluence: a score of 0–1 that counts with a weight ≥ 0."""
+
+    @property
+    def score(self) -> float: ...
+
+    @property
+    def weight(self) -> float: ...
+
+
+def confluence(conditions: Sequence[Scored]) -> float:
     """Weighted mean of the conditions' scores, 0–1; 0 without conditions."""
     weight = sum(c.weight for c in conditions)
     return sum(c.score * c.weight for c in conditions) / weight if weight > 0 else 0.0

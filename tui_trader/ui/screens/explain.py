@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from tui_trader.core.signals import confluence
 from tui_trader.core.strategy_rows import ConditionView, SignalRow, StrategyRow, TrainedView, UseView
 from tui_trader.ui import format as f
 from tui_trader.ui.screens.sheet import Sheet
@@ -28,12 +29,6 @@ def figure(value: float | None) -> str:
     decimals = 0 if size >= 10_000 or value == int(value) else 2 if size >= 1 else small
     text = f.number(value, decimals)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def confluence_of(conditions: Sequence[ConditionView]) -> float:
-    """Weighted mean of the scores, as the strategies' own conviction."""
-    weight = sum(each.weight for each in conditions)
-    return sum(each.score * each.weight for each in conditions) / weight if weight > 0 else 0.0
 
 
 # --- one signal ---
@@ -69,7 +64,7 @@ def signal_part(sheet: Sheet, row: SignalRow, decimals: int, width: int) -> None
 
 
 def _arithmetic(sheet: Sheet, row: SignalRow) -> None:
-    value = confluence_of(row.conditions)
+    value = confluence(row.conditions)
     met = sum(each.met for each in row.conditions)
     sheet.pair("conditions met", f"{met} of {len(row.conditions)}", "text" if met == len(row.conditions) else "warn")
     sheet.pair("confluence", f"{f.number(value, 2)}, the mean of the scores by weight")
