@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from tui_trader.core.depth import BAND
 from tui_trader.core.settings import UniverseSettings
 from tui_trader.core.types import NOT_CLASSIFIED, Refusal, Tier
 
@@ -64,7 +65,7 @@ class SymbolMetrics(msgspec.Struct, kw_only=True):
     @property
     def depth_is_lower_bound(self) -> bool:
         """True where the seen book ends inside ±0.5 % on a side."""
-        return min(self.bid_reach, self.ask_reach) < 0.005
+        return min(self.bid_reach, self.ask_reach) < BAND
 
 
 def _soft(code: str, text: str) -> Refusal:

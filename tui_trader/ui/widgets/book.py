@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tui_trader.core.depth import BAND
 from tui_trader.core.views import BookLevel, BookView
 from tui_trader.ui import format as f
 from tui_trader.ui.state import Frame
@@ -79,7 +80,7 @@ def _middle(book: BookView, width: int) -> Line:
 
 
 def _foot(book: BookView, width: int) -> list[Line]:
-    bounded = min(book.bid_reach, book.ask_reach) < 0.005
+    bounded = min(book.bid_reach, book.ask_reach) < BAND
     sign = "≥ " if bounded else ""
     depth: Line = (
         (" ±0.5% ", "dim"),

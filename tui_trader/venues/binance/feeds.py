@@ -12,6 +12,7 @@ from tui_trader import clock as system_clock
 from tui_trader.clock import VenueClock
 from tui_trader.core.book import LocalBook
 from tui_trader.core.candles import sane
+from tui_trader.core.depth import BAND
 from tui_trader.core.events import (
     BookDepth,
     BookTop,
@@ -434,7 +435,7 @@ class Feeds:
         )
         reach = min(depth.bid_reach, depth.ask_reach)
         pause = _RENEW_GAP_S if reach < _RENEW_REACH else _WIDEN_GAP_S
-        if reach < 0.005 and feed.successor is None and now - feed.asked_at >= pause:
+        if reach < BAND and feed.successor is None and now - feed.asked_at >= pause:
             feed.asked_at = now
             feed.successor = LocalBook()
             self._ask_snapshot(symbol)
