@@ -296,6 +296,10 @@ class EquityPoint(View, frozen=True, kw_only=True):
     equity: float
 
 
+PROMISE_S = 3.0
+"""The promised p99 of the time without a proven stop: up to here it is ordinary, beyond it somebody should look."""
+
+
 class ProtectionView(View, frozen=True, kw_only=True):
     """Seconds (real) without a proven stop over all positions of this session, from the venue's fill time, and how many
     invariants were found broken. ``count`` stretches ended; ``promise_s`` is the promised p99, ``limit_s`` flattens.
@@ -305,7 +309,7 @@ class ProtectionView(View, frozen=True, kw_only=True):
     p50_s: float = 0.0
     p99_s: float = 0.0
     max_s: float = 0.0
-    promise_s: float = 3.0
+    promise_s: float = PROMISE_S
     limit_s: float = 10.0
     violations: int = 0
 

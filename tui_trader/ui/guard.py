@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from tui_trader.core.views import HeaderView, PositionRow, ProtectionView
+from tui_trader.core.views import PROMISE_S, HeaderView, PositionRow, ProtectionView
 from tui_trader.ui import format as f
-
-PROMISE_S = 3.0
-"""The promised p99 of the time without a proven stop: up to here it is ordinary, beyond it somebody should look."""
 
 PROVEN, SOON, BARE = "✓", "◌", "✗"
 

@@ -21,6 +21,7 @@ from tui_trader.core.events import (
     StopToBreakEven,
     UserCommand,
 )
+from tui_trader.core.manual import FARTHEST_STOP
 from tui_trader.core.types import Leg, Side
 from tui_trader.core.views import LadderRow, PositionRow
 from tui_trader.runtime.face import SessionFace
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 GONE = "the position has been closed meanwhile."
 Handler = Callable[["ConsoleApp"], Awaitable[None]]
-FARTHEST_STOP = 0.5
-"""How far from the price, as a share of it, a stop or target by hand may be; the engine holds the stop to it, too."""
+_FARTHEST = float(FARTHEST_STOP)
+"""The engine holds the stop to it, too; the screen says it before anything is sent, of targets as well."""
 _LEGS = {"TP1": Leg.TP1, "TP2": Leg.TP2, "TP3": Leg.TP3}
 
 
@@ -152,8 +153,8 @@ def _too_far(price: float, row: PositionRow) -> str:
     sign = 1 if row.side is Side.LONG else -1
     if row.liquidation > 0 and (price - row.liquidation) * sign <= 0:
         return f"the position would be liquidated at {f.price(row.liquidation, row.price_decimals)} before that."
-    if row.mark > 0 and abs(row.mark - price) > row.mark * FARTHEST_STOP:
-        return f"that is more than {f.share(FARTHEST_STOP, 0)} away from the mark price: a typing mistake?"
+    if row.mark > 0 and abs(row.mark - price) > row.mark * _FARTHEST:
+        return f"that is more than {f.share(_FARTHEST, 0)} away from the mark price: a typing mistake?"
     return ""
 
 
@@ -205,8 +206,8 @@ def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
         return f"a long's target must be over the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
     if side is Side.SHORT and float(price) >= mark:
         return f"a short's target must be under the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
-    if abs(float(price) - mark) > mark * FARTHEST_STOP:
-        return f"price: more than {f.share(FARTHEST_STOP, 0)} away from the mark price: a typing mistake?"
+    if abs(float(price) - mark) > mark * _FARTHEST:
+        return f"price: more than {f.share(_FARTHEST, 0)} away from the mark price: a typing mistake?"
     share = decimal_of(values["share"])
     if isinstance(share, str):
         return f"share: {share}"

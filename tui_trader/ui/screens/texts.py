@@ -8,7 +8,7 @@ from rich.text import Text
 
 from tui_trader.core.strategy_rows import SignalRow
 from tui_trader.core.types import Severity
-from tui_trader.core.views import LadderView, PositionRow, Snapshot, UniverseRow
+from tui_trader.core.views import PROMISE_S, LadderView, PositionRow, Snapshot, UniverseRow
 from tui_trader.ui import format as f
 from tui_trader.ui import guard
 from tui_trader.ui.actions import ACTIONS, all_keys_text, key_text
@@ -36,7 +36,9 @@ def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Te
             _pane_lines(sheet, colours, keys, width)
     sheet.head("Signs")
     sheet.line("  ✓ proven at the venue, or met      ✗ missing, refused, down      ▲ long   ▼ short", "dim")
-    sheet.line("  ◌ no proven stop yet, within the promised 3 s; ✗ longer; after 10 s it is closed", "dim")
+    sheet.line(
+        f"  ◌ no proven stop yet, within the promised {PROMISE_S:.0f} s; ✗ longer; after 10 s it is closed", "dim"
+    )
     sheet.line("  bare≤ the longest time without a proven stop, from the venue's fill on", "dim")
     sheet.line("  ● position, working   ‖ paused   ▶ selected   ◀ your order in the book   ≥ at least", "dim")
     sheet.line("  Under a timeframe: ▲ bull, ▼ bear, ─ sideways, ? not known before 50 closed bars", "dim")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual import events
 
 from tui_trader.core.types import Channel
-from tui_trader.core.views import ChannelView, HeaderView, PositionRow
+from tui_trader.core.views import PROMISE_S, ChannelView, HeaderView, PositionRow
 from tui_trader.ui import format as f
 from tui_trader.ui import guard
 from tui_trader.ui.actions import FOOTER, key_text
@@ -55,7 +55,7 @@ def barest(header: HeaderView) -> Line:
     """The longest time that a position which is open now was ever without a proven stop."""
     if not header.positions:
         return ()
-    role = "dim" if header.longest_naked_s <= guard.PROMISE_S else "loss"
+    role = "dim" if header.longest_naked_s <= PROMISE_S else "loss"
     return (("bare≤", "dim"), (f.age(header.longest_naked_s), role))
 
 
