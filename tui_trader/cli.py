@@ -182,7 +182,11 @@ def tpsl(
     """The TP/SL ladder of a position, with the reason of each level."""
     from tui_trader.cli_decide import show_tpsl
 
-    raise typer.Exit(show_tpsl(globals_of(context), name, side, (entry, atr, tick, qty, step, stop), as_json))
+    options = globals_of(context)
+    code = show_tpsl(
+        options, name, side, entry=entry, atr=atr, tick=tick, qty=qty, step=step, stop=stop, as_json=as_json
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -201,9 +205,19 @@ def size(
     """How large a trade would be, and why. Exit code 1 when refused."""
     from tui_trader.cli_decide import show_size
 
-    raise typer.Exit(
-        show_size(globals_of(context), name, (equity, entry, conviction, stop, step, min_notional), model, as_json)
+    code = show_size(
+        globals_of(context),
+        name,
+        equity=equity,
+        entry=entry,
+        conviction=conviction,
+        stop=stop,
+        model=model,
+        step=step,
+        min_notional=min_notional,
+        as_json=as_json,
     )
+    raise typer.Exit(code)
 
 
 @app.command("config")

@@ -37,32 +37,37 @@ def show_tpsl(
     options: Globals,
     name: str,
     side_text: str,
-    given: tuple[str, str, str, str | None, str | None, str | None],
+    *,
+    entry: str,
+    atr: str,
+    tick: str,
+    qty: str | None,
+    step: str | None,
+    stop: str | None,
     as_json: bool,
 ) -> int:
-    """The ladder at an entry price."""
-    entry_text, atr_text, tick_text, qty_text, step_text, stop_text = given
+    """The ladder at an entry price; the numbers are texts as typed."""
     symbol, base = symbol_of(name)
     side = Side(side_of(side_text))
-    tick, step = number("--tick", tick_text), optional("--step", step_text)
-    qty = optional("--qty", qty_text)
+    tick_size, step_size = number("--tick", tick), optional("--step", step)
+    amount = optional("--qty", qty)
     settings = options.load().settings
     try:
         ladder = build_ladder(
             side=side,
-            entry=number("--entry", entry_text),
-            qty=qty or ONE,
-            atr=float(number("--atr", atr_text)),
-            instrument=loose_instrument(symbol, base, tick=tick, step=step),
+            entry=number("--entry", entry),
+            qty=amount or ONE,
+            atr=float(number("--atr", atr)),
+            instrument=loose_instrument(symbol, base, tick=tick_size, step=step_size),
             settings=settings.ladder,
-            stop=optional("--stop", stop_text),
+            stop=optional("--stop", stop),
         )
     except LadderError as error:
         raise UsageError(f"There is no such ladder: {error}. Give another --entry, --atr, --tick or --stop.") from None
     if as_json:
-        emit(_ladder_document(symbol, ladder, with_qty=qty is not None))
+        emit(_ladder_document(symbol, ladder, with_qty=amount is not None))
     else:
-        _print_ladder(symbol, ladder, with_qty=qty is not None)
+        _print_ladder(symbol, ladder, with_qty=amount is not None)
     return 0
 
 
@@ -105,27 +110,32 @@ def _print_ladder(symbol: str, ladder: Ladder, *, with_qty: bool) -> None:
 def show_size(
     options: Globals,
     name: str,
-    given: tuple[str, str, str, str | None, str | None, str | None],
+    *,
+    equity: str,
+    entry: str,
+    conviction: str,
+    stop: str | None,
     model: str | None,
+    step: str | None,
+    min_notional: str | None,
     as_json: bool,
 ) -> int:
-    """The size of a trade; 1 when refused."""
-    equity_text, entry_text, conviction_text, stop_text, step_text, notional_text = given
+    """The size of a trade; 1 when refused. The numbers are texts as typed."""
     symbol, base = symbol_of(name)
     settings = options.load({"sizing.model": model} if model is not None else {}).settings
     tier, why_tier = Classifier(settings.tiers).tier(symbol)
-    instrument = loose_instrument(symbol, base, step=optional("--step", step_text))
-    least = optional("--min-notional", notional_text, above=False)
+    instrument = loose_instrument(symbol, base, step=optional("--step", step))
+    least = optional("--min-notional", min_notional, above=False)
     if least is not None:
         instrument = msgspec.structs.replace(instrument, min_notional=least)
     sized = size_trade(
         settings=settings.sizing,
         instrument=instrument,
         tier=tier,
-        equity=number("--equity", equity_text),
-        entry=number("--entry", entry_text),
-        stop=optional("--stop", stop_text),
-        conviction=float(number("--conviction", conviction_text, above=False, high=1)),
+        equity=number("--equity", equity),
+        entry=number("--entry", entry),
+        stop=optional("--stop", stop),
+        conviction=float(number("--conviction", conviction, above=False, high=1)),
         margin_in_use=ZERO,
         max_total_risk=settings.limits.max_total_risk,
     )
