@@ -136,6 +136,9 @@ class ScriptedVenue:
     async def renew(self, reason: str) -> None:
         await self._answer("renew", reason, None)
 
+    def troubles(self) -> str:
+        return ""
+
     async def aclose(self) -> None:
         await self._answer("aclose", "", None)
 

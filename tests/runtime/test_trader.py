@@ -70,8 +70,11 @@ async def test_the_workers_reconcile_and_beat() -> None:
         desk.trader.start()
         try:
             await here.until(lambda: desk.engine.state.reconciled_ms and desk.beats > 2)
-            names = [row.name for row in desk.trader.worker_rows()]
-            assert names == ["engine", "reconcile", "history", "watch", "timer", "loop lag", "canary", "outbox"]
+            rows = desk.trader.worker_rows()
+            work = ["engine", "reconcile", "history", "watch", "timer", "loop lag", "canary", "outbox", "streams"]
+            assert [row.name for row in rows] == work
+            none = "0 frames unread, 0 values left out, 0 private events unused, 0 requests refused"
+            assert rows[-1].detail == f"0 reconnects, {none}"
             assert desk.trader.processed > 2
         finally:
             await desk.trader.aclose()

@@ -192,7 +192,7 @@ def hear(value: Any, stream: str) -> None:
         feeds.tick()
     feeds.link_down(stream)
     check([facts, others, account.decoder.last_garbage, list(account.decoder.ignored), feeds.decoder.last_garbage,
-           list(feeds.decoder.ignored), feeds.last_answer_error])  # fmt: skip
+           list(feeds.decoder.ignored), feeds.oddities.news(feeds.decoder, 1)])  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ATTACKS, ids=range(len(ATTACKS)))

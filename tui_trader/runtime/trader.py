@@ -131,7 +131,8 @@ class Trader:
         note("loop lag", f"p99 {self.lag.p99_ms():.1f} ms")
         note("reconcile", f"{self.reconciler.snapshots} snapshots")
         sending = WorkerRow(name="outbox", state="running", detail=f"{self.outbox.pending} under way")
-        return (*self._supervisor.rows(), sending)
+        streams = WorkerRow(name="streams", state="running", detail=self._venue.troubles())
+        return (*self._supervisor.rows(), sending, streams)
 
     async def _run_engine(self) -> None:
         while True:

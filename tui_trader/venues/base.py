@@ -55,6 +55,10 @@ class Venue(Protocol):
         """Ask the time and make every stream anew: what still waits in them is old. Raises no ``VenueError``."""
         ...
 
+    def troubles(self) -> str:
+        """Links made anew and what could not be used, counted since the start, in words for the workers' pane."""
+        ...
+
     async def aclose(self) -> None:
         """Close all sockets and tasks; leaves every order at the venue untouched."""
         ...

@@ -152,7 +152,8 @@ async def test_garbage_is_counted_and_the_feed_goes_on() -> None:
         assert decoder.garbage == len(GARBAGE)
         assert not here.of(WorkerFailed)
         assert not here.of(LinkDown)
-        assert "\x1b" not in here.venue.feeds.last_answer_error
+        await here.until(lambda: [row for row in here.of(Notice) if "refused to stream" in row.text])
+        assert all("\x1b" not in row.text for row in here.of(Notice))
         assert all(event.symbol.isascii() for event in here.of(BookTop))
 
 

@@ -189,6 +189,11 @@ class BinanceVenue:
             await self._reach.sync()
         await asyncio.gather(*(link.renew(reason) for link in (self._public, self._market, self._private)))
 
+    def troubles(self) -> str:
+        """See ``Venue.troubles``."""
+        again = sum(link.reconnects for link in (self._public, self._market, self._private))
+        return self.feeds.oddities.counts(again, self.feeds.decoder.garbage, self.account.impossible)
+
     async def aclose(self) -> None:
         """See ``Venue.aclose``."""
         self._closing = True
@@ -305,7 +310,9 @@ class BinanceVenue:
         names = [name for symbol in symbols for name in streams(symbol)]
         for start in range(0, len(names), _SUBSCRIBE_CHUNK):
             self._request_id += 1
-            body = {"method": method, "params": names[start : start + _SUBSCRIBE_CHUNK], "id": self._request_id}
+            chunk = names[start : start + _SUBSCRIBE_CHUNK]
+            self.feeds.oddities.asked(self._request_id, method, chunk)
+            body = {"method": method, "params": chunk, "id": self._request_id}
             if not await link.send(msgspec.json.encode(body).decode()):
                 return
 
@@ -333,6 +340,8 @@ class BinanceVenue:
         while True:
             await asyncio.sleep(0.1)
             self.feeds.tick()
+            for notice in self.feeds.oddities.news(self.feeds.decoder, self.clock.now_ms()):
+                self._emit(notice)
 
     async def _fetch_books(self) -> None:
         while True:
@@ -457,14 +466,9 @@ class BinanceVenue:
                 lambda: self._rest.read(wire.AlgoAnswer, "algoOrder", id_, api="fapiPrivate", urgency=Urgency.EXIT)
             )
             return _told(wire.algo_order_update, algo, self.clock.now_ms())
+        id_ = {"symbol": order.symbol, "origClientOrderId": order.client_id}
         regular: wire.OrderAnswer = await self._reach.asked(
-            lambda: self._rest.read(
-                wire.OrderAnswer,
-                "order",
-                {"symbol": order.symbol, "origClientOrderId": order.client_id},
-                api="fapiPrivate",
-                urgency=Urgency.EXIT,
-            )
+            lambda: self._rest.read(wire.OrderAnswer, "order", id_, api="fapiPrivate", urgency=Urgency.EXIT)
         )
         return _told(wire.order_update, regular, self.clock.now_ms())
 

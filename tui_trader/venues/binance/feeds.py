@@ -36,6 +36,7 @@ from tui_trader.venues.binance.messages import (
     Pair,
     Ticker,
 )
+from tui_trader.venues.binance.oddities import Oddities
 from tui_trader.venues.binance.wire import Decoder
 from tui_trader.venues.text import clean
 
@@ -114,8 +115,7 @@ class Feeds:
         self._soon = soon
         self._ask_snapshot = ask_snapshot
         self.decoder = Decoder()
-        self.impossible = 0
-        self.last_answer_error = ""
+        self.oddities = Oddities()
         self._symbols: frozenset[str] = frozenset()
         self._watched: dict[str, SymbolFeed] = {}
         self._tops: dict[str, BookTicker] = {}
@@ -135,6 +135,11 @@ class Feeds:
             Answer: self._answer,
             list: self._many,
         }
+
+    @property
+    def impossible(self) -> int:
+        """How many values could not be true and were left out."""
+        return self.oddities.impossible
 
     @property
     def watched(self) -> Collection[str]:
@@ -257,8 +262,7 @@ class Feeds:
             self._schedule()
 
     def _answer(self, message: Answer) -> None:
-        if message.error is not None:
-            self.last_answer_error = clean(message.error, 200)
+        self.oddities.answer(message.id, message.error)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -295,7 +299,7 @@ class Feeds:
                 )
             )
         else:
-            self.impossible += 1
+            self.oddities.value("a quote", message.symbol)
 
     def _emit_trade(self, ts: int, message: AggTrade) -> None:
         if 0 < message.price < inf and 0 <= message.qty < inf:
@@ -309,7 +313,7 @@ class Feeds:
                 )
             )
         else:
-            self.impossible += 1
+            self.oddities.value("a trade", message.symbol)
 
     def _emit_mark(self, ts: int, message: MarkPriceUpdate) -> None:
         try:
@@ -329,7 +333,7 @@ class Feeds:
                 )
             )
         else:
-            self.impossible += 1
+            self.oddities.value("a mark price", message.symbol)
 
     def _emit_ticker(self, ts: int, message: Ticker) -> None:
         if 0 < message.last < inf and isfinite(message.change_pct) and 0 <= message.quote_volume < inf:
@@ -343,13 +347,13 @@ class Feeds:
                 )
             )
         else:
-            self.impossible += 1
+            self.oddities.value("a 24 h ticker", message.symbol)
 
     def _emit_kline(self, message: Kline) -> None:
         body, ts = message.body, self._clock.now_ms()
         candle = Candle(body.open_ms, body.open, body.high, body.low, body.close, body.volume)
         if not sane(candle) or not 0 <= body.open_ms <= ts + MINUTE_MS or body.open_ms % MINUTE_MS:
-            self.impossible += 1
+            self.oddities.value("a candle", message.symbol)
             return
         self._sink(KlineUpdate(ts=ts, symbol=message.symbol, candle=candle, closed=body.closed))
 
