@@ -34,21 +34,24 @@ SILENT_STOPS = 2
 
 
 class Stage(StrEnum):
-    """Where a plan is in its life."""
+    """Where a plan is in its life; it never goes back."""
 
-    ENTERING = "entering"
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
+    ENTERING = "entering"  # its entry is on its way, nothing is known to have filled
+    OPEN = "open"  # from the first fill, or its adoption, on; the rest of the entry may still be working
+    CLOSING = "closing"  # it is closed at market, or nothing is open any more; the stop stays until the venue says so
+    CLOSED = "closed"  # nothing of it is open and no order of it is left; a trade, if anything ever filled
 
 
 class PlanTarget(msgspec.Struct, kw_only=True):
-    """One take-profit rung: ``qty`` planned, ``done`` already filled; both in base."""
+    """One take-profit rung; quantities in base.
+
+    A close aside from the targets, or a removal by hand, lowers ``qty``; a ladder computed anew keeps ``done``.
+    """
 
     leg: Leg
     price: Decimal
-    qty: Decimal
-    done: Decimal = ZERO
+    qty: Decimal  # planned in all, what is filled included
+    done: Decimal = ZERO  # filled so far
 
     @property
     def left(self) -> Decimal:
@@ -57,65 +60,75 @@ class PlanTarget(msgspec.Struct, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """One position from its intent to its end, and all that must survive a crash. Times in venue ms.
+    """One position from its intent to its end, and all that must survive a crash.
 
-    ``dust``: what is open is less than the venue trades, and it refused to close it. ``last_exit`` is the leg
-    of the exit fill that is last at the venue (None: not ours), whatever is heard last.
+    Times in venue ms, quantities in base, prices in quote per base, money in USDT; 0, "" or None where there is none
+    yet. A flag that says nothing else stays set once it is set.
     """
 
+    # What was decided, or found open by an adoption.
     plan_id: int
     symbol: str
     side: Side
     origin: Origin
-    strategy: str
-    opened_ms: int
-    entry_qty: Decimal
-    conviction: float = 0.0
+    strategy: str  # its name; "manual" for a ticket, "adopted" for what was opened elsewhere
+    opened_ms: int  # when the plan was made, before any fill; ``opened_ms`` of its trade is ``first_fill_ms``
+    entry_qty: Decimal  # ordered, or found open
+    conviction: float = 0.0  # 0–1
     stage: Stage = Stage.ENTERING
-    atr: float = 0.0
-    expected_entry: Decimal = ZERO
-    stop_hint: Decimal | None = None
-    target_hint: Decimal | None = None
-    entry_deadline_ms: int = 0
-    cancel_entry: bool = False
-    entered: Decimal = ZERO
-    entry_value: Decimal = ZERO
-    exited: Decimal = ZERO
+    atr: float = 0.0  # at the decision, in price; 0 until an adopted plan's is known
+    expected_entry: Decimal = ZERO  # the price that it was sized at; slippage counts from it
+    stop_hint: Decimal | None = None  # the signal's or ticket's stop, an adopted plan's first one; None: the ATR's
+    target_hint: Decimal | None = None  # the signal's or ticket's; None: the ladder's
+
+    # Entry and exits.
+    entry_deadline_ms: int = 0  # from then on the rest of the entry is cancelled
+    cancel_entry: bool = False  # the rest of the entry is not wanted: late, by hand, closing, stopping, a foreign fill
+    entered: Decimal = ZERO  # by the entry's fills, and what the venue's position shows beyond them
+    entry_value: Decimal = ZERO  # the sum of quantity × price
+    exited: Decimal = ZERO  # by the exits' fills, foreign ones too, and what the venue's position lacks beyond them
     exit_value: Decimal = ZERO
-    last_exit: Leg | None = None
-    last_exit_at: tuple[int, int, str] = (0, 0, "")
-    ladder: Ladder | None = None
-    stop_price: Decimal = ZERO
-    initial_stop: Decimal = ZERO
-    stop_by_hand: bool = False
+    last_exit: Leg | None = None  # of the exit fill that is last at the venue, whatever is heard last; None: not ours
+    last_exit_at: tuple[int, int, str] = (0, 0, "")  # that fill's place: its time, its trade id by length and letters
+
+    # Levels.
+    ladder: Ladder | None = None  # computed anew with each entry fill; an adopted plan's once ATR is known
+    stop_price: Decimal = ZERO  # where the stop is wanted: the orders follow, ``proven_stop`` says what stands
+    initial_stop: Decimal = ZERO  # the first stop, from which R counts; it follows the ladder and nothing else
+    stop_by_hand: bool = False  # the ladder and break-even leave the stop alone; trailing may still tighten it
     targets: list[PlanTarget] = msgspec.field(default_factory=list)
-    targets_by_hand: bool = False
-    at_break_even: bool = False
-    trailing: bool = False
-    best: Decimal = ZERO
-    trail_ms: int = 0
-    close_reason: str = ""
-    close_qty: Decimal | None = None
-    closing_ms: int = 0
-    close_asked_ms: int = 0
-    close_checked: bool = False
-    flat_asked_ms: int = 0
-    targets_off_ms: int = 0
-    fees: Decimal = ZERO
-    funding: Decimal = ZERO
-    funding_ids: list[str] = msgspec.field(default_factory=list)
-    realized: Decimal = ZERO
-    first_fill_ms: int = 0
+    targets_by_hand: bool = False  # a ladder computed anew leaves the targets alone
+    at_break_even: bool = False  # the price got there, or a person asked; the stop may have been tighter already
+    trailing: bool = False  # the stop follows ``best``
+    best: Decimal = ZERO  # the best trigger price (mark) while open
+    trail_ms: int = 0  # when trailing moved the stop last
+
+    # Closing.
+    close_reason: str = ""  # why it is being closed; from the end on, what ended it
+    close_qty: Decimal | None = None  # of an open plan, still to be closed at market: a part by hand, more than ordered
+    closing_ms: int = 0  # when the closing at market began
+    close_asked_ms: int = 0  # when the venue was asked for a last look before the market close
+    close_checked: bool = False  # a whole snapshot has answered that
+    flat_asked_ms: int = 0  # when the venue was asked to confirm flat; asked again only after a later fill
+    targets_off_ms: int = 0  # until then no target rests: a refused reduce-only exit may need their room
+
+    # Result: ``realized`` − ``fees`` + ``funding``.
+    fees: Decimal = ZERO  # paid; a rebate is negative
+    funding: Decimal = ZERO  # received; what was paid is negative
+    funding_ids: list[str] = msgspec.field(default_factory=list)  # the venue's ids of payments that are in it
+    realized: Decimal = ZERO  # before fees and funding
+    first_fill_ms: int = 0  # the first entry fill at the venue, or when an open position was taken over
     closed_ms: int = 0
-    naked_since_ms: int = 0
-    naked_noticed_ms: int = 0
-    longest_naked_ms: int = 0
-    stop_failures: int = 0
-    stops_lost: int = 0
-    dust: bool = False
-    revisions: dict[str, int] = {}
-    trained: str = ""
-    """The trained set that the trade is a result of: its entry's parameters, and no exit changed by a person."""
+
+    # Protection. A restart begins the naked times anew.
+    naked_since_ms: int = 0  # from when on the venue has held more than proven stops cover; 0 while covered or flat
+    naked_noticed_ms: int = 0  # when that was noticed here: a fill may be heard late
+    longest_naked_ms: int = 0  # the longest such stretch that has ended
+    stop_failures: int = 0  # refusals of the stop in a row; a proven one ends the row
+    stops_lost: int = 0  # stops cancelled by somebody else; the second closes the position
+    dust: bool = False  # less is open than the venue trades, and it refused to close it; off when more is open again
+    revisions: dict[str, int] = {}  # the last number used in a client id, by leg; never used twice
+    trained: str = ""  # the trained set whose result this will be; "" once a person had a hand in it
 
     @property
     def avg_entry(self) -> Decimal:

@@ -74,12 +74,7 @@ def parse_client_id(text: str) -> ClientId | None:
 
 
 class OwnOrder(msgspec.Struct, kw_only=True):
-    """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet".
-
-    ``unanswered`` counts questions and cancels since the venue last answered one. ``undelivered`` says that the venue
-    never acted on it and never will, so that it may be sent again as it is (I4); ``doubted``, that the venue did not
-    know it when it was asked, although no lag of its replicas explains that.
-    """
+    """One order of ours, from its intent to its end. Times in venue ms, 0 for "not yet"; quantities in base."""
 
     client_id: str
     plan_id: int
@@ -88,31 +83,35 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     side: OrderSide
     type: OrderType
     qty: Decimal
-    price: Decimal = ZERO
-    trigger_price: Decimal = ZERO
-    reduce_only: bool = True
+    price: Decimal = ZERO  # of a limit order, else 0
+    trigger_price: Decimal = ZERO  # of a conditional order, else 0
+    reduce_only: bool = True  # all but entries
+
+    # What the venue says of it.
     status: OrderStatus = OrderStatus.SENT
-    filled_qty: Decimal = ZERO
-    booked: Decimal = ZERO
-    avg_price: Decimal = ZERO
+    filled_qty: Decimal = ZERO  # by its word or its fills, whichever tells more; never less again
+    booked: Decimal = ZERO  # by fills, or contained in a position that was compared
+    avg_price: Decimal = ZERO  # of what it says is filled
     venue_id: str = ""
-    actual_id: str = ""
-    sent_ms: int = 0
-    updated_ms: int = 0
-    venue_ts: int = 0
-    acked_ms: int = 0
-    proven_ms: int = 0
-    triggered_ms: int = 0
-    cancel_ms: int = 0
+    actual_id: str = ""  # of the regular order that a triggered conditional one became
+    sent_ms: int = 0  # handed over for sending, last time; 0 for one restored from the store
+    updated_ms: int = 0  # the last word heard, or sent
+    venue_ts: int = 0  # the newest date that the venue gave to a word; older words are stale
+    acked_ms: int = 0  # the request was accepted: the venue knows it, nothing proves that it rests
+    proven_ms: int = 0  # last seen resting by a stream, a query or a snapshot
+    triggered_ms: int = 0  # a conditional order's, or its first fill: it protects no more
+
+    # Questions and cancels.
+    cancel_ms: int = 0  # the last cancel; one that has any is not wanted any more
     cancel_tries: int = 0
-    query_ms: int = 0
-    unanswered: int = 0
-    negatives: int = 0
-    first_negative_ms: int = 0
-    code: int = 0
-    reason: str = ""
-    undelivered: bool = False
-    doubted: bool = False
+    query_ms: int = 0  # the last question about it
+    unanswered: int = 0  # questions and cancels since the venue last answered one; pauses double with it
+    negatives: int = 0  # answers that it is not known, since it was sent or last heard of
+    first_negative_ms: int = 0  # the first of them
+    code: int = 0  # the venue's, of a refused request
+    reason: str = ""  # why it ended so or is in doubt, for the log and the console
+    undelivered: bool = False  # the venue never acted on it and never will: it may be sent again as it is (I4)
+    doubted: bool = False  # last asked, the venue did not know it, longer after its proof than its replicas lag
 
     @property
     def book(self) -> VenueBook:

@@ -14,22 +14,19 @@ MOST_RECENT = 64
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """One symbol's position as counted here. ``qty`` signed, in base; ``entry`` average price of what is open.
-
-    ``taken_ms``: the venue's own figure was taken over as of then, so it contains every fill from before.
-    """
+    """One symbol's position as counted here, beside the venue's word on it. Times in venue ms, 0 for never."""
 
     symbol: str
-    qty: Decimal = ZERO
-    entry: Decimal = ZERO
-    venue_qty: Decimal = ZERO
-    venue_ts: int = 0
-    liquidation: Decimal = ZERO
+    qty: Decimal = ZERO  # signed, base: by the fills booked, or taken over from the venue
+    entry: Decimal = ZERO  # average price of what is open, 0 when flat
+    venue_qty: Decimal = ZERO  # signed, base: the venue's newest word, by stream or snapshot
+    venue_ts: int = 0  # the date of that word: its event's, or when the snapshot was asked for
+    liquidation: Decimal = ZERO  # by the last snapshot; 0 for none
     last_fill_ms: int = 0
-    recent: list[tuple[int, Decimal]] = []
-    mismatches: int = 0
-    checked: bool = True
-    taken_ms: int = 0
+    recent: list[tuple[int, Decimal]] = []  # its last fills: time and signed quantity
+    mismatches: int = 0  # 1 after one whole snapshot that differed: the next one that does is taken over
+    checked: bool = True  # False from a word of the stream until it, or a snapshot, agreed with ``qty``
+    taken_ms: int = 0  # the venue's figure was taken over as of then and contains every fill from before
 
     @property
     def side(self) -> Side | None:
@@ -55,11 +52,11 @@ class Portfolio:
     """The account as counted from fills, checked against the venue by ``core.reconcile``."""
 
     def __init__(self, seen: tuple[str, ...] = (), paid: tuple[str, ...] = ()) -> None:
-        self.wallet: Decimal | None = None
-        self.wallet_ms = 0
+        self.wallet: Decimal | None = None  # USDT; None before the venue has told it
+        self.wallet_ms = 0  # when the stream told it last: a snapshot from before does not replace it
         self.positions: dict[str, Position] = {}
-        self.fills_cursor_ms = 0
-        self.restored_ms = 0
+        self.fills_cursor_ms = 0  # the newest fill booked, stored ones included
+        self.restored_ms = 0  # the newest fill of the store at start
         self._seen: dict[str, None] = dict.fromkeys(seen)
         self._funding: dict[str, None] = dict.fromkeys(paid)
 

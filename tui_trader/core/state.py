@@ -87,18 +87,17 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelState(msgspec.Struct, kw_only=True):
-    """Health of one channel. ``until_ms`` > 0 while the venue asked for silence; up since ``since_ms``, losses of a
-    moment not counted; lost at ``down_ms``; ``untold`` losses only counted since ``told_ms``."""
+    """Health of one channel, kept by ``core.links``. Times in venue ms, 0 for never."""
 
     up: bool = False
-    since_ms: int = 0
-    down_ms: int = 0
-    heard_ms: int = 0
-    latency_ms: float = 0.0
-    reason: str = "not connected yet"
-    until_ms: int = 0
-    told_ms: int = 0
-    untold: int = 0
+    since_ms: int = 0  # up since; a loss of a moment does not interrupt it
+    down_ms: int = 0  # lost at
+    heard_ms: int = 0  # last heard to stand
+    latency_ms: float = 0.0  # real ms
+    reason: str = "not connected yet"  # why it is down
+    until_ms: int = 0  # until then the venue asked for silence
+    told_ms: int = 0  # when a loss was last said
+    untold: int = 0  # losses since then that were only counted
 
 
 def decimals(step: Decimal) -> int:
@@ -108,19 +107,24 @@ def decimals(step: Decimal) -> int:
 
 
 class EngineState:
-    """Everything the engine knows. Durations given in real seconds are turned into venue ms by ``ms``."""
+    """Everything the engine knows. Times in venue ms, 0 for never; a text that is "" says that there is no such reason.
+
+    Durations given in real seconds are turned into venue ms by ``ms``.
+    """
 
     def __init__(
         self, settings: Settings, strategies: dict[str, Strategy], *, mode: str, venue: str, epoch: str, rate: float
     ) -> None:
-        self.settings = settings
+        self.settings = settings  # replaced by ``adopt_settings`` only
         self.strategies = strategies
+        self.trained = TrainedBook()
         self.mode = mode
         self.venue = venue
-        self.epoch = epoch
-        self.rate = rate
-        self.oco_note = ""
-        self.now = 0
+        self.epoch = epoch  # which start of which store; part of every client id
+        self.rate = rate  # venue ms per real ms
+        self.oco_note = ""  # where one exit cancels the other, for the console
+        self.now = 0  # the newest event's time; it never goes back
+        # The market, by symbol.
         self.instruments: dict[str, Instrument] = {}
         self.metrics: dict[str, SymbolMetrics] = {}
         self.candles: dict[str, CandleBook] = {}
@@ -128,68 +132,74 @@ class EngineState:
         self.classifier = Classifier(settings.tiers)
         self.dynamic_tiers = DynamicTiers()
         self.universe = Universe(settings.universe)
+        self.universe_since_ms = 0  # the first choice of the universe
+        self.always: tuple[str, ...] = ()  # symbols traded whatever the universe chooses
+        self.watching: tuple[str, ...] = ()  # symbols whose market data is subscribed
+        self.history_asked: dict[str, int] = {}  # by symbol, when its minutes were last asked for
+        self.warmup_looked: dict[str, int] = {}  # by symbol, when its higher timeframes were last looked at
+        self.regimes: dict[tuple[str, str], Regime | None] = {}  # of symbol and timeframe at its last close
+        # The account.
         self.portfolio = Portfolio()
         self.ledger = OrderLedger()
-        self.plans: dict[str, Plan] = {}
+        self.plans: dict[str, Plan] = {}  # by symbol, from the intent until CLOSED
         self.next_plan_id = 1
         self.losses = LossLimits(settings.limits)
         self.order_rate = OrderRate()
         self.channels: dict[Channel, ChannelState] = {c: ChannelState() for c in Channel}
         self.channels[Channel.STORE] = ChannelState(up=True, reason="")
-        self.skew_ms = 0.0
-        self.armed = False
-        self.killed = ""
-        self.stopping = ""
-        self.halted = ""
-        self.halted_stored = ""
-        self.flatten_ms = 0
-        self.universe_since_ms = 0
+        self.skew_ms = 0.0  # of the venue's clock against ours, as it was measured last
+        # Why no entry is made. Only ``killed``, the pauses and ``halted`` are stored.
+        self.armed = False  # a person allowed entries for this account
+        self.killed = ""  # why the kill switch is latched, until a person re-arms
+        self.stopping = ""  # why the session ends; never taken back
+        self.halted = ""  # what the engine or a worker cannot answer for, until a person resumes all entries
+        self.halted_stored = ""  # what of it is in the store
+        self.flatten_ms = 0  # since "flatten all", until a later snapshot agrees or a resume: what is found is closed
         self.hedge_mode = False
-        self.hedge_ms = 0
+        self.hedge_ms = 0  # the newest word that it is hedge mode: only a later one ends it
         self.paused_all = False
-        self.paused_strategies: set[str] = set()
-        self.failed_strategies: dict[str, str] = {}
-        self.regimes: dict[tuple[str, str], Regime | None] = {}
-        self.trained = TrainedBook()
-        self.always: tuple[str, ...] = ()
-        self.paused_symbols: set[str] = set()
-        self.read_in_part = False
-        self.reconciled_ms = 0
-        self.reconciling: dict[str, int] = {}
-        self.uncompared: set[str] = set()
-        self.snapshot_asked_ms = 0
-        self.snapshot_asked_at = 0
-        self.looked_ms = 0
-        self.foreign_conditionals = 0
-        self.snapshot_credit = SNAPSHOT_BURST
+        self.paused_symbols: set[str] = set()  # by hand, or after the venue closed a position there
+        self.paused_strategies: set[str] = set()  # by hand, or in ``failed_strategies``
+        self.failed_strategies: dict[str, str] = {}  # name: what went wrong, until it is resumed
+        # Comparing with the venue (``core.reconcile``).
+        self.read_in_part = False  # the last snapshot was incomplete, which has been said
+        self.reconciled_ms = 0  # the last whole comparison; no order is sent before the first
+        self.reconciling: dict[str, int] = {}  # symbols that differ from the venue, and since when
+        self.uncompared: set[str] = set()  # symbols that the first comparison could not decide: the next is their first
+        self.snapshot_asked_ms = 0  # when the last snapshot was asked for here
+        self.snapshot_asked_at = 0  # when the one compared last was asked for
+        self.looked_ms = 0  # the same, or the stored one before the first: fills from before are known
+        self.foreign_conditionals = (
+            0  # conditional orders of others, by the last snapshot or a refusal for want of room
+        )
+        self.snapshot_credit = SNAPSHOT_BURST  # snapshots that may be asked for at once, as of ``snapshot_credit_ms``
         self.snapshot_credit_ms = 0
-        self.snapshot_due = ""
-        self.resync_ms = 0
-        self.leverage_set: dict[str, int] = {}
-        self.leverage_retry: dict[str, int] = {}
+        self.snapshot_due = ""  # why one will be asked for as soon as the pace allows
+        self.resync_ms = 0  # when the private stream came back, until a snapshot asked for later was compared
+        # Requests that are tried again.
+        self.leverage_set: dict[str, int] = {}  # by symbol, as accepted in this session
+        self.leverage_retry: dict[str, int] = {}  # by symbol, not asked again before
         self.leverage_refused: dict[str, LeverageRefusal] = {}
-        self.leg_retry: dict[tuple[int, Leg], int] = {}
-        self.leg_failures: dict[tuple[int, Leg], int] = {}
-        self.watching: tuple[str, ...] = ()
-        self.history_asked: dict[str, int] = {}
-        self.warmup_looked: dict[str, int] = {}
-        self.cooldown_until: dict[str, int] = {}
-        self.approvals = 0
-        self.alarm = ""
-        self.alarm_ms = 0
-        self.longest_naked_ms = 0
-        self.unprotected_s: deque[float] = deque(maxlen=1_000)
-        self.violations = 0
+        self.leg_retry: dict[tuple[int, Leg], int] = {}  # by plan and leg, not sent again before
+        self.leg_failures: dict[tuple[int, Leg], int] = {}  # refusals in a row; both go when the venue is reached again
+        self.cooldown_until: dict[str, int] = {}  # by symbol, no entry by a strategy before
+        self.approvals = 0  # orders approved by this process
+        # What is told.
+        self.alarm = ""  # the banner's sentence
+        self.alarm_ms = 0  # when it was said; the banner shows it for a minute
+        self.longest_naked_ms = 0  # of the plans that have ended
+        self.unprotected_s: deque[float] = deque(maxlen=1_000)  # ended stretches without a proven stop, real seconds
+        self.violations = 0  # invariants found broken
         self.equity_points: deque[EquityPoint] = deque(maxlen=1_440)
-        self.equity_minute = 0
-        self.second_ms = 0
-        self.signals: deque[SignalRow] = deque(maxlen=200)
-        self.trades: deque[TradeRow] = deque(maxlen=TRADES_KEPT)
-        self.closed: dict[int, ClosedTrade] = {}
+        self.equity_minute = 0  # the last one recorded, in minutes since 1970
+        self.second_ms = 0  # when the work of each second was done last
+        self.signals: deque[SignalRow] = deque(maxlen=200)  # newest first
+        self.trades: deque[TradeRow] = deque(maxlen=TRADES_KEPT)  # newest first
+        self.closed: dict[int, ClosedTrade] = {}  # by plan id, oldest first: funding may be told late
         self.loose_funding = LooseFunding()
-        self.log: deque[LogRow] = deque(maxlen=500)
-        self.stories: dict[str, deque[LogRow]] = {}
-        self.out: list[Command] = []
+        self.log: deque[LogRow] = deque(maxlen=500)  # newest last
+        self.stories: dict[str, deque[LogRow]] = {}  # by symbol, newest last
+        self.out: list[Command] = []  # what the event in work leads to; ``Engine.process`` empties it
 
     def ms(self, seconds: float) -> int:
         """Real seconds as venue ms."""
