@@ -210,7 +210,7 @@ def _typed_venue(options: Globals, venue: str) -> str:
 def _confirmed(error: SessionBusyError) -> bool:
     """Ask whether to take over; raises ``error`` when the answer is no or nobody is there to ask."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise SessionBusyError(f"{error} To take over without being asked, add --take-over before the command.")
+        raise error
     running, _, _ = str(error).partition(";")
     sys.stderr.write(
         f"{running}.\nTake over? It stops its entries, leaves its positions protected and exits; "

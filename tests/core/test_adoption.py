@@ -98,6 +98,7 @@ def test_flipped_by_somebody_else_is_adopted_in_the_new_direction() -> None:
     assert (desk.position, plan.side, plan.entered) == (Decimal("-0.030"), Side.SHORT, Decimal("0.030"))
     assert [row[1:3] for row in desk.resting() if row[0] == "STOP_MARKET"] == [("BUY", "0.030")]
     assert [t.reason for t in desk.engine.state.trades] != []
+    assert any("nothing stays open of it, 0.030 went beyond it" in text for text in desk.log)
 
 
 def test_a_latched_kill_after_a_restart_protects_and_does_not_sell() -> None:

@@ -222,7 +222,7 @@ def test_i1_a_stop_that_the_venue_refuses_ends_in_a_flat_position() -> None:
     desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
     desk.run(8_000)
     assert (desk.position, desk.resting()) == (0, [])
-    assert "refuses the stop" in desk.engine.state.trades[0].reason
+    assert desk.engine.state.trades[0].reason == "the venue refuses the stop: -4045 Reach max stop order limit."
 
 
 def test_flatten_keeps_the_stop_until_nothing_is_open() -> None:

@@ -13,6 +13,7 @@ from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.oco import Stage
+from tui_trader.core.retry import refusal
 from tui_trader.core.types import Leg
 from tui_trader.exchange.rest import Reply
 
@@ -125,7 +126,7 @@ def test_a_whole_position_that_the_venue_refuses_to_close_is_tried_every_few_sec
     pauses = seconds_between(tried, Leg.CLOSE)
     assert pauses[:9] == pytest.approx([1] * 9, abs=1)
     assert max(pauses) <= 6
-    said = [text for text in desk.log if "refused CLOSE" in text]
+    said = [text for text in desk.log if "was refused by the venue" in text]
     assert 1 <= len(said) <= 5
 
 
@@ -135,3 +136,16 @@ def test_a_part_smaller_than_the_minimum_is_closed_as_the_minimum() -> None:
     desk.run(4_000)
     assert desk.position == Decimal("0.030")
     assert desk.engine.state.plans[SYMBOL].close_qty is None
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [
+        (-4045, "the venue refused: -4045 Reach max stop order limit.", "-4045 Reach max stop order limit."),
+        (-400, "the venue refused: 400 no words", "400 no words"),
+        (-2010, "New order rejected.", "New order rejected. (-2010)"),
+        (0, "expired", "expired"),
+    ],
+)
+def test_a_refusal_names_its_code_once(code: int, reason: str, words: str) -> None:
+    assert refusal(code, reason) == words

@@ -37,7 +37,7 @@ from tui_trader.core.refusals import (
     WOULD_TRIGGER,
     WRONG_MODE,
 )
-from tui_trader.core.retry import hold, is_dust, refused_as_dust
+from tui_trader.core.retry import hold, is_dust, refusal, refused_as_dust
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook, dec
 
@@ -305,6 +305,7 @@ def _exit_fill(state: EngineState, plan: Plan, fill: Fill, own: Leg | None, befo
     if at >= plan.last_exit_at:
         plan.last_exit, plan.last_exit_at = own, at
     rest = f"{state.open_qty(plan) or 'nothing'} stays open"
+    rest += f" of it, {fill.qty - qty} went beyond it" if fill.qty > qty else ""
     what = f"{leg.words.removeprefix('the ')} filled: {fill.qty} at {fill.price}"
     state.say(Severity.GOOD, f"{plan.symbol}: {what}; {rest}", plan.symbol)
     state.ladder_event(plan, "exit_fill", leg, fill.price, fill.qty, plan.close_reason)
@@ -387,7 +388,9 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
 
 def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> None:
     plan = state.plan_of(order.plan_id)
-    what = f"{order.symbol}: the venue refused {order.leg.name} {order.qty}: {reason} ({code})"
+    reason = refusal(code, reason)
+    verb = "was refused by" if code else "ended at"
+    what = f"{order.symbol}: {order.leg.name} {order.qty} {verb} the venue: {reason}"
     if code in WRONG_MODE:
         state.note_mode(True, state.now)
         state.ask_snapshot("the venue speaks of hedge mode")
@@ -429,9 +432,9 @@ def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int,
         state.count_conditionals_full()
     unknown = code not in KNOWN_STOP_REFUSALS and code not in HTTP_REFUSALS and not is_dust(state, plan)
     if unknown:
-        state.halted = f"the venue refuses stops for an unknown reason: {reason} ({code})"
+        state.halted = f"the venue refuses stops for an unknown reason: {reason}"
     if unknown and older is None:
-        why = f" for an unknown reason: {reason} ({code})"
+        why = f" for an unknown reason: {reason}"
     else:
         why = f": {reason}" if _tried_enough(state, plan, code) else ""
     if why:

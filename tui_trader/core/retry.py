@@ -43,6 +43,12 @@ def refused_as_dust(state: EngineState, plan: Plan, order: OwnOrder, reason: str
     return True
 
 
+def refusal(code: int, reason: str) -> str:
+    """A refusal's reason with the venue's code, each said once, for a sentence that says who refused."""
+    words = reason.removeprefix("the venue refused: ")
+    return words if not code or str(abs(code)) in words else f"{words} ({code})"
+
+
 def is_dust(state: EngineState, plan: Plan) -> bool:
     """Whether what is open of a plan is less than the venue trades."""
     instrument, qty = state.instruments[plan.symbol], state.open_qty(plan)

@@ -256,5 +256,5 @@ def busy_words(holder: Holder | None) -> str:
     where = f", data folder {holder.folder}" if holder is not None and holder.folder else ""
     return (
         f"A session of this account already runs ({who}{where}); two would trade against each other. "
-        "It goes on and keeps its positions protected. Take it over with --take-over, or leave it."
+        "It goes on and keeps its positions protected. Take it over with --take-over before the command, or leave it."
     )
