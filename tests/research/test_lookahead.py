@@ -17,10 +17,11 @@ from tui_trader.core.parameters import Parameter, Values
 from tui_trader.core.signals import MarketState, Signal
 from tui_trader.core.types import DAY_MS
 from tui_trader.research.book import HistoryBook
-from tui_trader.research.history import instrument_of, packaged
+from tui_trader.research.history import FIELDS, instrument_of, packaged
 from tui_trader.research.lookahead import LIVE, Checker, LookaheadReport
 from tui_trader.strategies.base import BarStrategy, Setups, graded
 from tui_trader.strategies.registry import SHIPPED
+from tui_trader.strategies.volume_breakout import VolumeBreakout
 
 Rule = Callable[[Window], np.ndarray[tuple[int], np.dtype[np.float64]]]
 MINUTES = 4_000
@@ -183,6 +184,26 @@ def test_the_honest_twin_is_clean() -> None:
     assert report.decisions > 100
     assert report.live_bars > 20
     assert report.trades
+
+
+def test_gaps_in_the_history_are_not_blamed_on_the_strategy() -> None:
+    """Holes as real files have them: over bars of 15 m and 1 h, and one that swallows the end of a bar alone."""
+    found = packaged("BTCUSDT")
+    bars = found.bars
+    missing = np.r_[1_000:1_500, 2_013:2_015, 2_400:2_461]
+    columns = {name: np.delete(getattr(bars, name)[:3_000], missing) for name in ("open_ms", *FIELDS)}
+    gapped = msgspec.structs.replace(found, bars=msgspec.structs.replace(bars, **columns))
+    strategy = VolumeBreakout()
+    report = Checker(
+        strategy,
+        gapped,
+        settings(),
+        instrument_of("BTCUSDT"),
+        timeframe=strategy.timeframe,
+        values={p.name: p.default for p in strategy.parameters},
+    ).run()
+    assert report.findings == ()
+    assert report.live_bars > 20
 
 
 def since_the_beginning(window: Window) -> np.ndarray:

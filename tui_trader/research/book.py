@@ -56,6 +56,21 @@ class _Kept:
         return found
 
 
+class GrowingBook(CandleBook):
+    """``CandleBook`` that grows over a history bar by bar: a hole is the history's own, and nothing will fill it.
+
+    As in a session once a load has spanned the gap, a higher bar is what its remaining minutes give; the averages go
+    on over it instead of beginning again.
+    """
+
+    def _note_gap(self, start: int, end: int) -> None:
+        self._confirmed.append((start, end))
+        for name, bucket in self._building.items():
+            length = TIMEFRAMES[name]
+            if start < bucket.bar.open_ms + length <= end and self._whole(bucket, length):
+                self._push(name, bucket.bar)
+
+
 class HistoryBook(CandleBook):
     """``CandleBook`` whose newest closed 1 m bar is wherever ``update`` was last called; what lies ahead is not seen.
 

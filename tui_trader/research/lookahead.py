@@ -25,7 +25,7 @@ from tui_trader.core.settings import Settings
 from tui_trader.core.signals import MarketState, Strategy
 from tui_trader.core.types import MINUTE_MS, Side
 from tui_trader.research.backtest import Backtest, BacktestResult, Trade
-from tui_trader.research.book import HistoryBook, scan_of
+from tui_trader.research.book import GrowingBook, HistoryBook, scan_of
 from tui_trader.research.history import History, make_history
 from tui_trader.research.poison import POISONS, poisoned
 from tui_trader.venues.paper import Costs
@@ -285,7 +285,7 @@ class Checker:
         above = self._strategy.higher(self._timeframe)
         count, above_count = self._strategy.history(self._values)
         wanted = {int(full.close_ms[cut]): cut for cut in cuts}
-        book = CandleBook(self._history.symbol)
+        book = GrowingBook(self._history.symbol)
         looked = 0
         warm = False
         for index in range(len(bars)):
