@@ -12,7 +12,7 @@ import pytest
 
 from tests.research.build import BTC, START, WARM, backtest, history
 from tui_trader.research.backtest import BacktestResult
-from tui_trader.research.history import History
+from tui_trader.research.history import FIELDS, History
 from tui_trader.research.report import Report, WithoutCosts, figures, make_report, to_json, to_text, trades_csv, verdict
 from tui_trader.venues.paper import Costs
 
@@ -102,6 +102,16 @@ def test_it_warns_of_time_without_funding_rates() -> None:
     assert not any("funding" in words for words in report(day).warnings)
     hole = history(WINS, warm=1_438, funding=stamps[:1])
     assert "no funding rates for 16 h of this time: none was charged then" in report(hole).warnings
+
+
+def test_it_names_funding_that_fell_due_where_candles_are_missing() -> None:
+    stamps = [(START + minute * 60_000, 0.0001) for minute in (10, 20, 30)]
+    whole = history(WINS, funding=stamps)
+    words = "funding fell due 2 x within gaps: what was open paid at the last price before"
+    assert words not in report(whole).warnings
+    columns = {name: np.delete(getattr(whole.bars, name), slice(15, 31)) for name in ("open_ms", *FIELDS)}
+    gapped = msgspec.structs.replace(whole, bars=msgspec.structs.replace(whole.bars, **columns))
+    assert words in report(gapped).warnings
 
 
 def test_curves_are_thinned_and_end_with_the_last_bar() -> None:

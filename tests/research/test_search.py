@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.research.build import BTC, NO_COSTS, Once, history, settings
+from tests.research.build import BTC, NO_COSTS, START, WARM, Once, history, settings
 from tests.research.equality import KINDS, LOOSE, Case, compare, draw_case
 from tui_trader.config import load
 from tui_trader.core.parameters import defaults
 from tui_trader.core.types import Side
 from tui_trader.errors import UsageError
 from tui_trader.research.backtest import Backtest
-from tui_trader.research.history import History, instrument_of, packaged
+from tui_trader.research.history import FIELDS, History, instrument_of, packaged
 from tui_trader.research.search import Job, Market, sweep
 from tui_trader.strategies.base import BarStrategy
 from tui_trader.strategies.divergence_capitulation import DivergenceCapitulation
@@ -235,14 +235,43 @@ def test_the_gate_looks_at_each_side_by_itself() -> None:
     assert not gate[Side.SHORT][later].any()
 
 
+def holed(found: History, first: int, end: int) -> History:
+    """The history without the bars from ``first`` on and before ``end``."""
+    bars = found.bars
+    columns = {name: np.delete(getattr(bars, name), slice(first, end)) for name in ("open_ms", *FIELDS)}
+    return msgspec.structs.replace(found, bars=msgspec.structs.replace(bars, **columns))
+
+
+@pytest.mark.parametrize("costs", [NO_COSTS, Costs()])
+@pytest.mark.parametrize("side", [1, -1])
+def test_funding_that_falls_due_in_a_gap_is_charged_alike(side: int, costs: Costs) -> None:
+    """Two stamps in the gap and one at the minute after it; one before the entry and one beyond the end."""
+    stamps = [(START + (WARM + minute) * 60_000, 0.0001 + abs(minute) / 1e6) for minute in (-9, 3, 5, 8, 900)]
+    whole = history([(100_000.0, 100_050.0, 99_950.0, 100_030.0)] * 4 + [(99_900.0,) * 4] * 12, funding=stamps)
+    gapped = holed(whole, WARM + 3, WARM + 8)
+    values = defaults(Once.parameters) | {"side": float(side)}
+    market = Market(gapped, BTC, settings(), costs)
+    fast = market.result(market.run(Once(), "1m", values, wallet=WALLET), "once", WALLET)
+    assert (
+        fast.trades == market.result(market.run(Once(), "1m", values, wallet=WALLET, plain=True), "once", WALLET).trades
+    )
+    (trade,) = fast.trades
+    assert trade.open_at_end
+    paid = 0.000103 * 100_030 + 0.000105 * 100_030 + 0.000108 * 99_900
+    assert trade.funding == pytest.approx(-side * trade.qty * paid, rel=1e-12)
+    for step_all in (False, True):
+        engine = Backtest(
+            gapped, Once(), settings(), BTC, wallet=WALLET, costs=costs, values=values, step_all=step_all
+        ).run()
+        (slow,) = engine.trades
+        assert (slow.entry_bar, slow.qty, slow.entry) == (trade.entry_bar, trade.qty, trade.entry)
+        assert (slow.funding, slow.pnl) == pytest.approx((trade.funding, trade.pnl), abs=1e-9)
+        assert engine.equity == pytest.approx(fast.equity, abs=1e-6)
+
+
 def test_a_position_stops_at_fundings_and_at_the_first_close_of_a_day_also_across_a_gap() -> None:
     found = market_data("SOLUSDT")
-    bars = found.bars
-    keep = np.ones(len(bars), dtype=np.bool_)
-    keep[1_400:1_500] = False
-    columns = {name: getattr(bars, name)[keep] for name in ("open_ms", "open", "high", "low", "close", "volume")}
-    holed = msgspec.structs.replace(found, bars=msgspec.structs.replace(bars, **columns))
-    inside = Market(holed, instrument_of("SOLUSDT"), settings(), NO_COSTS)
+    inside = Market(holed(found, 1_400, 1_500), instrument_of("SOLUSDT"), settings(), NO_COSTS)
     days = inside.close_ms // 86_400_000
     special = (np.diff(days, prepend=days[0]) > 0) | (inside.funding_at != 0)
     assert inside._marks.tolist() == [*np.flatnonzero(special), len(days)]

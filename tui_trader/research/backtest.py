@@ -180,7 +180,7 @@ class Backtest:
         self._wallet = wallet
         self._volumes = day_volume(history)
         self._decisions = self._find_decisions()
-        self._fundings = np.searchsorted(self._bars.open_ms, history.funding_ms)
+        self._charges = history.charges
 
     # --- the run ---
 
@@ -232,7 +232,7 @@ class Backtest:
         self._index = index
         self._stepped += 1
         now = int(self._bars.open_ms[index])
-        self._funding(index, now)
+        self._funding(index)
         if not self._passed_over(index):
             self._walk(index, now)
         self._price(float(self._bars.close[index]), now + MINUTE_MS)
@@ -283,13 +283,13 @@ class Backtest:
             )
         self._say(ev.KlineUpdate(ts=now, symbol=self.symbol, candle=candle, closed=True))
 
-    def _funding(self, index: int, now: int) -> None:
+    def _funding(self, index: int) -> None:
         if not self._paper.position(self.symbol):
             return
-        at = int(np.searchsorted(self.history.funding_ms, now))
-        if at < len(self.history.funding_ms) and self.history.funding_ms[at] == now:
-            rate = float(self.history.funding_rate[at])
-            self._say(*self._paper.settle_funding(self.symbol, rate, float(self._bars.open[index]), now))
+        due = self._charges
+        for at in range(*np.searchsorted(due.bars, (index, index + 1))):
+            rate, price = float(due.rates[at]), float(due.prices[at])
+            self._say(*self._paper.settle_funding(self.symbol, rate, price, int(due.at_ms[at])))
 
     def _funding_facts(self, now: int) -> tuple[float, int]:
         """The rate that was charged last, which stands for the next one that nobody knows yet, and the next time."""
@@ -433,8 +433,8 @@ class Backtest:
             hit: np.ndarray[tuple[int], np.dtype[np.bool_]] = reached(bars.low[a:b], bars.high[a:b])
             hit |= (bars.close[a:b] - worst) * sign <= 0
             hit |= (bars.open_ms[a:b] + MINUTE_MS) % DAY_MS == 0
-            due = self._fundings[(self._fundings >= a) & (self._fundings < b)] - a
-            hit[due] = True
+            first, last = np.searchsorted(self._charges.bars, (a, b))
+            hit[self._charges.bars[first:last] - a] = True
             return hit
 
         return test

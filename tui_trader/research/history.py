@@ -33,6 +33,15 @@ LONGEST_FUNDING_MS = 8 * HOUR_MS
 """The longest usual funding interval: stamps that lie closer together leave nothing out."""
 
 
+class Charges(msgspec.Struct, frozen=True):
+    """Funding as it is charged, shape (m,): before the first trade of which bar, when (ms), rate, price in quote."""
+
+    bars: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    rates: NDArray[np.float64]
+    prices: NDArray[np.float64]
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """1 m bars of one symbol, oldest first, and the funding that was charged.
 
@@ -56,6 +65,24 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         edges = np.concatenate((opens[:1], self.funding_ms, opens[-1:] + MINUTE_MS))
         wide = np.flatnonzero(np.diff(edges) > LONGEST_FUNDING_MS + MINUTE_MS)
         return tuple((int(edges[i]), int(edges[i + 1])) for i in wide)
+
+    @property
+    def charges(self) -> Charges:
+        """Funding at the open of its minute; where that minute is missing, at the last close before the gap."""
+        opens = self.bars.open_ms
+        first, last = (int(opens[0]), int(opens[-1])) if len(opens) else (0, -1)
+        inside = (self.funding_ms >= first) & (self.funding_ms <= last)
+        at_ms = self.funding_ms[inside]
+        at = np.searchsorted(opens, at_ms)
+        # A minute that is there was found itself; else ``at`` is the one after the gap, which has one before it.
+        prices = np.where(opens[at] == at_ms, self.bars.open[at], self.bars.close[at - 1])
+        return Charges(at, at_ms, self.funding_rate[inside], prices)
+
+    @property
+    def charged_in_gaps(self) -> int:
+        """How many of those charges have no candle of their minute."""
+        found = self.charges
+        return int(np.sum(self.bars.open_ms[found.bars] != found.at_ms))
 
     def between(self, start_ms: int, end_ms: int) -> History:
         """The bars that opened from ``start_ms`` on and before ``end_ms``, with the funding of that time."""

@@ -156,6 +156,10 @@ def warnings(history: History, result: BacktestResult, m: Metrics) -> tuple[str,
     if len(history.funding_ms) and history.unfunded:
         hours = sum(end - start for start, end in history.unfunded) / HOUR_MS
         found.append(f"no funding rates for {hours:.0f} h of this time: none was charged then")
+    if history.charged_in_gaps:
+        found.append(
+            f"funding fell due {history.charged_in_gaps} x within gaps: what was open paid at the last price before"
+        )
     if m.ambiguous:
         count = "1 trade" if m.ambiguous == 1 else f"{m.ambiguous} trades"
         found.append(f"{count} ended in a minute that held both stop and target: counted as stopped")

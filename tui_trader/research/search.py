@@ -86,11 +86,10 @@ class Market:
         bars = history.bars
         self.close_ms = self.book.closes("1m")
         self.funding_at = np.zeros(len(bars))
-        at = np.searchsorted(bars.open_ms, history.funding_ms)
-        there = at < len(bars)
-        there[there] &= bars.open_ms[at[there]] == history.funding_ms[there]
         if costs.funding:
-            self.funding_at[at[there]] = history.funding_rate[there]
+            due = history.charges
+            # The kernel charges at the bar's open; a price from before a gap is told as a rate on that.
+            np.add.at(self.funding_at, due.bars, due.rates * (due.prices / bars.open[due.bars]))
         whole = len(bars) // k.BLOCK * k.BLOCK
         self._tops = bars.high[:whole].reshape(-1, k.BLOCK).max(axis=1)
         self._bottoms = bars.low[:whole].reshape(-1, k.BLOCK).min(axis=1)
