@@ -20,6 +20,7 @@ from tui_trader.research.walkforward import (
     Fold,
     Results,
     Span,
+    efficiency,
     joined,
     make_folds,
     parts_of,
@@ -143,3 +144,14 @@ def test_a_promise_out_of_few_trades_is_kept_by_the_same_law_and_broken_by_a_wor
 
     assert sum(lived(0.3) for _ in range(150)) >= 140
     assert sum(lived(-0.6) for _ in range(60)) <= 6
+
+
+def test_efficiency_is_a_number_only_where_its_denominator_is_one() -> None:
+    clear, outside = results([1.0, 0.5, 1.0, 0.5]), results([0.5, -0.25])
+    assert efficiency(clear, outside) == pytest.approx(0.125 / 0.75)
+    assert efficiency(clear, results([-1.5])) == pytest.approx(-2.0), "what fails out of sample is told"
+    barely = results([1.0, -1.0, 1.0, -0.96])
+    assert barely.r.mean() == pytest.approx(0.01)
+    for unfit in (barely, results([-1.0, -1.0]), results([0.0, 0.0]), results([1.0]), results([])):
+        assert efficiency(unfit, outside) is None
+    assert efficiency(clear, results([])) is None

@@ -21,6 +21,7 @@ from tui_trader.research.walkforward import (
     Results,
     Span,
     Worth,
+    efficiency,
     joined,
     make_folds,
     parts_of,
@@ -68,6 +69,7 @@ class Optimized(msgspec.Struct, frozen=True, kw_only=True):
     default_in_sample: Worth
     default_out_of_sample: Worth
     efficiency: float | None
+    """Of ``best``; like that of the walk-forward test None where it means nothing, see ``walkforward.efficiency``."""
     folds: tuple[FoldRow, ...]
     walk_forward: Worth
     walk_forward_default: Worth
@@ -140,11 +142,11 @@ def optimize(
         out_of_sample=worth(outside),
         default_in_sample=worth(plain_inside),
         default_out_of_sample=worth(plain_outside),
-        efficiency=_efficiency(inside, outside),
+        efficiency=efficiency(inside, outside),
         folds=tuple(step.row for step in steps),
         walk_forward=worth(forward),
         walk_forward_default=worth(forward_plain),
-        walk_forward_efficiency=_efficiency(forward_inside, forward),
+        walk_forward_efficiency=efficiency(forward_inside, forward),
         folds_better=sum(float(s.outside.r.sum()) > float(s.plain.r.sum()) for s in steps),
         spread=_spread([step.row.candidate for step in steps]),
         sharpe_daily=sharpe(chosen) if len(inside) else None,
@@ -229,13 +231,6 @@ def _walk(search: Search, ours: _Asked, pool: Pool, folds: Sequence[Fold], hooks
 
 def _days(window: Span) -> int:
     return len(joined([]).daily(window))
-
-
-def _efficiency(inside: Results, outside: Results) -> float | None:
-    """Mean R out of sample over mean R in sample (Pardo's walk-forward efficiency); None where that is not positive."""
-    if not len(inside) or not len(outside) or inside.r.mean() <= 0:
-        return None
-    return float(outside.r.mean() / inside.r.mean())
 
 
 def _spread(picks: Sequence[Candidate]) -> dict[str, tuple[float, float]]:

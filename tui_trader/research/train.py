@@ -31,6 +31,7 @@ from tui_trader.research.walkforward import (
     Fold,
     Results,
     Span,
+    efficiency,
     joined,
     make_folds,
     promise_metrics,
@@ -221,8 +222,9 @@ def _judge(
         "sets": float(len(sets)),
         "purge_hours": layout.purge_ms / 3_600_000,
     }
-    if len(trained) and trained.r.mean() > 0 and len(tested):
-        metrics["efficiency"] = float(tested.r.mean() / trained.r.mean())
+    kept = efficiency(trained, tested)
+    if kept is not None:
+        metrics["efficiency"] = kept
     metrics |= _luck(sets, chosen, layout.last)
     default = chosen == 0
     reason = _refusal(tested, plain, grid.min_trades, default=default)

@@ -26,6 +26,8 @@ FIRST_TRAIN = 0.4
 """Part of the history before the first test."""
 LEAST_TRADES = 8
 """Under so many trades a result in sample counts for nothing: the default is kept."""
+MEANT_ERRORS = 2.0
+"""A mean in sample that lies fewer standard errors over zero is no measure for what came after."""
 NO_SCORE = -10.0
 _RESAMPLES = 2_000
 
@@ -117,6 +119,20 @@ def joined(results: list[Results]) -> Results:
         none, never = np.zeros(0), np.zeros(0, dtype=np.int64)
         return Results(none, none, never, never)
     return Results(*(np.concatenate([getattr(one, name) for one in results]) for name in Results.__struct_fields__))
+
+
+def efficiency(inside: Results, outside: Results) -> float | None:
+    """Mean R out of sample over mean R in sample (Pardo's walk-forward efficiency).
+
+    None without trades on either side, and where the mean in sample is not ``MEANT_ERRORS`` standard errors over zero:
+    a quotient by what may as well be nothing is any number.
+    """
+    if len(inside) < 2 or not len(outside):
+        return None
+    mean, error = float(inside.r.mean()), float(inside.r.std(ddof=1)) / math.sqrt(len(inside))
+    if mean <= 0 or mean < MEANT_ERRORS * error:
+        return None
+    return float(outside.r.mean()) / mean
 
 
 def score(r: Floats) -> float:
