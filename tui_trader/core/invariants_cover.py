@@ -41,11 +41,11 @@ class Resting(msgspec.Struct, kw_only=True):
     leg: Leg
     symbol: str
     side: OrderSide
-    left: Decimal
+    left: Decimal  # base, not filled
     seen_ms: int
     heard_ms: int
-    orphan_ms: int = 0
-    failed_ms: int = 0
+    orphan_ms: int = 0  # since when no position needs it, 0 while one does
+    failed_ms: int = 0  # when a request about it last failed
 
 
 class CoverWatch:

@@ -61,14 +61,14 @@ class Word(msgspec.Struct, frozen=True):
 class Wallet(msgspec.Struct, kw_only=True):
     """The wallet when the sum of bookings began, and for how long it has disagreed with them since."""
 
-    base: Decimal
-    asked_ms: int
+    base: Decimal  # USDT, by the snapshot that the sum began with
+    asked_ms: int  # when that was asked for, and when it came
     told_ms: int
-    booked: Decimal = ZERO
-    bookings: int = 0
-    agreed: int = 0
-    wrong_ms: int = 0
-    wrong_words: int = 0
+    booked: Decimal = ZERO  # USDT since then: results, fees, funding
+    bookings: int = 0  # how many; each may be rounded
+    agreed: int = 0  # snapshots that agreed; a beginning counts only with some
+    wrong_ms: int = 0  # when the present disagreement began, 0 for none
+    wrong_words: int = 0  # snapshots that disagreed since
 
 
 class MoneyWatch:

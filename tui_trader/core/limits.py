@@ -17,11 +17,11 @@ class LossLimits:
 
     def __init__(self, settings: LimitSettings) -> None:
         self.settings = settings
-        self.day = -1
-        self.day_start: Decimal | None = None
-        self.baseline: Decimal | None = None
-        self.daily_reached = False
-        self.total_reached = False
+        self.day = -1  # the present one, in days since 1970
+        self.day_start: Decimal | None = None  # the first equity of the day; transfers move both starts
+        self.baseline: Decimal | None = None  # the first equity ever, or that of the last re-arming
+        self.daily_reached = False  # until the next day
+        self.total_reached = False  # until a person re-arms
 
     def update(self, now_ms: int, equity: Decimal) -> tuple[str, ...]:
         """Take note of the equity; returns which of "daily" and "total" were newly reached."""

@@ -169,9 +169,7 @@ class EngineState:
         self.snapshot_asked_ms = 0  # when the last snapshot was asked for here
         self.snapshot_asked_at = 0  # when the one compared last was asked for
         self.looked_ms = 0  # the same, or the stored one before the first: fills from before are known
-        self.foreign_conditionals = (
-            0  # conditional orders of others, by the last snapshot or a refusal for want of room
-        )
+        self.foreign_conditionals = 0  # conditional orders of others, by the last snapshot or a refusal for no room
         self.snapshot_credit = SNAPSHOT_BURST  # snapshots that may be asked for at once, as of ``snapshot_credit_ms``
         self.snapshot_credit_ms = 0
         self.snapshot_due = ""  # why one will be asked for as soon as the pace allows

@@ -19,33 +19,33 @@ class SymbolMetrics(msgspec.Struct, kw_only=True):
     symbol: str
     base_asset: str
     tier: Tier = Tier.EXCLUDED
-    tier_reason: str = ""
-    status: str = "TRADING"
-    quote_volume: float = 0.0
+    tier_reason: str = ""  # why it is excluded or in this tier
+    status: str = "TRADING"  # the venue's word
+    quote_volume: float = 0.0  # of the last 24 h
     last: float = 0.0
-    change_pct: float = 0.0
+    change_pct: float = 0.0  # of the last 24 h, in percent
     bid: float = 0.0
     ask: float = 0.0
     bid_qty: float = 0.0
     ask_qty: float = 0.0
-    bid_depth: float = 0.0
+    bid_depth: float = 0.0  # within ``depth.BAND`` of mid, as far as the book is seen
     ask_depth: float = 0.0
-    bid_reach: float = 0.0
+    bid_reach: float = 0.0  # how far from mid it is seen, as a fraction
     ask_reach: float = 0.0
-    depth_known: bool = False
-    synced: bool = True
+    depth_known: bool = False  # a book was told at all
+    synced: bool = True  # the book is whole; False while the feed builds it anew
     funding_rate: float = 0.0
     next_funding_ms: int = 0
     funding_interval_hours: int = 8
     mark: float = 0.0
     index: float = 0.0
-    open_interest: float = 0.0
+    open_interest: float = 0.0  # in base
     book_ms: int = 0
     depth_ms: int = 0
     mark_ms: int = 0
     ticker_ms: int = 0
     oi_ms: int = 0
-    stale_reason: str = ""
+    stale_reason: str = ""  # why the feed calls its data stale, until it says that it is live
 
     @property
     def mid(self) -> float:
