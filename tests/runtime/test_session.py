@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -321,6 +322,18 @@ async def test_a_venue_that_does_not_close_keeps_nothing_from_closing(tmp_path: 
     await session.stop("SIGTERM")
     assert clock.monotonic() - began <= 5.0
     assert not is_held(tmp_path / "a.lock")
+
+
+async def test_a_session_whose_folders_were_deleted_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    session = scripted(Path(), ScriptedVenue())
+    await session.start()
+    shutil.rmtree(tmp_path / "work")
+    await asyncio.wait_for(session.stop("SIGTERM"), 10)
+    assert await session.run_until_stopped() == "SIGTERM"
 
 
 async def test_a_broken_store_blocks_entries_and_a_mended_one_frees_them(tmp_path: Path) -> None:

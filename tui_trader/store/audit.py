@@ -167,8 +167,9 @@ def parse_anchor(text: str, at: str = "") -> Anchor | None:
 def anchor_of(path: Path) -> Anchor | None:
     """The head of the store at ``path``; None when it has none yet or cannot be read."""
     try:
+        # A relative path has no place once the folder that the process works in was deleted.
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
-    except sqlite3.Error:
+    except (OSError, sqlite3.Error):
         return None
     try:
         head, chain = read_head(db), read_chain(db)
