@@ -158,7 +158,7 @@ def final_state(desk: Desk) -> dict[str, object]:
 LEFT_OUT = frozenset(
     {
         "opened_ms", "entry_deadline_ms", "trail_ms", "first_fill_ms", "closed_ms", "naked_since_ms",
-        "longest_naked_ms", "last_stop_ms", "stop_failures", "revisions", "closing_ms", "targets_off_ms", "proven_ms",
+        "longest_naked_ms", "stop_failures", "revisions", "closing_ms", "targets_off_ms", "proven_ms",
     }
 )  # fmt: skip
 
