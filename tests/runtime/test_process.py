@@ -198,13 +198,12 @@ def test_a_console_whose_session_is_taken_over_ends_with_it(data_dir: Path) -> N
         wait_for(lambda: _reads(terminal, told) and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
         _reads(terminal, told)
         assert "The session has ended: taken over by another session." in " ".join(told.decode().split())
-        assert os.waitpid(pid, 0)[1] == 0
+        assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_status == 0
+        wait_for(lambda: sum("reconciled" in str(line["text"]) for line in log_of(data_dir)) == 2)
         assert second.end(signal.SIGTERM) == 0
-    except BaseException:
+    finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        raise
-    finally:
         os.close(terminal)
 
 
