@@ -311,6 +311,7 @@ async def test_a_stop_while_starting_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="stopped while starting: SIGTERM"):
         await starting
     assert not is_held(tmp_path / "a.lock")
+    assert "the session did not start: SIGTERM" in session.log.path.read_text()
 
 
 async def test_a_venue_that_does_not_close_keeps_nothing_from_closing(tmp_path: Path) -> None:

@@ -274,7 +274,8 @@ class Session:
         try:
             await self._start()
         except BaseException as error:
-            self.log.say("warning", f"the session did not start: {describe(error)}")
+            why = self._reason if isinstance(error, asyncio.CancelledError) and self._reason else describe(error)
+            self.log.say("warning", f"the session did not start: {why}")
             await self._close_all()
             if self._on_stopped is not None:
                 # Nobody knows whether a position is open, so what holds it is kept.
