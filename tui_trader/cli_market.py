@@ -77,6 +77,7 @@ def show_symbol(options: Globals, name: str, as_json: bool) -> int:
     else:
         print(_line(row))
         print(f"    depth ±0.5 %{' at least' if row.depth_is_lower_bound else ''} {row.depth:,.0f} USDT")
+        print(f"    open interest {_interest(row)}")
         if row.regimes:
             print(f"    regime {', '.join(one.words for one in row.regimes)}")
         print(f"    {'refused: ' + '; '.join(row.reasons) if row.reasons else 'tradeable'}")
@@ -263,7 +264,7 @@ async def _settle(
         for event in batch:
             for command in engine.process(event):
                 if isinstance(command, WatchSymbols):
-                    await venue.watch(sorted({*command.symbols, *([symbol] if symbol else [])}))
+                    await venue.watch(list(dict.fromkeys((*([symbol] if symbol else []), *command.symbols))))
                 elif isinstance(command, RequestSnapshot):
                     events.append(await venue.snapshot(engine.fills_cursor_ms))
                 elif isinstance(command, LoadCandles) and command.symbol == symbol:
@@ -335,6 +336,12 @@ def _row_of(snapshot: Snapshot, symbol: str) -> UniverseRow:
         if row.symbol == symbol:
             return row
     raise VenueUnreachable(f"The venue told nothing of {symbol} within {LOOK_S:g} s; try again.")
+
+
+def _interest(row: UniverseRow) -> str:
+    if row.open_interest_age_s < 0:
+        return "not told by the venue yet"
+    return f"{row.open_interest * row.last:,.0f} USDT, told {row.open_interest_age_s:.1f} s ago"
 
 
 def _line(row: UniverseRow) -> str:

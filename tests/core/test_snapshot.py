@@ -61,6 +61,19 @@ def test_the_header_shows_the_worst_protection_of_all_positions_and_why_entries_
     assert seen.positions[0].naked_s == 4.0
 
 
+def test_open_interest_stands_with_its_age() -> None:
+    desk = opened()
+
+    def told(later_ms: int = 0) -> tuple[float, float]:
+        view = desk.engine.view(desk.now + later_ms, "", "1m").universe
+        (row,) = [one for one in (*view.members, *view.refused) if one.symbol == SYMBOL]
+        return row.open_interest, row.open_interest_age_s
+
+    assert told() == (0.0, -1.0)
+    desk.engine.process(ev.OpenInterest(ts=desk.now, symbol=SYMBOL, open_interest=81_234.5))
+    assert told(7_000) == (81_234.5, 7.0)
+
+
 def test_the_story_of_a_symbol_is_in_order_and_outlives_the_log() -> None:
     desk = opened()
     for n in range(600):

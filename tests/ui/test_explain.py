@@ -97,6 +97,18 @@ async def test_regimes_stand_in_the_chart_the_universe_and_the_detail() -> None:
     assert "default: the regime is not known yet" in words
 
 
+def test_open_interest_stands_in_the_detail_with_its_age() -> None:
+    def words(**told: float) -> str:
+        members = tuple(msgspec.structs.replace(row, **told) for row in SHOWN.universe.members)
+        shown = msgspec.structs.replace(SHOWN, universe=msgspec.structs.replace(SHOWN.universe, members=members))
+        text = detail_text(Frame(snapshot=shown, selected="", palette=palette("")), "SEIUSDT", 100).plain
+        (line,) = [line for line in text.splitlines() if "open interest" in line]
+        return " ".join(line.split())
+
+    assert words() == "open interest not told by the venue yet"
+    assert words(last=2.0, open_interest=4.1e6, open_interest_age_s=31.0) == "open interest 8.2M USDT, told 31s ago"
+
+
 def test_a_universe_without_candles_has_no_regimes() -> None:
     members = tuple(msgspec.structs.replace(row, regimes=()) for row in SHOWN.universe.members)
     bare = msgspec.structs.replace(SHOWN, universe=msgspec.structs.replace(SHOWN.universe, members=members))

@@ -121,9 +121,11 @@ def header(state: EngineState, now: int) -> HeaderView:
 def universe_view(state: EngineState, now: int) -> UniverseView:
     """Members by score, then the refused with their reasons."""
     universe = state.universe
-    members = tuple(_universe_row(state, s, i + 1, ()) for i, s in enumerate(universe.members) if s in state.metrics)
+    members = tuple(
+        _universe_row(state, s, i + 1, (), now) for i, s in enumerate(universe.members) if s in state.metrics
+    )
     refused = tuple(
-        _universe_row(state, s, 0, tuple(r.text for r in reasons))
+        _universe_row(state, s, 0, tuple(r.text for r in reasons), now)
         for s, reasons in universe.refused[:REFUSED_SHOWN]
         if s in state.metrics
     )
@@ -140,7 +142,7 @@ def universe_view(state: EngineState, now: int) -> UniverseView:
     )
 
 
-def _universe_row(state: EngineState, symbol: str, rank: int, reasons: tuple[str, ...]) -> UniverseRow:
+def _universe_row(state: EngineState, symbol: str, rank: int, reasons: tuple[str, ...], now: int) -> UniverseRow:
     m = state.metrics[symbol]
     return UniverseRow(
         rank=rank,
@@ -156,6 +158,8 @@ def _universe_row(state: EngineState, symbol: str, rank: int, reasons: tuple[str
         next_funding_ms=m.next_funding_ms,
         score=state.universe.score(symbol),
         price_decimals=_price_decimals(state, symbol),
+        open_interest=m.open_interest,
+        open_interest_age_s=max(now - m.oi_ms, 0) / 1000 / state.rate if m.oi_ms else -1.0,
         regimes=regime_views(state, symbol),
         has_position=symbol in state.plans,
         paused=symbol in state.paused_symbols,

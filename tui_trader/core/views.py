@@ -65,6 +65,7 @@ class UniverseRow(View, frozen=True, kw_only=True):
     """One symbol of the universe or one refused. ``funding_rate`` a fraction; ``reasons`` empty when tradeable.
 
     ``regimes`` are those of the enabled strategies' timeframes, shortest first; none for a symbol without candles.
+    ``open_interest`` is in the base asset; its age in real seconds, -1 before the venue told it.
     """
 
     rank: int
@@ -80,6 +81,8 @@ class UniverseRow(View, frozen=True, kw_only=True):
     next_funding_ms: int
     score: float
     price_decimals: int
+    open_interest: float = 0.0
+    open_interest_age_s: float = -1.0
     regimes: tuple[RegimeView, ...] = ()
     has_position: bool = False
     paused: bool = False

@@ -27,6 +27,7 @@ from tui_trader.core.events import (
     LinkDown,
     LinkUp,
     MarkPrice,
+    OpenInterest,
     OrderUpdate,
     PositionUpdate,
     Ticker24h,
@@ -99,6 +100,17 @@ async def test_feeds_become_events_and_the_book_equals_the_exchanges() -> None:
         assert {event.symbol for event in here.of(BookDepth) if isinstance(event, BookDepth)} == {"BTCUSDT"}
         await here.venue.watch([])
         assert not here.venue.feeds.watched
+
+
+async def test_open_interest_is_asked_soon_after_a_symbol_is_watched_the_first_of_them_first() -> None:
+    """A look at one symbol lasts a few seconds."""
+    async with world() as here:
+        await here.venue.watch(["ETHUSDT", "BTCUSDT"])
+        async with asyncio.timeout(10):
+            await here.until(lambda: len(here.of(OpenInterest)) == 2)
+        told = [event for event in here.of(OpenInterest) if isinstance(event, OpenInterest)]
+        assert [event.symbol for event in told] == ["ETHUSDT", "BTCUSDT"]
+        assert all(event.open_interest > 0 for event in told)
 
 
 async def test_a_broken_public_stream_is_blind_until_the_book_is_rebuilt() -> None:

@@ -206,6 +206,11 @@ def _liquidity(sheet: Sheet, row: UniverseRow, now: int) -> None:
     sheet.pair("spread", f"{f.number(row.spread_bps, 2)} bps")
     bound = "at least " if row.depth_is_lower_bound else ""
     sheet.pair("depth ±0.5 %", f"{bound}{f.compact(row.depth)} USDT")
+    if row.open_interest_age_s >= 0:
+        told = f.age(row.open_interest_age_s)
+        sheet.pair("open interest", f"{f.compact(row.open_interest * row.last)} USDT, told {told} ago")
+    else:
+        sheet.pair("open interest", "not told by the venue yet")
     left = f.countdown(row.next_funding_ms - now) if row.next_funding_ms else f.NOTHING
     sheet.pair("funding", f"{f.funding(row.funding_rate)}, next in {left}")
     for reason in row.reasons:

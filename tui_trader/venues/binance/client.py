@@ -292,7 +292,7 @@ class BinanceVenue:
                         ts = self.clock.now_ms()
                         self._emit(OpenInterest(ts=ts, symbol=symbol, open_interest=answer.open_interest))
                 await asyncio.sleep(0.5)
-            await asyncio.sleep(30.0)
+            await asyncio.sleep(30.0 if self.feeds.watched else 0.5)
 
     # --- streams ---
 
