@@ -260,6 +260,19 @@ def test_a_bug_ends_in_a_sentence_and_a_private_file(
     assert "boom" in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("words", [["--data-dir=there", "config"], ["--data-dir", "there", "config"]])
+def test_a_crash_file_stands_in_the_folder_that_was_named(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(cli_data, "show_settings", broken)
+    code, _, err = call(capsys, *words)
+    (file,) = Path("there").glob("crash-*.txt")
+    assert (code, str(file) in err) == (1, True)
+
+
 def test_a_trace_that_cannot_be_written_is_refused_before_the_drill(capsys: Capture, tmp_path: Path) -> None:
     code, _, err = call(capsys, "drill", "--seeds", "1", "--trace", str(tmp_path / "none" / "trace.txt"))
     assert (code, "cannot be written" in err) == (2, True)

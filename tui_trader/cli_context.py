@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,8 +114,9 @@ def crash_report(error: Exception, words: list[str]) -> str:
     text = everywhere("".join(traceback.format_exception(error)))
     what = f"tui-trader met a bug ({type(error).__name__}). Positions keep the stops that rest at the venue."
     explicit = os.environ.get("TP_DATA_DIR")
-    if "--data-dir" in words[:-1]:
-        explicit = words[words.index("--data-dir") + 1]
+    for word, following in pairwise([*words, ""]):
+        if word.partition("=")[0] == "--data-dir":
+            explicit = word.partition("=")[2] or following or explicit
     try:
         path = data_dir(Path(explicit) if explicit else None) / f"crash-{clock.wall_ms()}.txt"
         descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
