@@ -9,13 +9,16 @@ import pytest
 
 from tests.ui.sample import NOW, FakeSession, snapshot
 from tests.ui.test_console import SIZE, text_of
+from tests.ui.test_render import drawn
 from tui_trader.core.events import StopToBreakEven
 from tui_trader.core.types import Severity
 from tui_trader.core.views import LogRow, Snapshot
 from tui_trader.ui.actions import BY_ID
 from tui_trader.ui.answers import Awaited
 from tui_trader.ui.app import ConsoleApp
-from tui_trader.ui.state import EMPTY_FRAME
+from tui_trader.ui.screens.texts import story_text
+from tui_trader.ui.state import EMPTY_FRAME, Frame
+from tui_trader.ui.theme import palette
 from tui_trader.ui.widgets.header import status
 
 
@@ -38,6 +41,19 @@ def test_a_refusal_is_not_replaced_by_a_later_calm_sentence_and_an_alarm_replace
     assert awaited.answer(log) == ("refused", "notice")
     assert awaited.answer([row("calm again"), *log]) is None
     assert awaited.answer([row("naked", Severity.ALARM), *log]) == ("naked", "alarm")
+
+
+def test_a_loss_has_one_minus_sign_in_the_answer_the_log_and_the_story() -> None:
+    loss = row("BTCUSDT: closed, -4.20 USDT (-0.50 R)")
+    awaited = Awaited(StopToBreakEven(ts=NOW, symbol="BTCUSDT"), ())
+    assert awaited.answer([loss]) == ("BTCUSDT: closed, −4.20 USDT (−0.50 R)", "text")
+    shown = msgspec.structs.replace(snapshot(), log=(loss,), story=(), alarm=loss.text)
+    frame = Frame(snapshot=shown, selected="BTCUSDT", palette=palette(""))
+    line = "".join(text for text, _ in drawn("log", frame, 100, 5)[1])
+    assert "closed, −4.20 USDT (−0.50 R)" in line
+    assert "Closed, −4.20 USDT (−0.50 R)" in story_text(frame, "BTCUSDT").plain
+    assert "−4.20 USDT (−0.50 R)" in status(frame, 100)[0][0]
+    assert frame.snapshot.log[0].text == loss.text
 
 
 def with_log(shown: Snapshot, *rows: LogRow) -> Snapshot:

@@ -14,6 +14,20 @@ from tui_trader.ui.numbers import decimal_of
 
 
 @pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("closed: -4.20 USDT (-0.50 R)", "closed: −4.20 USDT (−0.50 R)"),
+        ("funding -0.0043%", "funding −0.0043%"),
+        ("tt-a-1-sl-0 at 2026-11-21, 3-5 s", "tt-a-1-sl-0 at 2026-11-21, 3-5 s"),
+        ("refused (code -2019)", "refused (code -2019)"),
+        ("--risk -1 \x1b", "--risk −1 "),
+    ],
+)
+def test_a_sentence_has_the_minus_of_the_panes_for_numbers_only(told: str, shown: str) -> None:
+    assert f.sentence(told) == shown
+
+
+@pytest.mark.parametrize(
     ("got", "expected"),
     [
         (f.number(43_512.4, 1), "43,512.4"),

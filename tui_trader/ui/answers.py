@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tui_trader.core.events import UserCommand
 from tui_trader.core.types import Severity
 from tui_trader.core.views import LogRow
-from tui_trader.ui.format import clean
+from tui_trader.ui.format import sentence
 
 _ROLES = {Severity.WARNING: "notice", Severity.ALARM: "alarm"}
 _RANK = {"text": 0, "notice": 1, "alarm": 2}
@@ -36,4 +36,4 @@ class Awaited:
             return None
         self._role = role
         row = next(row for row in fresh if _ROLES.get(row.severity, "text") == role)
-        return clean(row.text), role
+        return sentence(row.text), role

@@ -6,6 +6,7 @@ Every function takes finite numbers and answers "–" for anything else, because
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ MINUS = "−"
 NOTHING = "–"
 _HUGE = 1e13
 _COMPACT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_NEGATIVE = re.compile(r"(?<![\w-])(?<!code )-(?=\d)", re.ASCII)
 _SPARK = "▁▂▃▄▅▆▇█"
 
 
@@ -24,6 +26,14 @@ _SPARK = "▁▂▃▄▅▆▇█"
 def clean(text: str) -> str:
     """``text`` made harmless by ``core.plain``: no control, hidden or joining signs; line ends become spaces."""
     return plain(text)
+
+
+def sentence(text: str) -> str:
+    """``text`` of the log as ``clean``, its negative numbers with the sign that the panes write: "−4.20 USDT".
+
+    The store and the session's log keep "-"; ids, times, ranges and the venue's codes keep it here, too.
+    """
+    return _NEGATIVE.sub(MINUS, clean(text))
 
 
 def width_of(text: str) -> int:

@@ -113,7 +113,7 @@ def story_text(frame: Frame, symbol: str) -> Text:
         sheet.line(f"Nothing has happened to {symbol} since this session started.", "dim")
     for row in rows:
         mark, role = SEVERITY[row.severity]
-        sheet.line(f"{f.clock(row.ts)} {mark} {_without_symbol(row.text, symbol)}", role)
+        sheet.line(f"{f.clock(row.ts)} {mark} {_without_symbol(f.sentence(row.text), symbol)}", role)
     for position in snapshot.positions:
         if position.symbol == symbol:
             _position(sheet, position, snapshot.ts)

@@ -178,7 +178,7 @@ def status(frame: Frame, width: int) -> Line:
         words = f.fit(f" ! {said}", width) if loud else f" {said}"
         return ((words, frame.feedback_role),)
     if frame.snapshot.alarm:
-        return ((f.fit(f" ! {f.clean(frame.snapshot.alarm)}", width), "alarm"),)
+        return ((f.fit(f" ! {f.sentence(frame.snapshot.alarm)}", width), "alarm"),)
     if header.killed:
         reason = f.clean(header.kill_reason)
         return ((f.fit(f" ■ Kill switch: {reason}. No entries until you re-arm (R).", width), "alarm"),)

@@ -164,7 +164,7 @@ class LogPane(StripTable):
         rows = []
         for number, row in enumerate(frame.snapshot.log):
             sign, role = SEVERITY.get(row.severity, ("·", "text"))
-            parts = f.wrap(f.clean(row.text), max(width - 13, 10)) or [""]
+            parts = f.wrap(f.sentence(row.text), max(width - 13, 10)) or [""]
             more: tuple[Line, ...] = tuple(((" " * 12 + part, role),) for part in parts[1:])
             when = f.clock(row.ts) if row.ts else ""
             key = f"{row.ts} {row.text} {len(frame.snapshot.log) - number if not row.ts else ''}"
