@@ -16,6 +16,7 @@ from tui_trader.core import events as ev
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.state import Recovered
 from tui_trader.core.types import Channel, Leg, Origin, Side
+from tui_trader.exchange.rest import Reply, Request
 
 SYMBOL = "BTCUSDT"
 
@@ -99,6 +100,23 @@ def test_flipped_by_somebody_else_is_adopted_in_the_new_direction() -> None:
     assert [row[1:3] for row in desk.resting() if row[0] == "STOP_MARKET"] == [("BUY", "0.030")]
     assert [t.reason for t in desk.engine.state.trades] != []
     assert any("nothing stays open of it, 0.030 went beyond it" in text for text in desk.log)
+
+
+def test_a_position_that_is_flipped_while_it_is_bare_tells_how_long_it_was() -> None:
+    desk = Desk().start()
+    real = desk.api.handle
+
+    def without_stops(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("algoOrder"):
+            return Reply(400, '{"code":-4045,"msg":"Reach max stop order limit."}')
+        return real(request)
+
+    desk.api.handle = without_stops
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=Decimal("0.040")))
+    desk.run(1_000)
+    by_hand(desk, "SELL", "0.080")
+    desk.run(1_000)
+    assert next(text for text in desk.log if "closed elsewhere" in text).endswith("longest without a proven stop 1.0 s")
 
 
 def test_a_latched_kill_after_a_restart_protects_and_does_not_sell() -> None:

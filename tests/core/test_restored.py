@@ -85,3 +85,11 @@ def test_a_position_whose_plan_is_damaged_is_adopted_with_its_stop() -> None:
     plan = desk.engine.state.plans["BTCUSDT"]
     assert (plan.strategy, plan.entered, plan.naked_since_ms) == ("adopted", QTY, 0)
     assert prices(desk, "STOP_MARKET") == before
+
+
+@pytest.mark.parametrize("status", ["intent", "sent", "working"])
+def test_i14_an_order_that_may_have_reached_the_venue_comes_back_in_doubt(status: str) -> None:
+    row = remembered(opened()).orders[0]
+    found = restored.order(row | {"status": status, "filled_qty": "0"})
+    assert found is not None
+    assert found.status is OrderStatus.UNKNOWN

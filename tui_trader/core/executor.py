@@ -358,6 +358,7 @@ def begin_close(state: EngineState, plan: Plan, reason: str, *, alarm: bool = Tr
 
 def finish(state: EngineState, plan: Plan) -> None:
     """The plan is over: book the trade, free the symbol."""
+    _covered(state, plan, ZERO)
     plan.stage = Stage.CLOSED
     plan.closed_ms = state.now
     plan.close_reason = _why_closed(plan)
@@ -376,7 +377,6 @@ def finish(state: EngineState, plan: Plan) -> None:
         state.say(Severity.INFO, f"{plan.symbol}: the entry ended without a fill; nothing is open", plan.symbol)
         return
     state.cooldown_until[plan.symbol] = state.now + int(state.settings.strategies.cooldown_min * 60_000)
-    state.longest_naked_ms = max(state.longest_naked_ms, plan.longest_naked_ms)
     trades.book_trade(state, plan)
 
 

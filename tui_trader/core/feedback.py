@@ -367,7 +367,7 @@ def _on_place_outcome(state: EngineState, order: OwnOrder, outcome: SendOutcome)
         query(state, order)
         return
     order.status = OrderStatus.REJECTED
-    order.code, order.reason = outcome.code, outcome.reason
+    order.reason = outcome.reason
     _store_order(state, order)
     if outcome.retry_at or not outcome.code:
         _not_delivered(state, order, outcome)

@@ -108,7 +108,6 @@ class OwnOrder(msgspec.Struct, kw_only=True):
     unanswered: int = 0  # questions and cancels since the venue last answered one; pauses double with it
     negatives: int = 0  # answers that it is not known, since it was sent or last heard of
     first_negative_ms: int = 0  # the first of them
-    code: int = 0  # the venue's, of a refused request
     reason: str = ""  # why it ended so or is in doubt, for the log and the console
     undelivered: bool = False  # the venue never acted on it and never will: it may be sent again as it is (I4)
     doubted: bool = False  # last asked, the venue did not know it, longer after its proof than its replicas lag

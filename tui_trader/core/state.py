@@ -185,7 +185,6 @@ class EngineState:
         # What is told.
         self.alarm = ""  # the banner's sentence
         self.alarm_ms = 0  # when it was said; the banner shows it for a minute
-        self.longest_naked_ms = 0  # of the plans that have ended
         self.unprotected_s: deque[float] = deque(maxlen=1_000)  # ended stretches without a proven stop, real seconds
         self.violations = 0  # invariants found broken
         self.equity_points: deque[EquityPoint] = deque(maxlen=1_440)

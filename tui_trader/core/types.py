@@ -101,7 +101,10 @@ class VenueBook(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Life cycle of an order as the core sees it; the legal transitions stand in ``core.orders``."""
+    """Life cycle of an order; the legal transitions stand in ``core.orders``.
+
+    An order begins as INTENT in the store, before its request may leave, and as SENT in the engine.
+    """
 
     INTENT = "intent"
     SENT = "sent"
