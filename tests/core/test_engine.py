@@ -235,6 +235,21 @@ def test_any_account_words_leave_the_engine_standing(rows: list[tuple[str, Decim
     made.view(NOW, SYMBOL, "1m")
 
 
+@pytest.mark.parametrize(("change", "flow"), [("-18.68463038", "took 18.68"), ("3.5", "gave 3.50")])
+def test_i17_what_the_insurance_fund_moves_is_told_since_no_trade_contains_it(change: str, flow: str) -> None:
+    desk = Desk().start()
+    at = desk.now
+    said = desk.engine.process(
+        ev.BalanceUpdate(ts=at, wallet=Decimal(9_980), reason="INSURANCE_CLEAR", change=Decimal(change))
+    )
+    words = f"the venue's insurance fund {flow} USDT after a liquidation"
+    words += ": it stands in the wallet and the day's result, in no trade"
+    assert [c for c in said if isinstance(c, cmd.Announce)] == [
+        cmd.Announce(ts=desk.engine.state.now, severity=Severity.ALARM, text=words)
+    ]
+    assert desk.engine.state.portfolio.wallet == Decimal(9_980)
+
+
 def test_i1_a_link_lost_for_a_blip_does_not_begin_the_reachable_time_anew() -> None:
     desk = Desk().start()
     state = desk.engine.state

@@ -298,6 +298,10 @@ class Engine:
         if event.reason in TRANSFERS and before is not None:
             self._state.losses.transfer(event.wallet - before)
         self._state.portfolio.wallet, self._state.portfolio.wallet_ms = event.wallet, self._state.now
+        if event.reason == "INSURANCE_CLEAR" and event.change:
+            flow = "took" if event.change < 0 else "gave"
+            words = f"the venue's insurance fund {flow} {abs(event.change):.2f} USDT after a liquidation"
+            self._state.say(Severity.ALARM, f"{words}: it stands in the wallet and the day's result, in no trade")
         if event.reason == "FUNDING_FEE":
             self._state.ask_snapshot("funding was charged: which position it belongs to stands in the account")
 

@@ -249,10 +249,11 @@ class PositionUpdate(Fact, frozen=True, tag=True, kw_only=True):
 
 
 class BalanceUpdate(Fact, frozen=True, tag=True, kw_only=True):
-    """Wallet balance in USDT (without unrealised P&L)."""
+    """Wallet balance in USDT (without unrealised P&L); ``change`` is the part that no fill or fee explains."""
 
     wallet: Decimal
     reason: str = ""
+    change: Decimal = Decimal(0)
 
 
 class FundingPayment(Fact, frozen=True, tag=True, kw_only=True):

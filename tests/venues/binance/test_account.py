@@ -8,7 +8,16 @@ from decimal import Decimal
 import pytest
 
 from tests.venues.faults import BTC, World, error, order, query, resting, world
-from tui_trader.core.events import AccountDoubt, Fill, LinkDown, LinkUp, Notice, OrderUpdate, WorkerFailed
+from tui_trader.core.events import (
+    AccountDoubt,
+    BalanceUpdate,
+    Fill,
+    LinkDown,
+    LinkUp,
+    Notice,
+    OrderUpdate,
+    WorkerFailed,
+)
 from tui_trader.core.types import Channel, OrderStatus, VenueBook
 from tui_trader.errors import VenueUnreachable
 from tui_trader.exchange.rest import Reply
@@ -104,6 +113,18 @@ ALGO = (
     '{"e":"ALGO_UPDATE","E":1,"T":1,"o":{"caid":"a-1-sl-0","aid":5,"o":"STOP_MARKET","s":"BTCUSDT","S":"SELL",'
     '"q":"1","X":"NEW","tp":"2"}}'
 )
+
+
+async def test_what_the_insurance_fund_took_is_in_the_word_about_the_wallet() -> None:
+    account, events = await bare_account()
+    text = ACCOUNT.replace('"wb":"5"', '"wb":"5","bc":"-1.25"').replace(
+        '"P":[{"s":"BTCUSDT","pa":"1","ep":"2"}]', '"P":[]'
+    )
+    account.on_frame(text.replace("ORDER", "INSURANCE_CLEAR").encode())
+    told = BalanceUpdate(ts=events[0].ts, wallet=Decimal(5), reason="INSURANCE_CLEAR", change=Decimal("-1.25"))
+    assert events == [told]
+
+
 ODD = [
     "", "nonsense", ORDER[:200], ORDER.encode().hex(), "[" * 50_000, '{"e":' * 20_000, "\x00\x1b[2J", "null", "0",
     *(ORDER.replace('"0.473"', f'"{value}"') for value in ("NaN", "sNaN", "Infinity", "-Infinity", "x", "")),
@@ -112,6 +133,7 @@ ODD = [
     ORDER.replace('"i":81', '"i":"x"'), ORDER.replace('"i":81', f'"i":{"9" * 5_000}'),
     ORDER.replace('"t":99', '"t":1e400'),
     *(ACCOUNT.replace('"wb":"5"', f'"wb":"{value}"') for value in ("NaN", "sNaN", "Infinity")),
+    ACCOUNT.replace('"wb":"5"', '"wb":"5","bc":"NaN"'),
     *(ACCOUNT.replace('"pa":"1"', f'"pa":"{value}"') for value in ("NaN", "sNaN", "1E-99")),
     *(ALGO.replace('"q":"1"', f'"q":"{value}"') for value in ("NaN", "sNaN")), ALGO.replace('"NEW"', '"ODD"'),
     ALGO.replace('"tp":"2"', '"tp":"Infinity"'), ALGO.replace('"BTCUSDT"', '"btc usdt"'),

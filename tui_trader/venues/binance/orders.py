@@ -431,7 +431,12 @@ def stream_account(message: AccountUpdate, ts: int) -> list[Event]:
         if row.position_side == "BOTH"
     ]
     facts.extend(
-        BalanceUpdate(ts=ts, wallet=number(row.wallet), reason=clean(message.account.reason, 40))
+        BalanceUpdate(
+            ts=ts,
+            wallet=number(row.wallet),
+            reason=clean(message.account.reason, 40),
+            change=number(row.change),
+        )
         for row in message.account.balances
         if row.asset == "USDT"
     )
