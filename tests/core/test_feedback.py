@@ -448,7 +448,8 @@ def test_liquidation_is_booked_to_the_venue_and_pauses_the_symbol(client_id: str
     desk.run(4_000)
     assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
     assert what in desk.engine.state.trades[0].reason
-    assert [r.code for r in desk.engine.state.blocks(SYMBOL)] == ["paused"]
+    blocks = [(r.code, r.text) for r in desk.engine.state.blocks(SYMBOL)]
+    assert blocks == [("paused", f"{SYMBOL} is paused until resumed by hand (p)")]
 
 
 @pytest.mark.parametrize(

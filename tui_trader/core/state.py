@@ -459,7 +459,7 @@ class EngineState:
     def _symbol_blocks(self, symbol: str) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
         if symbol in self.paused_symbols:
-            found.append(("paused", f"{symbol} is paused by hand"))
+            found.append(("paused", f"{symbol} is paused until resumed by hand (p)"))
         if symbol in self.reconciling:
             found.append(("reconciling", f"{symbol} differs from the venue and is being reconciled"))
         if symbol in self.plans:
