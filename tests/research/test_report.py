@@ -148,7 +148,9 @@ def test_text_is_plain_and_narrow() -> None:
         assert words in text
     assert "nothing paid, same gate" in text
     assert "(the same entries)" in text
-    assert "\x1b" in to_text(report(found), colour=True)
+    coloured = to_text(report(found), colour=True)
+    assert "\x1b" in coloured
+    assert "\x1b[48;5;" not in coloured, "the plots lie on the terminal's own background"
     assert "equity, USDT" not in to_text(report(found), plots=False)
 
 

@@ -302,6 +302,11 @@ def _plot(report: Report, *, colour: bool) -> str:
     plotext.clear_figure()
     plotext.subplots(2, 1)
     plotext.plot_size(WIDTH, 24)
+    for row in (1, 2):
+        figure = plotext.subplot(row, 1)
+        # The terminal's own paper and ink: the library's are black on white, glaring in a dark room.
+        for paint in (figure.canvas_color, figure.axes_color, figure.ticks_color):
+            paint("default")
     plotext.subplot(1, 1)
     plotext.plot(days, report.equity, label="equity", marker="braille")
     plotext.plot(days, report.hold, label="buy and hold", marker="dot")
