@@ -13,10 +13,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from tui_trader.ui.format import clean
 from tui_trader.ui.theme import Palette, palette
+from tui_trader.ui.widgets.field import TypeField
 
 Answer = TypeVar("Answer")
 
@@ -28,9 +29,16 @@ def paint(mode: str) -> str:
 
 
 class Dialog(ModalScreen[Answer | None], Generic[Answer]):
-    """Base of the dialogs: Esc leaves without an answer; the border wears the mode's colour."""
+    """Base of the dialogs: Esc leaves without an answer; the border wears the mode's colour.
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", show=False)]
+    Tab acts at once, so that what is typed right after it over a slow line stands in the next field.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Leave", show=False),
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+    ]
 
     def __init__(self, title: str, *, mode: str, dangerous: bool = False) -> None:
         super().__init__()
@@ -43,7 +51,7 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
         """The colours in force."""
         return palette(self.app.theme)
 
-    def frame_box(self, *children: Static | Input | Vertical | VerticalScroll) -> Vertical:
+    def frame_box(self, *children: Static | TypeField | Vertical | VerticalScroll) -> Vertical:
         """The box around the dialog's content, with its title and mode."""
         box = Vertical(*children, classes=f"dialog {paint(self.mode)}{' -danger' if self.dangerous else ''}")
         # Not a text: a border would read its brackets as markup, down to links and actions.
@@ -156,23 +164,23 @@ class PromptDialog(Dialog[dict[str, str]]):
 
     def compose(self) -> ComposeResult:
         """Words, fields, and the verdict on what was typed."""
-        parts: list[Static | Input] = []
+        parts: list[Static | TypeField] = []
         if self.text:
             parts.append(Static(clean(self.text), markup=False, classes="words"))
         for each in self.fields:
             parts.append(Static(each.label, markup=False, classes="label"))
-            parts.append(Input(each.value, placeholder=each.hint, id=each.id, compact=True, classes="field"))
+            parts.append(TypeField(each.value, placeholder=each.hint, id=each.id, compact=True, classes="field"))
         parts.append(Static("", markup=False, id="verdict"))
         yield self.frame_box(*parts)
 
     def on_mount(self) -> None:
         """Start in the first field."""
-        self.query(Input).first().focus()
+        self.query(TypeField).first().focus()
         self._judge()
 
     def values(self) -> dict[str, str]:
         """What stands in the fields."""
-        return {each.id: self.query_one(f"#{each.id}", Input).value.strip() for each in self.fields}
+        return {each.id: self.query_one(f"#{each.id}", TypeField).value.strip() for each in self.fields}
 
     def on_input_changed(self) -> None:
         """Judge again."""
@@ -223,18 +231,18 @@ class PickDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The field and the list."""
         yield self.frame_box(
-            Input(placeholder=self.hint, id="pick", compact=True, classes="field"),
+            TypeField(placeholder=self.hint, id="pick", compact=True, classes="field"),
             Static("", markup=False, id="list"),
         )
 
     def on_mount(self) -> None:
         """Show all at first."""
-        self.query_one(Input).focus()
+        self.query_one(TypeField).focus()
         self._show()
 
     def matches(self) -> list[Item]:
         """The items that contain what was typed, leading matches first."""
-        typed = self.query_one(Input).value.strip().lower().replace("_", " ")
+        typed = self.query_one(TypeField).value.strip().lower().replace("_", " ")
         found = [item for item in self.items if typed in item.name.lower().replace("_", " ")]
         return sorted(found, key=lambda item: not item.name.lower().replace("_", " ").startswith(typed))
 

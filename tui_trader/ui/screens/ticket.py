@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from tui_trader.core.events import OpenPosition
 from tui_trader.core.types import Side
@@ -22,6 +22,7 @@ from tui_trader.ui import format as f
 from tui_trader.ui.numbers import decimal_of
 from tui_trader.ui.screens.dialogs import Dialog, paint
 from tui_trader.ui.theme import Palette, tone
+from tui_trader.ui.widgets.field import TypeField
 
 _SIZES = ("configured model", "risk %", "notional USDT", "quantity")
 _ORDERS = ("market", "limit")
@@ -152,9 +153,9 @@ class TicketScreen(Dialog[OpenPosition]):
         fields = Vertical(
             _line("side", side),
             _line("size by", Cycle(_SIZES, cycle_id="size_by")),
-            _line("size", Input("", placeholder="set by the model", id="size", compact=True, classes="field")),
+            _line("size", TypeField("", placeholder="set by the model", id="size", compact=True, classes="field")),
             _line("order", Cycle(_ORDERS, cycle_id="order")),
-            _line("limit price", Input(limit, placeholder="price", id="limit", compact=True, classes="field")),
+            _line("limit price", TypeField(limit, placeholder="price", id="limit", compact=True, classes="field")),
             _line("override soft", Cycle(("no", "yes"), cycle_id="override")),
             classes="fields",
         )
@@ -186,9 +187,9 @@ class TicketScreen(Dialog[OpenPosition]):
             symbol=self.symbol,
             side=self.query_one("#side", Cycle).value,
             size_by=self.query_one("#size_by", Cycle).value,
-            size=self.query_one("#size", Input).value,
+            size=self.query_one("#size", TypeField).value,
             order=self.query_one("#order", Cycle).value,
-            limit=self.query_one("#limit", Input).value,
+            limit=self.query_one("#limit", TypeField).value,
             override=self.query_one("#override", Cycle).value == "yes",
         )
 
@@ -198,11 +199,11 @@ class TicketScreen(Dialog[OpenPosition]):
 
     def _enable(self) -> None:
         typed = self.typed()
-        size = self.query_one("#size", Input)
+        size = self.query_one("#size", TypeField)
         size.disabled = typed.size_by == _SIZES[0]
         hints = dict(zip(_SIZES, ("set by the model", "1.0", "500", "0.05"), strict=True))
         size.placeholder = hints[typed.size_by]
-        self.query_one("#limit", Input).disabled = typed.order == "market"
+        self.query_one("#limit", TypeField).disabled = typed.order == "market"
 
     def on_cycle_turned(self) -> None:
         """A choice changed: so do its fields and the consequences."""
@@ -251,7 +252,7 @@ class TicketScreen(Dialog[OpenPosition]):
             self.dismiss(ticket)
 
 
-def _line(label: str, widget: Cycle | Input) -> Horizontal:
+def _line(label: str, widget: Cycle | TypeField) -> Horizontal:
     return Horizontal(Static(label, markup=False, classes="label"), widget, classes="row")
 
 
