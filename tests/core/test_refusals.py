@@ -39,3 +39,21 @@ def test_a_stop_is_given_up_within_the_ten_seconds_that_a_position_may_be_bare()
     assert refusals.NOT_SEEN_PAUSE_S < refusals.NOT_SEEN_S
     assert refusals.STOP_TRIES * 1.0 < 10
     assert refusals.UNDELIVERED_S < refusals.UNDELIVERED_MAX_S < 10
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [
+        (-4045, "the venue refused: -4045 Reach max stop order limit.", "-4045 Reach max stop order limit."),
+        (-400, "the venue refused: 400 no words", "400 no words"),
+        (-2010, "New order rejected.", "New order rejected. (-2010)"),
+        (0, "expired", "expired"),
+        (
+            -4061,
+            "the venue refused: -4061 Order's position side does not match user's setting.",
+            "the account is in hedge mode; switch it to one-way at the venue (-4061)",
+        ),
+    ],
+)
+def test_a_refusal_names_its_code_once_and_what_helps(code: int, reason: str, words: str) -> None:
+    assert refusals.refusal(code, reason) == words

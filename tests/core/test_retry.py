@@ -13,7 +13,6 @@ from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.oco import Stage
-from tui_trader.core.retry import refusal
 from tui_trader.core.types import Leg
 from tui_trader.exchange.rest import Reply
 
@@ -136,16 +135,3 @@ def test_a_part_smaller_than_the_minimum_is_closed_as_the_minimum() -> None:
     desk.run(4_000)
     assert desk.position == Decimal("0.030")
     assert desk.engine.state.plans[SYMBOL].close_qty is None
-
-
-@pytest.mark.parametrize(
-    ("code", "reason", "words"),
-    [
-        (-4045, "the venue refused: -4045 Reach max stop order limit.", "-4045 Reach max stop order limit."),
-        (-400, "the venue refused: 400 no words", "400 no words"),
-        (-2010, "New order rejected.", "New order rejected. (-2010)"),
-        (0, "expired", "expired"),
-    ],
-)
-def test_a_refusal_names_its_code_once(code: int, reason: str, words: str) -> None:
-    assert refusal(code, reason) == words

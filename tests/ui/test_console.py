@@ -278,6 +278,16 @@ async def test_rearm_and_arm_ask_first() -> None:
     assert session.sent == [ArmEntries(ts=NOW, venue="simulated")]
 
 
+async def test_rearm_says_what_is_still_being_closed() -> None:
+    held = snapshot().positions[:2]
+    app = ConsoleApp(FakeSession(shown=msgspec.structs.replace(alarm_snapshot(killed=True), positions=held)))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press("R")
+        await pilot.pause()
+        assert "2 positions are" in text_of(app)
+
+
 async def test_quit_stops_and_detach_leaves() -> None:
     session = FakeSession()
     app = await press(session, "q", "q")

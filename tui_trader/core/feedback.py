@@ -17,27 +17,24 @@ from tui_trader.core.levels import set_levels
 from tui_trader.core.oco import Plan, Stage, proven_stop
 from tui_trader.core.orders import OwnOrder, apply_update
 from tui_trader.core.refusals import (
-    CLOSE_TRIES,
     HTTP_REFUSALS,
     KNOWN_STOP_REFUSALS,
     NOT_SEEN_PAUSE_S,
     NOT_SEEN_S,
     NOT_SEEN_YET,
     REDUCE_ONLY_REFUSED,
-    REFUSED_CLOSE_S,
     STOP_CLOSING_S,
     STOP_LIMIT_REACHED,
     STOP_PATIENCE_S,
     STOP_TRIES,
-    SYMBOL_CLOSED,
-    TARGET_PATIENCE_S,
     TARGETS_OFF_S,
     UNDELIVERED_MAX_S,
     UNDELIVERED_S,
     WOULD_TRIGGER,
     WRONG_MODE,
+    refusal,
 )
-from tui_trader.core.retry import hold, is_dust, refusal, refused_as_dust
+from tui_trader.core.retry import hold, is_dust, patience_s, refused_as_dust
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, OrderStatus, Severity, VenueBook, dec
 
@@ -389,8 +386,7 @@ def _not_delivered(state: EngineState, order: OwnOrder, outcome: SendOutcome) ->
 def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> None:
     plan = state.plan_of(order.plan_id)
     reason = refusal(code, reason)
-    verb = "was refused by" if code else "ended at"
-    what = f"{order.symbol}: {order.leg.name} {order.qty} {verb} the venue: {reason}"
+    what = f"{order.symbol}: {order.leg.name} {order.qty} {_ended(code)} the venue: {reason}"
     if code in WRONG_MODE:
         state.note_mode(True, state.now)
         state.ask_snapshot("the venue speaks of hedge mode")
@@ -404,7 +400,7 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
     elif order.leg is Leg.STOP:
         _on_stop_refused(state, plan, order, code, reason)
     else:
-        failures = hold(state, plan.plan_id, order.leg, longest_s=_patience_s(state, order, code))
+        failures = hold(state, plan.plan_id, order.leg, longest_s=patience_s(state, order, code))
         if order.leg.target or failures.bit_count() == 1:
             state.say(Severity.WARNING, what, order.symbol)
     if code in REDUCE_ONLY_REFUSED:
@@ -412,14 +408,6 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
         if not order.leg.target or state.leg_failures[plan.plan_id, order.leg] == 1:
             # The exits that rest already may leave no room for this one: targets go, and come back when it stands.
             plan.targets_off_ms = state.now + state.ms(TARGETS_OFF_S)
-
-
-def _patience_s(state: EngineState, order: OwnOrder, code: int) -> float:
-    """A target may be refused for as long as its price is outside the venue's band; a close is hardly slowed down."""
-    if order.leg.target:
-        return TARGET_PATIENCE_S
-    often = state.leg_failures.get((order.plan_id, order.leg), 0) >= CLOSE_TRIES
-    return REFUSED_CLOSE_S if often or code in SYMBOL_CLOSED else 1.0
 
 
 def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int, reason: str) -> None:
@@ -442,7 +430,11 @@ def _on_stop_refused(state: EngineState, plan: Plan, order: OwnOrder, code: int,
         begin_close(state, plan, f"the venue refuses the stop{why}")
         return
     _later(state, plan, NOT_SEEN_PAUSE_S if code == NOT_SEEN_YET else state.settings.execution.stop_retry_s)
-    state.say(Severity.ALARM, f"{plan.symbol}: the venue refused the stop: {reason}; trying again", plan.symbol)
+    state.say(Severity.ALARM, f"{plan.symbol}: the stop {_ended(code)} the venue: {reason}; trying again", plan.symbol)
+
+
+def _ended(code: int) -> str:
+    return "was refused by" if code else "ended at"
 
 
 def _tried_enough(state: EngineState, plan: Plan, code: int) -> bool:

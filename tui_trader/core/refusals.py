@@ -63,3 +63,11 @@ class LeverageRefusal(msgspec.Struct, frozen=True):
     reason: str
     failures: int
     final: bool
+
+
+def refusal(code: int, reason: str) -> str:
+    """The reason of a refusal with the venue's code, each said once, and what helps where a person must act."""
+    if code in WRONG_MODE:
+        return f"the account is in hedge mode; switch it to one-way at the venue ({code})"
+    words = reason.removeprefix("the venue refused: ")
+    return words if not code or str(abs(code)) in words else f"{words} ({code})"

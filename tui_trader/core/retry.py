@@ -6,7 +6,14 @@ from decimal import Decimal
 
 from tui_trader.core.oco import Plan, Stage
 from tui_trader.core.orders import OwnOrder
-from tui_trader.core.refusals import DUST_FIRST_S, DUST_MAX_S
+from tui_trader.core.refusals import (
+    CLOSE_TRIES,
+    DUST_FIRST_S,
+    DUST_MAX_S,
+    REFUSED_CLOSE_S,
+    SYMBOL_CLOSED,
+    TARGET_PATIENCE_S,
+)
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import Leg, Severity
 
@@ -43,10 +50,14 @@ def refused_as_dust(state: EngineState, plan: Plan, order: OwnOrder, reason: str
     return True
 
 
-def refusal(code: int, reason: str) -> str:
-    """A refusal's reason with the venue's code, each said once, for a sentence that says who refused."""
-    words = reason.removeprefix("the venue refused: ")
-    return words if not code or str(abs(code)) in words else f"{words} ({code})"
+def patience_s(state: EngineState, order: OwnOrder, code: int) -> float:
+    """The longest pause, s, before a refused exit is tried again. A target may be refused for as long as its price is
+    outside the venue's band; a close is hardly slowed down.
+    """
+    if order.leg.target:
+        return TARGET_PATIENCE_S
+    often = state.leg_failures.get((order.plan_id, order.leg), 0) >= CLOSE_TRIES
+    return REFUSED_CLOSE_S if often or code in SYMBOL_CLOSED else 1.0
 
 
 def is_dust(state: EngineState, plan: Plan) -> bool:

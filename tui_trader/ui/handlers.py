@@ -339,8 +339,14 @@ async def kill(app: ConsoleApp) -> None:
 async def rearm(app: ConsoleApp) -> None:
     """Clear the kill switch, after a second key."""
     session = _face(app)
-    reason = app.picture.snapshot.header.kill_reason
-    text = f"The kill switch was set: {reason}. Entries are allowed again, within the limits."
+
+    def text() -> str:
+        snapshot = app.picture.snapshot
+        again = f"The kill switch was set: {snapshot.header.kill_reason}. Entries are allowed again, within the limits."
+        count = len(snapshot.positions)
+        still = f"{count} position{'s are' if count != 1 else ' is'} still open; closing goes on."
+        return f"{again} {still}" if count else again
+
     choices = (Choice("R", "re-arm now", "yes", dangerous=True),)
     dialog = ChoiceDialog("Re-arm", text, choices, mode=session.mode, dangerous=True)
     if await app.push_screen_wait(dialog):
