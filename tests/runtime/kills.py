@@ -42,7 +42,7 @@ LANES = 3
 LIFE_S, LAST_S = 4.5, 40.0
 INSIDE = {"": 0.7, "ack": 1.0, "twice": 0.0, "bare": 0.0}
 """The share of lives that end themselves, by what is broken."""
-OUTSIDE_S = {"twice": 3.0, "bare": 8.0}
+OUTSIDE_S = {"twice": 3.0, "bare": 10.0}
 POINTS = (
     ("intent:en", 3), ("acked:en", 4), ("send:en", 3), ("sending:en", 8), ("answered:en", 4),
     ("hear:Fill", 4), ("heard:Fill", 6),

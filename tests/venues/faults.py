@@ -159,6 +159,11 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def connections(self) -> int:
+        """How many sockets are open, both sides counted."""
+        return len(self._writers)
+
     async def aclose(self) -> None:
         if self._server is not None:
             self._server.close()
@@ -177,10 +182,13 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
         lost = asyncio.Event()
-        self._writers |= {writer, far_writer}
+        ends = [writer]
+        self._writers.add(writer)
         try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            ends.append(far_writer)
+            self._writers.add(far_writer)
             await asyncio.gather(
                 self._pump(reader, far_writer, writer, lost, outgoing=True),
                 self._pump(far_reader, writer, writer, lost, outgoing=False),
@@ -188,7 +196,7 @@ class Proxy:
         except OSError:
             pass
         finally:
-            for one in (writer, far_writer):
+            for one in ends:
                 self._writers.discard(one)
                 one.transport.abort()
                 with suppress(OSError):

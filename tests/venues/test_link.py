@@ -141,6 +141,19 @@ async def test_a_first_ping_without_a_pong_is_left(monkeypatch: pytest.MonkeyPat
         assert "first ping was not answered" in peer.said[0]
 
 
+async def test_an_interrupted_goodbye_still_closes_the_socket() -> None:
+    async with linked(stay, proxied=True) as (peer, link, proxy):
+        assert proxy is not None
+        await peer.until(lambda: link.up and peer.said)
+        (run,) = (task for task in asyncio.all_tasks() if "Link.run" in repr(task.get_coro()))
+        proxy.silent = True
+        run.cancel()
+        await peer.until(lambda: not link.up)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        await peer.until(lambda: not proxy.connections)
+
+
 async def test_rotation_reads_what_is_still_on_the_wire() -> None:
     sent: list[bytes] = []
 

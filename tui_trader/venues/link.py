@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -54,7 +54,16 @@ Dial = Callable[[str, int], AbstractAsyncContextManager[Socket]]
 
 
 class _Straight(connect):
-    """A connection to exactly the address given: a redirect, followed, would carry the listen key elsewhere."""
+    """A connection to exactly the address given: a redirect, followed, would carry the listen key elsewhere. Whatever
+    interrupts its goodbye, its socket is closed."""
+
+    async def __aexit__(self, *raised: Any) -> None:
+        transport = self.connection.transport
+        try:
+            await super().__aexit__(*raised)
+        finally:
+            # The library leaves the socket open when the wait for the other side's goodbye is cancelled.
+            transport.abort()
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Never a new address."""
