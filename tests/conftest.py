@@ -26,6 +26,7 @@ _LOCKS = tempfile.TemporaryDirectory(prefix="tui-trader-test-locks-")
 os.environ["TP_LOCK_DIR"] = _LOCKS.name
 
 
-@pytest.fixture(autouse=True)
-def _usual_decimals() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before every fixture, those of a module as well."""
     decimal.setcontext(decimal.Context())
