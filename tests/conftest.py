@@ -2,6 +2,9 @@
 
 The locks of accounts stand in a folder of this run, so that no test meets a session of the person who runs it. A test
 begins with the usual decimal context: ccxt's own number functions change the one of whoever calls them.
+
+``-n auto`` means three workers on two cores, for a large part of the suite waits for real time to pass; and a worker
+without work takes from the others, so that none ends alone with the longest.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import tempfile
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import WorkStealingScheduling
 
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
@@ -30,3 +35,16 @@ os.environ["TP_LOCK_DIR"] = _LOCKS.name
 def pytest_runtest_setup() -> None:
     """Before every fixture, those of a module as well."""
     decimal.setcontext(decimal.Context())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``-n auto``."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + cores // 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WorkStealingScheduling:
+    """How tests come to workers."""
+    return WorkStealingScheduling(config, log)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from multiprocessing import active_children
 
 import msgspec
 import pytest
 
+from tui_trader import clock
 from tui_trader.drill.campaign import Report, campaign, percentiles, summary
 from tui_trader.drill.draw import draw
 from tui_trader.drill.minimise import minimise
@@ -111,8 +113,9 @@ def test_an_interrupt_ends_the_workers_with_what_they_were_at() -> None:
         raise KeyboardInterrupt
 
     assert campaign(range(1, 9), 400, None, 2, stop).partial
-    for worker in active_children():
-        worker.join(5)
+    until = clock.monotonic() + 10
+    while active_children() and clock.monotonic() < until:
+        time.sleep(0.02)
     assert active_children() == []
 
 
