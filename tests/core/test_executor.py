@@ -362,6 +362,30 @@ def test_a_break_in_trading_leaves_the_position_and_its_stop() -> None:
     assert (desk.position, desk.resting()) == (QTY, before)
 
 
+@pytest.mark.parametrize("side", list(Side))
+def test_a_coarser_tick_moves_the_ladder_onto_it_before_an_order_is_refused_for_it(side: Side) -> None:
+    desk = opened(side)
+    state = desk.engine.state
+    plan = state.plans["BTCUSDT"]
+    levels = [plan.stop_price, *(target.price for target in plan.targets)]
+    coarse = msgspec.structs.replace(state.instruments["BTCUSDT"], tick_size=Decimal(7))
+    assert any(price % 7 for price in levels)
+    already = len(desk.sent)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=(coarse,)))
+    desk.run(3_000)
+    away = [coarse.round_away_from_risk(price, side) for price in levels]
+    assert [plan.stop_price, *(target.price for target in plan.targets)] == away
+    assert sorted(price for _, _, _, price in desk.resting()) == sorted(f"{price:f}" for price in away)
+    sent = [c for c in desk.sent[already:] if isinstance(c, cmd.PlaceOrder)]
+    assert [c.leg for c in sent if (c.price or c.trigger_price or 0) % 7] == []
+    assert (plan.naked_since_ms, plan.longest_naked_ms <= 1_000) == (0, True)
+    assert any("tick size is now 7: stop" in line for line in desk.log)
+    already = len(desk.sent)
+    desk.process(ev.InstrumentsLoaded(ts=desk.now, instruments=(coarse,)))
+    desk.run(3_000)
+    assert [c for c in desk.sent[already:] if isinstance(c, cmd.PlaceOrder)] == []
+
+
 def test_a_market_order_whose_end_is_not_heard_is_asked_about() -> None:
     desk = Desk().start()
     desk.stream_faults = lambda event: event.get("e") == "TRADE_LITE" or event.get("o", {}).get("x") == "TRADE"

@@ -13,7 +13,7 @@ from tui_trader.core.commands import Approval, CancelOrder, PlaceOrder, QueryOrd
 from tui_trader.core.entry import EntryProposal, EntryRequest
 from tui_trader.core.exits import on_price
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.levels import set_levels
+from tui_trader.core.levels import keep_on_tick, set_levels
 from tui_trader.core.oco import Cancel, Patience, Place, Plan, Stage
 from tui_trader.core.orders import ClientId, OwnOrder
 from tui_trader.core.retry import follow_dust
@@ -436,12 +436,15 @@ def on_reached(state: EngineState, *, away: bool) -> None:
 
 
 def on_instrument(state: EngineState, instrument: Instrument) -> None:
-    """The venue's rules of a symbol are known anew: one that it closes is left before the venue settles it."""
+    """The venue's rules of a symbol are known anew: its ladder stands on the tick; one that the venue closes is left
+    before it settles."""
     plan = state.plans.get(instrument.symbol)
-    if plan is None or not instrument.closing:
+    if plan is None:
         return
-    begin_close(state, plan, f"the venue closes the symbol ({instrument.status})")
-    drive(state, plan)
+    keep_on_tick(state, plan)
+    if instrument.closing:
+        begin_close(state, plan, f"the venue closes the symbol ({instrument.status})")
+        drive(state, plan)
 
 
 def on_market(state: EngineState, symbol: str) -> None:

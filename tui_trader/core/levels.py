@@ -33,6 +33,23 @@ def set_levels(state: EngineState, plan: Plan) -> None:
         state.say(Severity.WARNING, f"{plan.symbol}: no ladder ({error}); stop at {plan.stop_price}", plan.symbol)
 
 
+def keep_on_tick(state: EngineState, plan: Plan) -> None:
+    """Stop and targets onto a tick that became coarser: off it they would be refused when they are placed again."""
+    instrument = state.instruments[plan.symbol]
+    stop = instrument.round_away_from_risk(plan.stop_price, plan.side)
+    prices = [instrument.round_away_from_risk(target.price, plan.side) for target in plan.targets]
+    if stop == plan.stop_price and prices == [target.price for target in plan.targets]:
+        return
+    plan.stop_price = stop
+    for target, price in zip(plan.targets, prices, strict=True):
+        target.price = price
+    targets = ", ".join(f"{target.leg.name} {target.price}" for target in plan.targets)
+    text = f"{plan.symbol}: the venue's tick size is now {instrument.tick_size}: stop {stop}, {targets or 'no targets'}"
+    state.say(Severity.INFO, text, plan.symbol)
+    state.ladder_event(plan, "stop_moved", Leg.STOP, stop, state.open_qty(plan), "the venue's tick size changed")
+    state.save_plan(plan)
+
+
 def _provisional_stop(state: EngineState, plan: Plan, instrument: Instrument) -> None:
     """A stop for what the venue says is filled, at the price it says, until the fills themselves are heard."""
     told = (o.avg_price for o in state.ledger.of_plan(plan.plan_id) if o.leg is Leg.ENTRY and o.avg_price > 0)
