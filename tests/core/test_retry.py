@@ -78,6 +78,18 @@ def test_i18_a_remainder_that_the_venue_refuses_to_close_is_owned_shown_and_trie
     assert (desk.engine.state.halted, desk.engine.state.violations) == ("", 0)
 
 
+def test_i1_a_remainder_in_a_symbol_that_takes_no_orders_is_closed_within_seconds_of_its_opening() -> None:
+    desk = left_over()
+    tried = refuse_orders(desk, '{"code":-4141,"msg":"Symbol is closed."}')
+    close(desk)
+    desk.run(120_000)
+    assert not desk.engine.state.plans[SYMBOL].dust
+    assert max(seconds_between(tried, Leg.CLOSE)) <= 6
+    del desk._place
+    desk.run(10_000)
+    assert (desk.position, desk.resting(), desk.engine.state.plans) == (0, [], {})
+
+
 def test_a_bare_remainder_whose_stop_is_refused_too_halts_nothing() -> None:
     desk = opened(spec={"min_qty": Decimal("0.010")})
     tried = refuse_orders(desk)

@@ -15,6 +15,8 @@ SEEDS: list[tuple[int, int, str, str]] = [
     (171, 2_500, "", "the first snapshot after a start took back a newer fill"),
     (237, 2_500, "", "the fill of a limit entry was heard of only by the periodic snapshot"),
     (48, 1_500, "rough", "hedge mode was remembered for minutes after it had ended"),
+    (530_149, 6_000, "", "a small remainder waited for minutes after its symbol had opened again"),
+    (10_488, 8_000, "rough", "a ban was on its way when the faults ended; the drill did not wait for its end"),
 ]
 
 

@@ -395,7 +395,7 @@ def _on_refused(state: EngineState, order: OwnOrder, code: int, reason: str) -> 
         return
     if state.open_qty(plan) <= 0:
         return
-    if refused_as_dust(state, plan, order, reason):
+    if refused_as_dust(state, plan, order, code, reason):
         pass
     elif order.leg is Leg.STOP:
         _on_stop_refused(state, plan, order, code, reason)

@@ -30,10 +30,12 @@ def hold(state: EngineState, plan_id: int, leg: Leg, *, longest_s: float, first_
     return failures
 
 
-def refused_as_dust(state: EngineState, plan: Plan, order: OwnOrder, reason: str) -> bool:
+def refused_as_dust(state: EngineState, plan: Plan, order: OwnOrder, code: int, reason: str) -> bool:
     """Whether a refused stop or close is of a remainder below what the venue trades. It is then tried again in growing
-    pauses, stays owned and shown, and is said once.
+    pauses, stays owned and shown, and is said once. A symbol that takes no orders at all refuses nothing for its size.
     """
+    if code in SYMBOL_CLOSED:
+        return False
     closing = order.leg is Leg.CLOSE or (order.leg is Leg.STOP and plan.stage is Stage.CLOSING)
     if not closing or order.unbooked > 0 or not is_dust(state, plan):
         return False

@@ -88,6 +88,12 @@ class Network:
         self._stale_connection = False
         self._sockets = 0
         self._open: dict[int, MemorySocket] = {}
+        self._awaited: set[asyncio.Future[Reply | None]] = set()
+
+    @property
+    def awaited(self) -> frozenset[asyncio.Future[Reply | None]]:
+        """The answers that the client waits for."""
+        return frozenset(self._awaited)
 
     @property
     def connected(self) -> bool:
@@ -108,6 +114,8 @@ class Network:
     def send(self, call: Call, request: Request) -> asyncio.Future[Reply | None]:
         """Send a request; the result is what the client hears, None for a broken connection or no answer in time."""
         answer: asyncio.Future[Reply | None] = self.loop.create_future()
+        self._awaited.add(answer)
+        answer.add_done_callback(self._awaited.discard)
         self.note("sent", f"{call.method} {call.path} {call.params}")
         self.on_sent(call)
         verdict = self.faults.request(request, self.now_ms)
