@@ -76,8 +76,8 @@ class Swarm:
             task.cancel()
         await asyncio.gather(*tasks[:-1], return_exceptions=True)
         world.heal()
-        # What was on its way when the faults ended may still be one, and whoever was asked for silence keeps it although
-        # the venue would listen again.
+        # What was on its way when the faults ended may still be one; and whoever was asked for silence keeps it,
+        # although the venue would listen again.
         last = world.network.awaited
         await world.until(lambda: not (last & world.network.awaited or self._silent()), _SILENCE_MS, poll_s=0.25)
         await asyncio.sleep(CALM_S)

@@ -365,6 +365,9 @@ def read_only(path: Path) -> sqlite3.Connection:
         db.close()
         if error_name(error) not in _NO_INDEX:
             raise
+    except BaseException:
+        db.close()
+        raise
     else:
         return db
     log = path.with_name(path.name + PARTS[1])
