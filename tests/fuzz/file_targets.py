@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,9 @@ class Emergency(Plain):
                 log.append(row.kind, row.data)
         content = self._path.read_bytes().strip(b"\n")
         self.seeds = good.seeds([content, *content.split(b"\n")])
-        self._table = read_tables(_memory())["orders"]
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            migrate(db)
+            self._table = read_tables(db)["orders"]
 
     def feed(self, raw: bytes) -> None:
         """One file; each row must be one that the writer can take."""
@@ -82,12 +85,6 @@ class Emergency(Plain):
             if not isinstance(kind, str):
                 raise rules.BrokenRuleError(f"a row of kind {kind!r}")
             split(self._table, data)
-
-
-def _memory() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(db)
-    return db
 
 
 @cache
