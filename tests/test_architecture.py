@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "ui": {"core", "ui", "runtime.face"},
 }
 """What each part may import of the others; besides, all but the core may use what stands in ``EVERYWHERE_BUT_CORE``."""
-EVERYWHERE_BUT_CORE = {"clock", "errors", "private", "secret"}
+EVERYWHERE_BUT_CORE = {"clock", "errors", "private", "secret", "workers"}
 TYPES_ONLY = {("runtime", "config"), ("runtime", "credentials")}
 """The session takes its settings and keys from outside; it names their types and fetches its own key."""
 

@@ -187,11 +187,11 @@ class Campaign:
             while True:
                 words = await self._line()
                 if words[0] == "GONE":
+                    self._pid = 0
                     return
                 self._hear(told, words)
         finally:
             killer.cancel()
-            self._pid = 0
 
     def _hear(self, told: Told, words: list[str]) -> None:
         if words[0] == "PID":

@@ -86,6 +86,8 @@ def durable(store: Path) -> Rows:
     """The rows of the store and of the emergency log beside it, as a start would find them."""
     with closing(read_only(store)) as db:
         db.row_factory = sqlite3.Row
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sends'").fetchone() is None:
+            return Rows(orders={}, cancels=set(), fills={})  # killed while the first start made the tables
         stored = db.execute("SELECT * FROM orders WHERE intent_ts IS NOT NULL")
         orders = {str(row["client_id"]): dict(row) for row in stored}
         sends = db.execute("SELECT client_id FROM sends WHERE action = 'cancel' AND result = 'intent'")

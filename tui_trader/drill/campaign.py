@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,6 +14,7 @@ from tui_trader.core.protection import percentile
 from tui_trader.drill.draw import draw
 from tui_trader.drill.swarm import Result, live
 from tui_trader.exchange.fault_rules import FaultRule
+from tui_trader.workers import begin, deaf_to_ctrl_c
 
 _TOLD = 20
 
@@ -100,13 +100,14 @@ def _results(seeds: range, steps: int, preset: tuple[FaultRule, ...] | None, job
         for seed in seeds:
             yield job(seed, steps, preset)
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin)
     waiting: set[Future[Result]] = set()
     left = iter(seeds)
     try:
         while True:
             while len(waiting) < 2 * jobs and (fresh := next(left, None)) is not None:
-                waiting.add(_submitted(pool, fresh, steps, preset))
+                with deaf_to_ctrl_c():
+                    waiting.add(pool.submit(job, fresh, steps, preset))
             if not waiting:
                 return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -119,19 +120,3 @@ def _results(seeds: range, steps: int, preset: tuple[FaultRule, ...] | None, job
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _submitted(
-    pool: ProcessPoolExecutor, seed: int, steps: int, preset: tuple[FaultRule, ...] | None
-) -> Future[Result]:
-    """The seed handed over; a worker that starts here hears no interrupt before it knows to ignore it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(job, seed, steps, preset)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _quiet() -> None:
-    """An interrupt is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,7 +10,6 @@ import hashlib
 import multiprocessing
 import os
 import re
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
@@ -37,6 +36,7 @@ from tui_trader.research.search import Market
 from tui_trader.research.walkforward import Results, Span
 from tui_trader.strategies.registry import find_strategy
 from tui_trader.venues.paper import Costs
+from tui_trader.workers import begin, deaf_to_ctrl_c
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,20 +164,6 @@ class Bench:
 # --- where it runs ---
 
 
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes begun in here never hear SIGINT; here it is heard afterwards.
-
-    A terminal sends Ctrl-C to the workers too. One that dies of it while it is handed its problem leaves the parent
-    writing into a pipe that nobody reads, for ever; ``_begin`` comes too late for that.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 _PROBLEMS: dict[str, Problem] = {}
 _BENCHES: dict[str, Bench] = {}
 _MAKING = threading.Lock()
@@ -195,8 +181,8 @@ def work(handle: str | Problem, function: Callable[..., Any], *arguments: object
 
 
 def _begin(problem: Problem) -> None:
-    """A worker process begins: Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker process begins."""
+    begin()
     _PROBLEMS[problem.digest] = problem
 
 
@@ -234,7 +220,7 @@ class Pool:
                 yield number, work(self._handle, function, *arguments)
             return
         executor = self._executor
-        with _deaf_to_ctrl_c():
+        with deaf_to_ctrl_c():
             waiting: dict[Future[Any], int] = {
                 executor.submit(work, self._handle, function, *arguments): n for n, arguments in enumerate(calls)
             }
