@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.core.build import NOW
-from tests.core.test_executor import prices
+from tests.core.test_executor import prices, refuse_stops
 from tests.core.test_housekeeping import engine, market, of, snapshot, timer
 from tests.core.test_reconcile import by_hand
 from tests.desk import Desk, candles, instrument
@@ -16,7 +16,6 @@ from tui_trader.core import events as ev
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.state import Recovered
 from tui_trader.core.types import Channel, Leg, Origin, Side
-from tui_trader.exchange.rest import Reply, Request
 
 SYMBOL = "BTCUSDT"
 
@@ -104,14 +103,7 @@ def test_flipped_by_somebody_else_is_adopted_in_the_new_direction() -> None:
 
 def test_a_position_that_is_flipped_while_it_is_bare_tells_how_long_it_was() -> None:
     desk = Desk().start()
-    real = desk.api.handle
-
-    def without_stops(request: Request) -> Reply:
-        if request.method == "POST" and request.path.endswith("algoOrder"):
-            return Reply(400, '{"code":-4045,"msg":"Reach max stop order limit."}')
-        return real(request)
-
-    desk.api.handle = without_stops
+    refuse_stops(desk)
     desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=Decimal("0.040")))
     desk.run(1_000)
     by_hand(desk, "SELL", "0.080")

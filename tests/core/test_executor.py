@@ -30,6 +30,18 @@ def prices(desk: Desk, kind: str) -> list[tuple[str, str]]:
     return [(qty, price) for k, _, qty, price in desk.resting() if k == kind]
 
 
+def refuse_stops(desk: Desk) -> None:
+    """The venue refuses every conditional order from now on."""
+    real = desk.api.handle
+
+    def without_stops(request: Request) -> Reply:
+        if request.method == "POST" and request.path.endswith("algoOrder"):
+            return Reply(400, '{"code":-4045,"msg":"Reach max stop order limit."}')
+        return real(request)
+
+    desk.api.handle = without_stops
+
+
 def test_entry_is_protected_and_has_its_targets() -> None:
     desk = opened()
     plan = desk.engine.state.plans["BTCUSDT"]
@@ -211,14 +223,7 @@ def test_i1_a_stop_cancelled_from_outside_twice_flattens_and_halts() -> None:
 
 def test_i1_a_stop_that_the_venue_refuses_ends_in_a_flat_position() -> None:
     desk = Desk().start()
-    real = desk.api.handle
-
-    def without_stops(request: Request) -> Reply:
-        if request.method == "POST" and request.path.endswith("algoOrder"):
-            return Reply(400, '{"code":-4045,"msg":"Reach max stop order limit."}')
-        return real(request)
-
-    desk.api.handle = without_stops
+    refuse_stops(desk)
     desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
     desk.run(8_000)
     assert (desk.position, desk.resting()) == (0, [])

@@ -163,7 +163,6 @@ class Bench:
 
 # --- where it runs ---
 
-
 _PROBLEMS: dict[str, Problem] = {}
 _BENCHES: dict[str, Bench] = {}
 _MAKING = threading.Lock()
