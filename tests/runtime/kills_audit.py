@@ -96,7 +96,8 @@ def durable(store: Path) -> Rows:
             (str(symbol), str(trade)): Decimal(qty) * (1 if side == "BUY" else -1)
             for symbol, trade, qty, side in db.execute("SELECT symbol, trade_id, qty, side FROM fills")
         }
-    for line in store.with_name(FILE_NAME).read_bytes().split(b"\n"):
+    emergency = store.with_name(FILE_NAME)  # made after the tables: absent when the first start was killed in between
+    for line in emergency.read_bytes().split(b"\n") if emergency.exists() else ():
         if not line.strip():
             continue
         row = json.loads(line)

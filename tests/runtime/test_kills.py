@@ -10,6 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.kills import LIMIT_MS, campaign
+from tests.runtime.kills_audit import Rows, durable
+from tui_trader.store.opening import open_store
+
+
+def test_a_store_whose_first_start_was_killed_is_read_by_the_audit(tmp_path: Path) -> None:
+    store, nothing = tmp_path / "store.sqlite3", Rows(orders={}, cancels=set(), fills={})
+    store.touch()
+    assert durable(store) == nothing
+    open_store(store)
+    assert durable(store) == nothing
 
 
 @pytest.mark.timeout(240)
