@@ -13,7 +13,7 @@ from tui_trader.venues.binance.wire import Decoder
 
 ETH = "ETHUSDT"
 SAFE = "Open positions keep the stops that rest at the venue."
-AGAIN = "It is asked for again when the link is made anew: quit and start again if it lasts."
+AGAIN = "It is asked for again every half minute."
 
 
 def refuse(here: World, method: str, words: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -47,9 +47,10 @@ from tui_trader.venues.binance.answers import (
     with_bracket,
 )
 from tui_trader.venues.binance.candles import fetch_candles
-from tui_trader.venues.binance.feeds import MARKET_ALL, PUBLIC_ALL, Feeds, market_streams, public_streams
+from tui_trader.venues.binance.feeds import Feeds
 from tui_trader.venues.binance.reach import Reach
 from tui_trader.venues.binance.rest import Rest, Transport, together
+from tui_trader.venues.binance.subscriptions import MARKET_ALL, PUBLIC_ALL, Subscriptions
 from tui_trader.venues.binance.wire import MAX_FRAME
 from tui_trader.venues.hosts import checked_base
 from tui_trader.venues.link import Dial, Link
@@ -62,7 +63,6 @@ _BOOK_WEIGHT = 20
 _KEEP_ALIVE_S = 30 * 60.0
 _KEEP_ALIVE_AGAIN_S = 60.0
 _ROTATE_S = 23.5 * 3600
-_SUBSCRIBE_CHUNK = 150
 _RULES_EVERY_S = 300.0
 _USER_EVENTS = "ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/TRADE_LITE/listenKeyExpired"
 
@@ -114,7 +114,6 @@ class BinanceVenue:
         self._instruments: tuple[Instrument, ...] = ()
         self._rules_doubtful = asyncio.Event()
         self._doubted: list[str] = []
-        self._request_id = 0
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
         self.feeds = Feeds(
             self._emit,
@@ -127,6 +126,7 @@ class BinanceVenue:
         self.account = Account(self._emit, self.clock, self._rest, self._listen_key_gone)
         self._public = self._link(Channel.PUBLIC, "public/stream", self.feeds.on_frame, self._public_up)
         self._market = self._link(Channel.MARKET, "market/stream", self.feeds.on_frame, self._market_up)
+        self.subscriptions = Subscriptions(self.feeds, self._public, self._market)
         self._private = Link(
             url=self._private_url,
             on_frame=self.account.on_frame,
@@ -177,6 +177,7 @@ class BinanceVenue:
         self._spawn("market stream", self._market.run())
         self._spawn("private stream", self._private.run())
         self._spawn("books", self._fetch_books())
+        self._spawn("subscriptions", self.subscriptions.keep())
         self._spawn("feed ticker", self._tick())
         self._spawn("clock", self._reach.keep())
         self._spawn("listen key", self._keep_listen_key())
@@ -298,31 +299,15 @@ class BinanceVenue:
 
     async def watch(self, symbols: Sequence[str]) -> None:
         """See ``Venue.watch``."""
-        added, removed = self.feeds.watch(symbols)
-        await self._subscribe(self._public, "UNSUBSCRIBE", removed, public_streams)
-        await self._subscribe(self._market, "UNSUBSCRIBE", removed, market_streams)
-        await self._subscribe(self._public, "SUBSCRIBE", added, public_streams)
-        await self._subscribe(self._market, "SUBSCRIBE", added, market_streams)
-
-    async def _subscribe(
-        self, link: Link, method: str, symbols: Iterable[str], streams: Callable[[str], tuple[str, ...]]
-    ) -> None:
-        names = [name for symbol in symbols for name in streams(symbol)]
-        for start in range(0, len(names), _SUBSCRIBE_CHUNK):
-            self._request_id += 1
-            chunk = names[start : start + _SUBSCRIBE_CHUNK]
-            self.feeds.oddities.asked(self._request_id, method, chunk)
-            body = {"method": method, "params": chunk, "id": self._request_id}
-            if not await link.send(msgspec.json.encode(body).decode()):
-                return
+        await self.subscriptions.watch(symbols)
 
     async def _public_up(self, latency_ms: float) -> None:
         self._emit(LinkUp(ts=self.clock.now_ms(), channel=Channel.PUBLIC, latency_ms=latency_ms))
-        await self._subscribe(self._public, "SUBSCRIBE", tuple(self.feeds.watched), public_streams)
+        await self.subscriptions.public_up()
 
     async def _market_up(self, latency_ms: float) -> None:
         self._emit(LinkUp(ts=self.clock.now_ms(), channel=Channel.MARKET, latency_ms=latency_ms))
-        await self._subscribe(self._market, "SUBSCRIBE", tuple(self.feeds.watched), market_streams)
+        await self.subscriptions.market_up()
 
     async def _private_up(self, latency_ms: float) -> None:
         self.account.attention.deaf = False

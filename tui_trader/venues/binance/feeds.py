@@ -52,21 +52,6 @@ _RENEW_REACH = 0.001
 _RENEW_GAP_S = 10.0
 _WIDEN_GAP_S = 120.0
 
-PUBLIC_ALL = ("!bookTicker",)
-MARKET_ALL = ("!markPrice@arr@1s", "!ticker@arr")
-
-
-def public_streams(symbol: str) -> tuple[str, ...]:
-    """The public streams of one watched symbol."""
-    low = symbol.lower()
-    return f"{low}@depth@100ms", f"{low}@bookTicker"
-
-
-def market_streams(symbol: str) -> tuple[str, ...]:
-    """The market streams of one watched symbol."""
-    low = symbol.lower()
-    return f"{low}@aggTrade", f"{low}@kline_1m"
-
 
 def _drain(table: dict[str, M], ts: int, emit: Callable[[int, M], None]) -> None:
     if table:
@@ -77,15 +62,19 @@ def _drain(table: dict[str, M], ts: int, emit: Callable[[int, M], None]) -> None
 
 
 class SymbolFeed:
-    """One watched symbol: its book, a successor that waits for a newer snapshot, and when it was last heard."""
+    """One watched symbol: its book, a successor that waits for a newer snapshot, and when it was last heard.
 
-    __slots__ = ("asked_at", "book", "depth_at", "heard", "live", "older", "since", "successor", "top_id")
+    ``heard`` is the last change of its book: a best price that comes without one does not make the depth current.
+    """
+
+    __slots__ = ("asked_at", "book", "depth_at", "heard", "live", "older", "since", "successor", "top_id", "traded")
 
     def __init__(self, now: float) -> None:
         self.book = LocalBook()
         self.successor: LocalBook | None = None
         self.since = now
         self.heard = 0.0
+        self.traded = 0.0
         self.asked_at = -inf
         self.depth_at = 0.0
         self.top_id = 0
@@ -123,6 +112,8 @@ class Feeds:
         self._marks: dict[str, MarkPriceUpdate] = {}
         self._tickers: dict[str, Ticker] = {}
         self._klines: dict[str, Kline] = {}
+        self.marks_at = 0.0
+        """When a mark price was last heard, monotonic s."""
         self._scheduled = False
         self._routes: dict[bytes, tuple[Callable[[bytes], Any], Callable[..., None]]] = {}
         self._handlers: dict[type, Callable[..., None]] = {
@@ -163,6 +154,13 @@ class Feeds:
             self._watched[symbol] = SymbolFeed(now)
             self._sink(FeedStale(ts=self._clock.now_ms(), symbol=symbol, reason="waiting for the first book"))
         return added, removed
+
+    def silent(self, book_s: float, trade_s: float) -> tuple[list[str], list[str]]:
+        """The watched symbols of whose book, and of whose trades and candles, nothing was heard for so many s."""
+        now = system_clock.monotonic()
+        rows = self._watched.items()
+        books = [symbol for symbol, feed in rows if now - max(feed.heard, feed.since) > book_s]
+        return books, [symbol for symbol, feed in rows if now - max(feed.traded, feed.since) > trade_s]
 
     def on_frame(self, raw: bytes) -> None:
         """Take one frame of any link. A stream seen before goes straight to its decoder and handler."""
@@ -236,14 +234,18 @@ class Feeds:
             self._schedule()
 
     def _trade(self, message: AggTrade) -> None:
-        if message.symbol in self._watched:
+        feed = self._watched.get(message.symbol)
+        if feed is not None:
+            feed.traded = system_clock.monotonic()
             self._trades[message.symbol] = message
             if not self._scheduled:
                 self._schedule()
 
     def _kline(self, message: Kline) -> None:
-        if message.symbol not in self._watched or message.body.interval != "1m":
+        feed = self._watched.get(message.symbol)
+        if feed is None or message.body.interval != "1m":
             return
+        feed.traded = system_clock.monotonic()
         if message.body.closed:
             self._klines.pop(message.symbol, None)
             self._emit_kline(message)
@@ -273,7 +275,8 @@ class Feeds:
         """Emit the newest of everything that changed since the last flush."""
         self._scheduled = False
         ts = self._clock.now_ms()
-        self._hear(self._tops)
+        if self._marks:
+            self.marks_at = system_clock.monotonic()
         _drain(self._tops, ts, self._emit_top)
         _drain(self._trades, ts, self._emit_trade)
         _drain(self._marks, ts, self._emit_mark)
@@ -282,13 +285,6 @@ class Feeds:
             for kline in self._klines.values():
                 self._emit_kline(kline)
             self._klines.clear()
-
-    def _hear(self, symbols: Iterable[str]) -> None:
-        now = system_clock.monotonic()
-        for symbol in symbols:
-            feed = self._watched.get(symbol)
-            if feed is not None:
-                feed.heard = now
 
     def _emit_top(self, ts: int, message: BookTicker) -> None:
         bid, ask = message.bid, message.ask
@@ -394,7 +390,9 @@ class Feeds:
         """Emit FeedLive or FeedStale when that changed."""
         if not feed.book.synced:
             reason = feed.book.reason
-        elif now - max(feed.heard, feed.since) > self._stale_after:
+        elif not feed.heard:
+            reason = "no change of its book was heard yet"
+        elif now - feed.heard > self._stale_after:
             reason = f"silent for more than {self._stale_after:g} s"
         else:
             reason = ""

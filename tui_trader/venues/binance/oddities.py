@@ -16,7 +16,7 @@ _FRAMES_TOLD = 5
 _KINDS_TOLD = 10
 _NAMES_SHOWN = 5
 _PROTECTED = "Open positions keep the stops that rest at the venue."
-_AGAIN = "It is asked for again when the link is made anew: quit and start again if it lasts."
+_AGAIN = "It is asked for again every half minute."
 
 
 class Oddities:
