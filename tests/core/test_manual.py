@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.core.build import settings
@@ -45,9 +46,9 @@ def test_without_a_position_each_is_refused_in_words_and_audited(command: ev.Use
     assert [(r.kind, r.data["action"], r.durable) for r in desk.records] == [("audit", type(command).__name__, True)]
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "sNaN"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "sNaN", "1E+15", "-1E+15", "1E+999999"])
 @pytest.mark.parametrize("side", list(Side))
-def test_a_number_that_is_not_finite_changes_nothing(side: Side, value: str) -> None:
+def test_a_number_that_cannot_be_meant_changes_nothing(side: Side, value: str) -> None:
     desk = opened(side)
     before, sent = desk.resting(), len(desk.sent)
     desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=Decimal(value)))
@@ -56,6 +57,33 @@ def test_a_number_that_is_not_finite_changes_nothing(side: Side, value: str) -> 
     desk.run(1_000)
     assert (desk.resting(), len(desk.sent)) == (before, sent)
     assert sum("not finite" in line for line in desk.log) == 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ev.ClosePosition(ts=0, symbol=SYMBOL, fraction=Decimal(1)),
+        ev.MoveStop(ts=0, symbol=SYMBOL, price=Decimal(43_000)),
+        ev.StopToBreakEven(ts=0, symbol=SYMBOL),
+        ev.SetTarget(ts=0, symbol=SYMBOL, leg=Leg.TP1, price=Decimal(44_000), fraction=Decimal("0.5")),
+        ev.RemoveTarget(ts=0, symbol=SYMBOL, leg=Leg.TP1),
+        ev.StartTrailing(ts=0, symbol=SYMBOL),
+    ],
+    ids=lambda c: type(c).__name__,
+)
+def test_what_was_meant_for_one_position_never_reaches_the_next(command: ev.Override) -> None:
+    desk = opened()
+    first = desk.engine.state.plans[SYMBOL].plan_id
+    desk.process(ev.ClosePosition(ts=desk.now, symbol=SYMBOL, fraction=Decimal(1), plan_id=first))
+    desk.run(5_000)
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=Decimal("0.020")))
+    desk.run(3_000)
+    assert desk.engine.state.plans[SYMBOL].plan_id != first
+    before, sent = desk.resting(), len(desk.sent)
+    desk.process(msgspec.structs.replace(command, ts=desk.now, plan_id=first))
+    assert "the position that was meant is gone" in desk.log[-1]
+    desk.run(1_000)
+    assert (desk.resting(), len(desk.sent), desk.position) == (before, sent, Decimal("0.020"))
 
 
 def test_close_all() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.test_executor import opened
@@ -82,14 +82,16 @@ def commands(draw: st.DrawFn) -> ev.UserCommand:
 
 
 @given(commands())
+@example(ev.MoveStop(ts=DESK.now, symbol=BTC, price=Decimal("1E+999999")))
 @settings(max_examples=300, deadline=None)
 def test_no_number_in_a_command_breaks_the_engine_or_leaves_the_venue_s_steps(command: ev.UserCommand) -> None:
     """The engine holds a position and answers in words, or with orders on the tick and the step."""
-    instrument = DESK.engine.state.instruments[BTC]
-    for answer in DESK.engine.process(command):
+    desk = opened()
+    instrument = desk.engine.state.instruments[BTC]
+    for answer in desk.engine.process(command):
         if isinstance(answer, cmd.PlaceOrder):
             assert answer.qty > 0
             assert answer.qty % instrument.step_size == 0
             assert answer.price % instrument.tick_size == answer.trigger_price % instrument.tick_size == 0
             assert answer.reduce_only or answer.leg is Leg.ENTRY
-    DESK.engine.view(DESK.now, BTC, "1m")
+    desk.engine.view(desk.now, BTC, "1m")

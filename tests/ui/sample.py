@@ -164,6 +164,7 @@ def _positions(last: float) -> tuple[PositionRow, ...]:
     pnl = (last - 43_500.0) * 0.046
     return (
         PositionRow(
+            plan_id=1,
             symbol="BTCUSDT",
             side=Side.LONG,
             qty=0.046,
@@ -188,6 +189,7 @@ def _positions(last: float) -> tuple[PositionRow, ...]:
             qty_decimals=3,
         ),
         PositionRow(
+            plan_id=2,
             symbol="ETHUSDT",
             side=Side.SHORT,
             qty=0.31,

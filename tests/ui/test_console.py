@@ -132,16 +132,19 @@ async def test_the_positions_after_a_kill_say_why_they_are_gone_and_how_to_go_on
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        (["x", "1"], ClosePosition(ts=NOW, symbol="BTCUSDT", fraction=Decimal("0.25"))),
-        (["x", "2"], ClosePosition(ts=NOW, symbol="BTCUSDT", fraction=Decimal("0.5"))),
-        (["x", "a"], ClosePosition(ts=NOW, symbol="BTCUSDT", fraction=Decimal(1))),
-        (["e"], StopToBreakEven(ts=NOW, symbol="BTCUSDT")),
-        (["t"], StartTrailing(ts=NOW, symbol="BTCUSDT")),
-        (["m", *CLEAR, *typed("43000.5"), "enter"], MoveStop(ts=NOW, symbol="BTCUSDT", price=Decimal("43000.5"))),
-        (["minus", "1"], RemoveTarget(ts=NOW, symbol="BTCUSDT", leg=Leg.TP1)),
+        (["x", "1"], ClosePosition(ts=NOW, symbol="BTCUSDT", plan_id=1, fraction=Decimal("0.25"))),
+        (["x", "2"], ClosePosition(ts=NOW, symbol="BTCUSDT", plan_id=1, fraction=Decimal("0.5"))),
+        (["x", "a"], ClosePosition(ts=NOW, symbol="BTCUSDT", plan_id=1, fraction=Decimal(1))),
+        (["e"], StopToBreakEven(ts=NOW, symbol="BTCUSDT", plan_id=1)),
+        (["t"], StartTrailing(ts=NOW, symbol="BTCUSDT", plan_id=1)),
+        (
+            ["m", *CLEAR, *typed("43000.5"), "enter"],
+            MoveStop(ts=NOW, symbol="BTCUSDT", plan_id=1, price=Decimal("43000.5")),
+        ),
+        (["minus", "1"], RemoveTarget(ts=NOW, symbol="BTCUSDT", plan_id=1, leg=Leg.TP1)),
         (
             ["plus", "tab", *typed("46000"), "enter"],
-            SetTarget(ts=NOW, symbol="BTCUSDT", leg=Leg.TP3, price=Decimal(46000), fraction=Decimal("0.2")),
+            SetTarget(ts=NOW, symbol="BTCUSDT", plan_id=1, leg=Leg.TP3, price=Decimal(46000), fraction=Decimal("0.2")),
         ),
         (["p", "a"], PauseEntries(ts=NOW, paused=True)),
         (["p", "s"], PauseEntries(ts=NOW, paused=True, symbol="BTCUSDT")),
@@ -150,9 +153,9 @@ async def test_the_positions_after_a_kill_say_why_they_are_gone_and_how_to_go_on
         (["j", "j", "c"], CancelEntry(ts=NOW, symbol="SOLUSDT")),
         (["F", "F"], FlattenAll(ts=NOW)),
         (["K", "K"], KillSwitch(ts=NOW, reason="key in the console")),
-        (["j", "x", "a"], ClosePosition(ts=NOW, symbol="ETHUSDT", fraction=Decimal(1))),
-        (["slash", *typed("eth"), "enter", "e"], StopToBreakEven(ts=NOW, symbol="ETHUSDT")),
-        (["colon", *typed("trail"), "enter"], StartTrailing(ts=NOW, symbol="BTCUSDT")),
+        (["j", "x", "a"], ClosePosition(ts=NOW, symbol="ETHUSDT", plan_id=2, fraction=Decimal(1))),
+        (["slash", *typed("eth"), "enter", "e"], StopToBreakEven(ts=NOW, symbol="ETHUSDT", plan_id=2)),
+        (["colon", *typed("trail"), "enter"], StartTrailing(ts=NOW, symbol="BTCUSDT", plan_id=1)),
         (["b", "enter"], OpenPosition(ts=NOW, symbol="BTCUSDT", side=Side.LONG)),
         (["s", "enter"], OpenPosition(ts=NOW, symbol="BTCUSDT", side=Side.SHORT)),
         (
@@ -183,7 +186,7 @@ async def test_keys_become_commands(keys: list[str], expected: UserCommand) -> N
     "keys",
     [["x", "a"], ["minus", "1"], ["m", *CLEAR, *typed("43000.5"), "enter"], ["plus", "tab", *typed("46000"), "enter"]],
 )
-@pytest.mark.parametrize("change", [{"side": Side.SHORT}, {"opened_ms": NOW}, None])
+@pytest.mark.parametrize("change", [{"plan_id": 7, "side": Side.SHORT}, {"plan_id": 7}, None])
 async def test_an_answer_about_a_position_that_is_gone_reaches_no_other(
     keys: list[str], change: dict[str, object] | None
 ) -> None:
@@ -466,7 +469,7 @@ async def test_the_keymap_of_the_settings_is_in_force() -> None:
     settings = Settings(ui=UiSettings(keymap={"break_even": "z", "nonsense": "y"}))
     session = FakeSession(settings=settings)
     app = await press(session, "e", "z")
-    assert session.sent == [StopToBreakEven(ts=NOW, symbol="BTCUSDT")]
+    assert session.sent == [StopToBreakEven(ts=NOW, symbol="BTCUSDT", plan_id=1)]
     assert app.keys["break_even"] == "z"
     assert "nonsense" in known_keymap(dict(settings.ui.keymap))[1][0]
 

@@ -11,8 +11,8 @@ from tui_trader.core.strategy_rows import ConditionView, SignalRow
 from tui_trader.core.types import Side
 from tui_trader.core.views import ChartLine, PositionRow, Snapshot
 from tui_trader.ui import format as f
-from tui_trader.ui.handlers import stop_consequence, stop_problem, target_problem
 from tui_trader.ui.layout import plan
+from tui_trader.ui.numbers import stop_consequence, stop_problem, target_problem
 from tui_trader.ui.screens.texts import help_text
 from tui_trader.ui.screens.ticket import limit_amount
 from tui_trader.ui.state import Frame
@@ -154,5 +154,7 @@ def test_the_consequence_of_a_stop_is_told() -> None:
     assert "Wider than now" in stop_consequence("110", position(Side.SHORT))
 
 
-def test_help_says_whose_time_it_is() -> None:
-    assert "All times are the venue's, UTC." in help_text(palette(""), {}).plain
+def test_help_says_whose_time_it_is_and_when_a_bare_position_is_closed() -> None:
+    text = help_text(palette(""), {}, 7.5).plain
+    assert "All times are the venue's, UTC." in text
+    assert "after 7.5 s it is closed" in text

@@ -107,7 +107,7 @@ def test_every_state_fits_in_every_theme(width: int) -> None:
         for shown in states:
             frame = Frame(snapshot=shown, selected="BTCUSDT", palette=colours, starting=shown.sequence < 0)
             check(frame, width, 24)
-        assert "Kill switch" in help_text(colours, {}).plain
+        assert "Kill switch" in help_text(colours, {}, 7.5).plain
 
 
 def test_signs_carry_the_meaning_without_colour() -> None:

@@ -367,46 +367,45 @@ class OpenPosition(Fact, frozen=True, tag=True, kw_only=True):
     override_soft: bool = False
 
 
-class ClosePosition(Fact, frozen=True, tag=True, kw_only=True):
+class PositionCommand(Fact, frozen=True, tag=True, kw_only=True):
+    """About the position of ``symbol`` that the plan ``plan_id`` owns, never a later one; 0: whichever is there."""
+
+    symbol: str
+    plan_id: int = 0
+
+
+class ClosePosition(PositionCommand, frozen=True, tag=True, kw_only=True):
     """Close a fraction (0 < fraction ≤ 1) of a position at market."""
 
-    symbol: str
     fraction: Decimal
 
 
-class MoveStop(Fact, frozen=True, tag=True, kw_only=True):
+class MoveStop(PositionCommand, frozen=True, tag=True, kw_only=True):
     """Move the protective stop to ``price``."""
 
-    symbol: str
     price: Decimal
 
 
-class StopToBreakEven(Fact, frozen=True, tag=True, kw_only=True):
+class StopToBreakEven(PositionCommand, frozen=True, tag=True, kw_only=True):
     """Move the protective stop to the break-even price now."""
 
-    symbol: str
 
-
-class SetTarget(Fact, frozen=True, tag=True, kw_only=True):
+class SetTarget(PositionCommand, frozen=True, tag=True, kw_only=True):
     """Add a target or move it: ``leg`` TP1..TP3 at ``price`` for ``fraction`` of the initial quantity."""
 
-    symbol: str
     leg: Leg
     price: Decimal
     fraction: Decimal
 
 
-class RemoveTarget(Fact, frozen=True, tag=True, kw_only=True):
+class RemoveTarget(PositionCommand, frozen=True, tag=True, kw_only=True):
     """Remove a target."""
 
-    symbol: str
     leg: Leg
 
 
-class StartTrailing(Fact, frozen=True, tag=True, kw_only=True):
+class StartTrailing(PositionCommand, frozen=True, tag=True, kw_only=True):
     """Start trailing the stop now."""
-
-    symbol: str
 
 
 class PauseEntries(Fact, frozen=True, tag=True, kw_only=True):
@@ -457,14 +456,11 @@ class ShutdownRequested(Fact, frozen=True, tag=True, kw_only=True):
     reason: str
 
 
+Override = ClosePosition | MoveStop | StopToBreakEven | SetTarget | RemoveTarget | StartTrailing
+
 UserCommand = (
     OpenPosition
-    | ClosePosition
-    | MoveStop
-    | StopToBreakEven
-    | SetTarget
-    | RemoveTarget
-    | StartTrailing
+    | Override
     | PauseEntries
     | CancelEntry
     | FlattenAll

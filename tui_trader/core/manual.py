@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tui_trader.core import events as ev
 from tui_trader.core import executor, leverage
 from tui_trader.core.commands import SettingsApplied
+from tui_trader.core.entries import LARGEST
 from tui_trader.core.exits import move_to_break_even, start_trailing
 from tui_trader.core.oco import Plan, PlanTarget, Stage
 from tui_trader.core.reload import apply_reload
@@ -28,19 +29,24 @@ def handle(state: EngineState, command: ev.UserCommand) -> None:
     action = type(command).__name__
     detail = {k: v for k, v in msgspec.to_builtins(command).items() if k not in ("event", "ts", "settings_json")}
     state.store("audit", {"ts": state.now, "actor": "person", "action": action, "detail": detail}, durable=True)
-    if not _finite(command):
-        state.say(Severity.WARNING, f"{action}: a number in it is not finite; nothing was done")
+    if not _possible(command):
+        state.say(Severity.WARNING, f"{action}: a number in it is not finite or too large; nothing was done")
         return
     _HANDLERS[type(command)](state, command)
 
 
-def _finite(command: ev.UserCommand) -> bool:
+def _possible(command: ev.UserCommand) -> bool:
     values = (getattr(command, name) for name in command.__struct_fields__)
-    return all(v.is_finite() for v in values if isinstance(v, Decimal))
+    return all(v.is_finite() and abs(v) < LARGEST for v in values if isinstance(v, Decimal))
 
 
-def _plan(state: EngineState, symbol: str, what: str) -> Plan | None:
+def _plan(state: EngineState, command: ev.PositionCommand, what: str) -> Plan | None:
+    symbol = command.symbol
     plan = state.plans.get(symbol)
+    if plan is not None and command.plan_id not in (0, plan.plan_id):
+        text = f"{symbol}: the position that was meant is gone; nothing was done to the one there now"
+        state.say(Severity.WARNING, text, symbol)
+        return None
     if plan is None or state.open_qty(plan) <= 0 or plan.stage is not Stage.OPEN:
         state.say(Severity.WARNING, f"{symbol or 'nothing selected'}: no open position to {what}", symbol)
         return None
@@ -52,7 +58,7 @@ def _plan(state: EngineState, symbol: str, what: str) -> Plan | None:
 
 
 def _close(state: EngineState, command: ev.ClosePosition) -> None:
-    plan = _plan(state, command.symbol, "close")
+    plan = _plan(state, command, "close")
     if plan is None:
         return
     instrument = state.instruments[plan.symbol]
@@ -74,7 +80,7 @@ def _close(state: EngineState, command: ev.ClosePosition) -> None:
 
 
 def _move_stop(state: EngineState, command: ev.MoveStop) -> None:
-    plan = _plan(state, command.symbol, "protect")
+    plan = _plan(state, command, "protect")
     if plan is None:
         return
     price = state.instruments[plan.symbol].round_away_from_risk(command.price, plan.side)
@@ -113,7 +119,7 @@ def _moved(state: EngineState, plan: Plan, why: str) -> None:
 
 
 def _break_even(state: EngineState, command: ev.StopToBreakEven) -> None:
-    plan = _plan(state, command.symbol, "protect")
+    plan = _plan(state, command, "protect")
     if plan is None:
         return
     if plan.ladder is None:
@@ -136,7 +142,7 @@ def _break_even(state: EngineState, command: ev.StopToBreakEven) -> None:
 
 
 def _trail(state: EngineState, command: ev.StartTrailing) -> None:
-    plan = _plan(state, command.symbol, "trail")
+    plan = _plan(state, command, "trail")
     if plan is None:
         return
     for text in start_trailing(plan) or [f"{plan.symbol}: trailing already runs, or has no ladder to follow"]:
@@ -146,7 +152,7 @@ def _trail(state: EngineState, command: ev.StartTrailing) -> None:
 
 
 def _set_target(state: EngineState, command: ev.SetTarget) -> None:
-    plan = _plan(state, command.symbol, "give a target")
+    plan = _plan(state, command, "give a target")
     if plan is None:
         return
     instrument = state.instruments[plan.symbol]
@@ -173,7 +179,7 @@ def _set_target(state: EngineState, command: ev.SetTarget) -> None:
 
 
 def _remove_target(state: EngineState, command: ev.RemoveTarget) -> None:
-    plan = _plan(state, command.symbol, "change")
+    plan = _plan(state, command, "change")
     if plan is None:
         return
     gone = next((t for t in plan.targets if t.leg is command.leg and t.left > 0), None)

@@ -298,6 +298,7 @@ def position_row(state: EngineState, plan: Plan, now: int) -> PositionRow:
     stop = oco.proven_stop(plan, state.ledger.of_plan(plan.plan_id), qty)
     return PositionRow(
         symbol=plan.symbol,
+        plan_id=plan.plan_id,
         side=plan.side,
         qty=float(qty),
         entry=float(position.entry),

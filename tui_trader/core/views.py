@@ -151,9 +151,13 @@ class BookView(View, frozen=True, kw_only=True):
 
 
 class PositionRow(View, frozen=True, kw_only=True):
-    """One open position. ``r`` is P&L in multiples of the initial risk; ``stage`` of the ladder in plain words."""
+    """One open position. ``r`` is P&L in multiples of the initial risk; ``stage`` of the ladder in plain words.
+
+    ``plan_id`` tells it from an earlier or later position in the same symbol.
+    """
 
     symbol: str
+    plan_id: int
     side: Side
     qty: float
     entry: float

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tui_trader.core.events import (
     ArmEntries,
     CancelEntry,
@@ -13,21 +15,20 @@ from tui_trader.core.events import (
     FlattenAll,
     KillSwitch,
     MoveStop,
+    Override,
     PauseEntries,
     Rearm,
     RemoveTarget,
     SetTarget,
     StartTrailing,
     StopToBreakEven,
-    UserCommand,
 )
-from tui_trader.core.manual import FARTHEST_STOP
-from tui_trader.core.types import Leg, Side
+from tui_trader.core.types import Side
 from tui_trader.core.views import LadderRow, PositionRow
 from tui_trader.runtime.face import SessionFace
 from tui_trader.ui import format as f
 from tui_trader.ui.actions import ACTIONS, all_keys_text
-from tui_trader.ui.numbers import decimal_of
+from tui_trader.ui.numbers import TARGETS, stop_consequence, stop_problem, target_problem
 from tui_trader.ui.screens.dialogs import Choice, ChoiceDialog, Field, Item, PickDialog, PromptDialog, ReadDialog
 from tui_trader.ui.screens.explain import strategy_text
 from tui_trader.ui.screens.texts import alarm_symbol, detail_text, help_text, story_text
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 GONE = "the position has been closed meanwhile."
 Handler = Callable[["ConsoleApp"], Awaitable[None]]
-_FARTHEST = float(FARTHEST_STOP)
-"""The engine holds the stop to it, too; the screen says it before anything is sent, of targets as well."""
-_LEGS = {"TP1": Leg.TP1, "TP2": Leg.TP2, "TP3": Leg.TP3}
 
 
 def _held(app: ConsoleApp) -> tuple[SessionFace, PositionRow]:
@@ -55,15 +53,15 @@ def _held(app: ConsoleApp) -> tuple[SessionFace, PositionRow]:
 def _still(app: ConsoleApp, row: PositionRow) -> PositionRow | None:
     """The position that a question is about, as it is now; None once it is closed, whatever the symbol holds since."""
     now = app.position_of(row.symbol)
-    return now if now is not None and (now.side, now.opened_ms) == (row.side, row.opened_ms) else None
+    return now if now is not None and now.plan_id == row.plan_id else None
 
 
-def _send(app: ConsoleApp, row: PositionRow, command: UserCommand, said: str) -> None:
-    """Send what was asked about one position, unless that position is gone."""
+def _send(app: ConsoleApp, row: PositionRow, command: Override, said: str) -> None:
+    """Send what was asked about one position, unless it is gone; the engine holds it to that very position, too."""
     if _still(app, row) is None:
         app.say(f"{row.symbol}: {GONE} Nothing was sent.", "warn")
     else:
-        app.send(command, said)
+        app.send(replace(command, plan_id=row.plan_id), said)
 
 
 def _face(app: ConsoleApp) -> SessionFace:
@@ -124,47 +122,13 @@ async def close(app: ConsoleApp) -> None:
 async def break_even(app: ConsoleApp) -> None:
     """Stop to break-even."""
     session, row = _held(app)
-    app.send(StopToBreakEven(ts=session.now_ms(), symbol=row.symbol), f"Stop of {row.symbol}: to break-even.")
+    _send(app, row, StopToBreakEven(ts=session.now_ms(), symbol=row.symbol), f"Stop of {row.symbol}: to break-even.")
 
 
 async def trail(app: ConsoleApp) -> None:
     """Start trailing."""
     session, row = _held(app)
-    app.send(StartTrailing(ts=session.now_ms(), symbol=row.symbol), f"Stop of {row.symbol}: trailing from here.")
-
-
-def stop_problem(text: str, row: PositionRow) -> str:
-    """What is wrong with ``text`` as the stop price of a position; "" when nothing."""
-    side, mark, decimals = row.side, row.mark, row.price_decimals
-    value = decimal_of(text)
-    if isinstance(value, str):
-        return value
-    if -int(value.normalize().as_tuple().exponent) > decimals:
-        return f"this instrument has {decimals} decimals."
-    if side is Side.LONG and float(value) >= mark:
-        return f"a long's stop must be under the mark price {f.price(mark, decimals)}, or it would trigger at once."
-    if side is Side.SHORT and float(value) <= mark:
-        return f"a short's stop must be over the mark price {f.price(mark, decimals)}, or it would trigger at once."
-    return _too_far(float(value), row)
-
-
-def _too_far(price: float, row: PositionRow) -> str:
-    """What is wrong with a stop so far away that it protects nothing; "" when it does protect."""
-    sign = 1 if row.side is Side.LONG else -1
-    if row.liquidation > 0 and (price - row.liquidation) * sign <= 0:
-        return f"the position would be liquidated at {f.price(row.liquidation, row.price_decimals)} before that."
-    if row.mark > 0 and abs(row.mark - price) > row.mark * _FARTHEST:
-        return f"that is more than {f.share(_FARTHEST, 0)} away from the mark price: a typing mistake?"
-    return ""
-
-
-def stop_consequence(text: str, row: PositionRow) -> str:
-    """What the position makes or loses when it is stopped at ``text``, a price without a problem."""
-    sign = 1 if row.side is Side.LONG else -1
-    result = (float(text) - row.entry) * sign * row.qty
-    change = (float(text) - row.stop) * sign
-    wider = "  Wider than now: more is at risk." if row.stop and change < 0 else ""
-    return f"stopped there: {f.signed_money(result)} USDT before fees.{wider}"
+    _send(app, row, StartTrailing(ts=session.now_ms(), symbol=row.symbol), f"Stop of {row.symbol}: trailing from here.")
 
 
 async def move_stop(app: ConsoleApp) -> None:
@@ -195,28 +159,9 @@ async def move_stop(app: ConsoleApp) -> None:
         _send(app, row, command, f"Stop of {row.symbol}: to {values['price']}.")
 
 
-def target_problem(values: Mapping[str, str], side: Side, mark: float) -> str:
-    """What is wrong with a typed target; "" when nothing."""
-    if values["leg"].upper() not in _LEGS:
-        return "the leg is TP1, TP2 or TP3."
-    price = decimal_of(values["price"])
-    if isinstance(price, str):
-        return f"price: {price}"
-    if side is Side.LONG and float(price) <= mark:
-        return f"a long's target must be over the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
-    if side is Side.SHORT and float(price) >= mark:
-        return f"a short's target must be under the mark price {f.number(mark, 6).rstrip('0').rstrip('.')}."
-    if abs(float(price) - mark) > mark * _FARTHEST:
-        return f"price: more than {f.share(_FARTHEST, 0)} away from the mark price: a typing mistake?"
-    share = decimal_of(values["share"])
-    if isinstance(share, str):
-        return f"share: {share}"
-    return "" if share <= 100 else "share: at most 100 % of the initial quantity."
-
-
 def live_targets(rows: tuple[LadderRow, ...]) -> list[LadderRow]:
     """Targets of a ladder that are still ahead."""
-    return [row for row in rows if row.leg.upper() in _LEGS and row.state != "filled"]
+    return [row for row in rows if row.leg.upper() in TARGETS and row.state != "filled"]
 
 
 async def add_target(app: ConsoleApp) -> None:
@@ -224,7 +169,7 @@ async def add_target(app: ConsoleApp) -> None:
     session, row = _held(app)
     ladder = app.picture.snapshot.ladder
     used = {rung.leg.upper() for rung in ladder.rows} if ladder.symbol == row.symbol else set()
-    free = next((leg for leg in _LEGS if leg not in used), "TP1")
+    free = next((leg for leg in TARGETS if leg not in used), "TP1")
 
     def judge(values: Mapping[str, str]) -> str:
         now = _still(app, row)
@@ -240,7 +185,7 @@ async def add_target(app: ConsoleApp) -> None:
     if answer:
         name, price = answer["leg"].upper(), Decimal(answer["price"])
         fraction = Decimal(answer["share"]) / 100
-        command = SetTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[name], price=price, fraction=fraction)
+        command = SetTarget(ts=session.now_ms(), symbol=row.symbol, leg=TARGETS[name], price=price, fraction=fraction)
         _send(app, row, command, f"{name} of {row.symbol}: {answer['share']} % at {answer['price']}.")
 
 
@@ -260,7 +205,7 @@ async def remove_target(app: ConsoleApp) -> None:
         ChoiceDialog(f"Remove a target of {row.symbol}", "", choices, mode=session.mode)
     )
     if answer:
-        command = RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=_LEGS[answer])
+        command = RemoveTarget(ts=session.now_ms(), symbol=row.symbol, leg=TARGETS[answer])
         _send(app, row, command, f"{answer} of {row.symbol}: removed.")
 
 
@@ -445,8 +390,9 @@ async def story(app: ConsoleApp) -> None:
 
 async def help_page(app: ConsoleApp) -> None:
     """Every key in force."""
-    body = help_text(app.picture.palette, app.keys, app.reading_width)
-    app.push_screen(ReadDialog("Keys", body, mode=app.picture.snapshot.header.mode))
+    snapshot = app.picture.snapshot
+    body = help_text(app.picture.palette, app.keys, snapshot.protection.limit_s, app.reading_width)
+    app.push_screen(ReadDialog("Keys", body, mode=snapshot.header.mode))
 
 
 async def palette(app: ConsoleApp) -> None:

@@ -20,8 +20,9 @@ from tui_trader.ui.widgets.lists import SEVERITY
 from tui_trader.ui.widgets.signals import conditions, own_reasons
 
 
-def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Text:
-    """Every key in force, by group, in ``width`` cells; the keys that only show a pane stand together."""
+def help_text(colours: Palette, keys: Mapping[str, str], limit_s: float, width: int = 100) -> Text:
+    """Every key in force, by group, in ``width`` cells; the keys that only show a pane stand together. ``limit_s`` real
+    seconds without a proven stop close a position."""
     sheet = Sheet(colours)
     sheet.line("Lower case acts on the selection. What is dangerous (▲) is upper case and asks first.", "dim")
     group = ""
@@ -37,7 +38,8 @@ def help_text(colours: Palette, keys: Mapping[str, str], width: int = 100) -> Te
     sheet.head("Signs")
     sheet.line("  ✓ proven at the venue, or met      ✗ missing, refused, down      ▲ long   ▼ short", "dim")
     sheet.line(
-        f"  ◌ no proven stop yet, within the promised {PROMISE_S:.0f} s; ✗ longer; after 10 s it is closed", "dim"
+        f"  ◌ no proven stop yet, within the promised {PROMISE_S:.0f} s; ✗ longer; after {limit_s:g} s it is closed",
+        "dim",
     )
     sheet.line("  bare≤ the longest time without a proven stop, from the venue's fill on", "dim")
     sheet.line("  ● position, working   ‖ paused   ▶ selected   ◀ your order in the book   ≥ at least", "dim")
