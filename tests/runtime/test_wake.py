@@ -93,4 +93,7 @@ async def test_after_a_standstill_no_entries_until_the_account_was_compared_anew
         assert session.engine.state.now - now < 3_600_000, "the venue's time did not step"
         session.log.flush()
         assert "stood still" in session.log.path.read_text()
+        shown = session.view("BTCUSDT", "1m")
+        assert shown is not None
+        assert any("stood still" in row.text for row in shown.log), "the console tells it, too"
         await asyncio.sleep(0)

@@ -384,9 +384,10 @@ class Session:
         if not still or trader is None:
             return
         words = f"the process stood still for {still:.0f} s (stopped, starved, asleep, or the clock was set)"
-        self.log.say("alarm", f"{words}; entries wait until the account was compared anew")
         for channel in (Channel.PUBLIC, Channel.MARKET, Channel.PRIVATE):
             trader.apply(LinkDown(ts=self.now_ms(), channel=channel, reason=words))
+        text = f"{words}; entries wait until the account was compared anew"
+        trader.apply(Notice(ts=self.now_ms(), severity=Severity.ALARM, text=text))
         self._renewal = asyncio.get_running_loop().create_task(self._renew(words), name="renewal")
 
     async def _renew(self, words: str) -> None:
