@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_trader.core.book import LocalBook
+from tui_trader.core.book import Diff, LocalBook
 
 BIDS = [(100.0, 1.0), (99.9, 2.0), (99.8, 3.0)]
 ASKS = [(100.1, 1.5), (100.2, 2.5), (100.3, 3.5)]
@@ -147,3 +147,68 @@ def test_equals_a_plain_model(diffs: list[tuple[list[tuple[float, float]], list[
         mid = book.mid
         expected = sum(price * qty for price, qty in bids.items() if price >= mid * 0.995)
         assert book.notional()[0] == pytest.approx(expected)
+
+
+CHANGE = st.tuples(st.integers(1, 50), st.sampled_from([0.0, 0.5, 1.0, 2.5]))
+CHANGES = st.lists(
+    st.tuples(st.lists(CHANGE, max_size=4), st.lists(CHANGE, max_size=4), st.integers(1, 3)), max_size=30
+)
+WORLD = st.sampled_from(
+    ["next", "next", "next", "drop", "again", "swap", "snapshot", "snapshot", "old snapshot", "down"]
+)
+
+
+class Stream:
+    """What a venue had and sent: a state after each diff, by the id of its last change."""
+
+    def __init__(self, changes: list[tuple[list[tuple[int, float]], list[tuple[int, float]], int]]) -> None:
+        self.diffs: list[Diff] = []
+        self.states: list[tuple[int, dict[float, float], dict[float, float]]] = [(10, {99.4: 1.0}, {100.6: 1.0})]
+        for below, above, others in changes:
+            last, bids, asks = self.states[-1]
+            new_bids = [(100 - ticks / 100, qty) for ticks, qty in dict(below).items()]
+            new_asks = [(100 + ticks / 100, qty) for ticks, qty in dict(above).items()]
+            # Other symbols use ids between this book's: a diff's first id is not the one after the last.
+            self.diffs.append(Diff(last + others, last + others + 1, last, new_bids, new_asks))
+            self.states.append((last + others + 1, {**bids, **dict(new_bids)}, {**asks, **dict(new_asks)}))
+
+    def send(self, book: LocalBook, number: int) -> None:
+        if 0 <= number < len(self.diffs):
+            diff = self.diffs[number]
+            book.apply(diff.first_id, diff.last_id, diff.prev_id, diff.bids, diff.asks)
+
+    def answer(self, book: LocalBook, number: int) -> None:
+        """A snapshot of the state after ``number`` diffs."""
+        last, bids, asks = self.states[max(0, min(number, len(self.diffs)))]
+        if not book.synced:
+            book.snapshot(last, sorted(resting(bids).items(), reverse=True), sorted(resting(asks).items()))
+
+    def had(self, book: LocalBook) -> bool:
+        depth = book.depth(200)
+        found = [(resting(bids), resting(asks)) for last, bids, asks in self.states if last == book.last_id]
+        return depth is not None and found == [(dict(depth.bids), dict(depth.asks))]
+
+
+def resting(side: dict[float, float]) -> dict[float, float]:
+    return {price: qty for price, qty in side.items() if qty}
+
+
+@given(CHANGES, st.lists(WORLD, max_size=60), st.integers(0, 3))
+def test_whatever_is_lost_repeated_or_old_a_synced_book_is_one_that_the_venue_had(
+    changes: list[tuple[list[tuple[int, float]], list[tuple[int, float]], int]], world: list[str], lag: int
+) -> None:
+    stream, book, sent = Stream(changes), LocalBook(), 0
+    for event in world:
+        if event == "down":
+            book.lose("the stream broke")
+        elif event == "snapshot":
+            stream.answer(book, sent)
+        elif event == "old snapshot":
+            stream.answer(book, sent - lag)
+        elif event == "again":
+            stream.send(book, sent - 1 - lag)
+        else:
+            for number in {"next": (sent,), "swap": (sent + 1, sent), "drop": ()}[event]:
+                stream.send(book, number)
+            sent += 2 if event == "swap" else 1
+        assert not book.synced or stream.had(book)
