@@ -278,7 +278,7 @@ def test_a_trace_that_cannot_be_written_is_refused_before_the_drill(capsys: Capt
     assert (code, "cannot be written" in err) == (2, True)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_any_words_end_without_a_traceback(capsys: Capture, words: list[str]) -> None:
     code, _, err = call(capsys, "tpsl", "BTCUSDT", *words)

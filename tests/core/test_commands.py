@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ DECODER = msgspec.json.Decoder(cmd.Command)
 
 @pytest.mark.parametrize("kind", [k for k in COMMANDS if k is not cmd.Record], ids=lambda k: k.__name__)
 def test_round_trip_through_json(kind: type[msgspec.Struct]) -> None:
-    @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @hypothesis_settings(max_examples=15)
     @given(command=whole(kind))
     def check(command: msgspec.Struct) -> None:
         again = DECODER.decode(msgspec.json.encode(command))

@@ -198,7 +198,7 @@ def test_a_notice_from_outside_reaches_the_log() -> None:
 amounts = st.decimals(min_value=-1, max_value=1, places=3, allow_nan=False)
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from(["fill", "position", "balance", "timer"]), amounts, st.integers(0, 5)), max_size=20

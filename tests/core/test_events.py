@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def whole(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda k: k.__name__)
 def test_round_trip_through_json(kind: type[msgspec.Struct]) -> None:
-    @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @hypothesis_settings(max_examples=15)
     @given(event=whole(kind))
     def check(event: msgspec.Struct) -> None:
         again = DECODER.decode(msgspec.json.encode(event))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -254,6 +254,4 @@ class LadderLife(RuleBasedStateMachine):
 
 
 TestLadderLife = LadderLife.TestCase
-TestLadderLife.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestLadderLife.settings = settings(max_examples=25, stateful_step_count=25)

@@ -217,7 +217,7 @@ class OneOrder(RuleBasedStateMachine):
 
 
 TestOneOrder = OneOrder.TestCase
-TestOneOrder.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOneOrder.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 FILLS = st.lists(
@@ -254,7 +254,7 @@ def _near(one: Decimal, other: Fraction) -> bool:
 
 
 @given(FILLS, st.randoms(use_true_random=False), st.integers(0, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_quantity_and_money_are_conserved_under_any_interleaving(
     rows: list[tuple[str, OrderSide, int, int]], rng: object, copies: int
 ) -> None:
@@ -294,7 +294,6 @@ def test_a_funding_payment_counts_once(rows: list[tuple[str, int]]) -> None:
         max_size=25,
     )
 )
-@settings(deadline=None)
 def test_a_loss_limit_once_reached_stays_reached_that_day(steps: list[tuple[str, int]]) -> None:
     """Transfers are no profit, a store in between changes nothing, a latch falls only with the day (daily) or a person
     (total)."""

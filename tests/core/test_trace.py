@@ -7,7 +7,7 @@ import typing
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from tests.core.test_events import whole
@@ -22,7 +22,7 @@ KINDS = (*typing.get_args(ev.Event), *(k for k in typing.get_args(cmd.Command) i
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
 def test_every_event_and_command_has_a_sentence_and_a_line(kind: type[msgspec.Struct]) -> None:
-    @hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @hypothesis_settings(max_examples=10)
     @given(fact=whole(kind))
     def check(fact: msgspec.Struct) -> None:
         words = sentence(fact)

@@ -14,7 +14,7 @@ def minutes(draw: st.DrawFn) -> TapeMinute:
     return TapeMinute(draw(inside), low + span, low, draw(inside), volume)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(minute=minutes(), index=st.integers(0, 10**7), seed=st.integers(0, 2**40))
 def test_any_candle_is_traded_exactly_and_the_same_way_each_time(minute: TapeMinute, index: int, seed: int) -> None:
     shape = Shape(seed, "XUSDT", 1e-6, max(1.0, minute.volume / 3), 0.0)

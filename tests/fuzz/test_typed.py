@@ -49,7 +49,6 @@ def test_a_typed_number_is_plain_or_refused_in_words(text: str) -> None:
     limit=TEXTS,
     side=st.sampled_from([side.value for side in Side]),
 )
-@settings(deadline=None)
 def test_a_ticket_is_a_finite_command_or_words_and_its_preview_never_fails(
     size_by: str, size: str, order: str, limit: str, side: str
 ) -> None:
@@ -83,7 +82,7 @@ def commands(draw: st.DrawFn) -> ev.UserCommand:
 
 @given(commands())
 @example(ev.MoveStop(ts=DESK.now, symbol=BTC, price=Decimal("1E+999999")))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_number_in_a_command_breaks_the_engine_or_leaves_the_venue_s_steps(command: ev.UserCommand) -> None:
     """The engine holds a position and answers in words, or with orders on the tick and the step."""
     desk = opened()

@@ -79,7 +79,7 @@ def minutes_of(into: CandleStore) -> set[int]:
 spans = st.tuples(st.integers(0, 60), st.integers(1, 40)).map(lambda t: (t[0], t[0] + t[1]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(spans, min_size=1, max_size=4),
     st.frozensets(st.integers(0, 99), max_size=25),

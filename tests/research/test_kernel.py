@@ -86,8 +86,8 @@ def test_the_ladder_is_that_of_the_core(
 ) -> None:
     atr = round(atr, 8)
     entry = Decimal(ticks) / 10
-    stop = None if hint is None else round(entry * (1 + Decimal(hint)), 8)
-    target = None if aim is None else round(entry * (1 + Decimal(aim)), 8)
+    # Six places: a level is on a tick or farther from it than the kernel's hair.
+    stop, target = (None if away is None else round(entry * (1 + Decimal(away)), 6) for away in (hint, aim))
     chosen = settings(ladder={"fixed_sl_pct": 1.3, "fixed_tp_pct": 2.7} if fixed else {})
     instrument = msgspec.structs.replace(BTC, min_notional=Decimal(minimum))
     p = parameters(chosen, instrument=instrument)

@@ -9,7 +9,7 @@ from functools import cache
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -88,7 +88,7 @@ def test_a_tiny_wallet_leaves_to_the_runner_what_the_venue_would_not_take() -> N
     assert targets == {"TP1"}
 
 
-@hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=12)
 @given(seed=st.integers(0, 10**9), kind=st.sampled_from(KINDS))
 def test_drawn_settings_costs_and_parameters(seed: int, kind: type[BarStrategy]) -> None:
     compare(market_data("SOLUSDT", 3_000), draw_case(random.Random(seed), kind))

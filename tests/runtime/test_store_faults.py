@@ -136,8 +136,7 @@ async def test_a_store_that_fails_refuses_entries_lets_exits_go_and_recovers(
                 assert "ETHUSDT" not in held(exchange)
             await until(lambda: not store_down(session))
             await until(lambda: not refused(session))
-            (trade,) = ask(path, "SELECT symbol, reason FROM trades")
-            assert trade == ("BTCUSDT", "closed by hand")
+            await until(lambda: ask(path, "SELECT symbol, reason FROM trades") == [("BTCUSDT", "closed by hand")])
             assert ours(exchange) <= {row[0] for row in ask(path, "SELECT client_id FROM orders")}
         assert ask(path, "PRAGMA integrity_check") == [("ok",)]
 

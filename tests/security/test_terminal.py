@@ -81,7 +81,6 @@ def test_every_screen_under_all_attacks(terminals: Terminals) -> None:
 
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.sampled_from(SCENES), st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(SCREENS))

@@ -318,7 +318,7 @@ async def test_rows_of_an_older_schema_get_their_places(tmp_path: Path) -> None:
     assert check(path).rows == 7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.none() | st.integers(-(2**62), 2**62), st.none() | st.text(max_size=20)), max_size=12),
     st.integers(0, 10**6),

@@ -75,7 +75,7 @@ def check(frame: Frame, width: int, height: int) -> None:
             assert all(text.isprintable() for text, _ in line), (name, line)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(_FLOATS, min_size=1, max_size=7),
     st.lists(_NAMES, min_size=1, max_size=5),

@@ -64,7 +64,7 @@ LONGEST_PAUSE_S = 30.0
 LEAST_SPREAD = 1e-9
 """Told to the gate where no spread is charged: a book without any would count as crossed."""
 HAIR = 1e-7
-"""In ticks or steps: what binary fractions may be off by."""
+"""In ticks or steps: what binary fractions may be off by. A level so close to a tick is on it, unlike in the engine."""
 GRAIN = 1e-12
 """The same as a part of a quantity; less than ``LEAST_SPREAD``, which the engine's sizes know of too."""
 
