@@ -12,13 +12,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.core.build import NOW, settings
-from tests.core.test_executor import QTY, opened
+from tests.core.test_executor import QTY, opened, refuse_stops
 from tests.core.test_soak import Chaos
 from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.engine import Engine
-from tui_trader.core.types import Channel, OrderSide, OrderStatus, OrderType, Severity, Side, VenueBook
+from tui_trader.core.types import Channel, Leg, OrderSide, OrderStatus, OrderType, Severity, Side, VenueBook
 
 SYMBOL = "BTCUSDT"
 
@@ -266,3 +266,27 @@ def test_i1_a_link_lost_for_a_blip_does_not_begin_the_reachable_time_anew() -> N
     assert state.reachable_since() == desk.now
     lost_for(1_000, until_ms=desk.now + 1_000)
     assert state.reachable_since() == desk.now, "the silence that the venue asked for does not count either"
+
+
+@pytest.mark.parametrize("ahead_ms", [60_000, 3_600_000])
+def test_i1_after_the_venues_clock_was_set_back_a_bare_position_is_still_flattened(ahead_ms: int) -> None:
+    desk = opened()
+    desk.process(ev.Timer(ts=desk.now + ahead_ms))
+    desk.run(1_000)
+    refuse_stops(desk)
+    (stop,) = (order for order in desk.engine.state.ledger.live() if order.leg is Leg.STOP)
+    desk.request("DELETE", "/fapi/v1/algoOrder", {"symbol": SYMBOL, "clientAlgoId": stop.client_id})
+    desk.run(20_000)
+    assert desk.position == 0, desk.log[-5:]
+
+
+def test_the_engines_time_never_goes_back_and_goes_on_at_half_its_pace_behind_a_clock_that_was_set_back() -> None:
+    made = fresh()
+    for ts, now in ((NOW, NOW), (NOW + 60_000, NOW + 60_000), (NOW, NOW + 60_000), (NOW + 1_000, NOW + 60_500)):
+        made.process(ev.Timer(ts=ts))
+        assert made.state.now == now
+    made.process(ev.FeedLive(ts=NOW + 30_000, symbol=SYMBOL))
+    assert made.state.now == NOW + 60_500
+    for ts in (NOW + 119_000, NOW + 118_000):
+        made.process(ev.Timer(ts=ts))
+        assert made.state.now == NOW + 119_000, "the clock has caught up; a moment is only waited for"

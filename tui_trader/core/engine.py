@@ -39,6 +39,9 @@ from tui_trader.core.views import Snapshot, TicketPreview
 TRANSFERS = frozenset({"DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ASSET_TRANSFER", "COIN_SWAP_DEPOSIT"})
 """Reasons of a balance change that is neither profit nor loss (Binance: ACCOUNT_UPDATE, field m)."""
 
+SET_BACK_S = 2.0
+"""Events that are older than the newest by less were only overtaken on their way, or by a correction of the clock."""
+
 
 class Engine:
     """Owns all trading state. ``clock_rate`` is how many venue ms pass in a real ms (1 for real venues).
@@ -65,6 +68,7 @@ class Engine:
         self._state.armed = armed
         self._state.always = always
         self._sequence = 0
+        self._timer_ms = 0  # of the last Timer, by the venue's clock
         recovered = recovered or Recovered()
         housekeeping.recover(self._state, recovered)
         self._watch = Watch(self._state, recovered.trade_ids)
@@ -121,7 +125,10 @@ class Engine:
     def process(self, event: ev.Event) -> list[Command]:
         """Apply one event, check the invariants, and return what is to be done about it, in order."""
         state = self._state
-        state.now = max(state.now, event.ts)
+        if event.ts >= state.now:
+            state.now = event.ts
+        elif type(event) is ev.Timer:
+            self._go_on_although_set_back(event.ts)
         state.out = []
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -132,6 +139,13 @@ class Engine:
         if commands or type(event) not in UNHEARD:
             return self._watch.after(event, commands)
         return commands
+
+    def _go_on_although_set_back(self, ts: int) -> None:
+        """The venue's clock was set back, or told wrong before. The engine's time never goes back, nor may it stand
+        still: a refused stop waits for it. It goes on at half its pace until the venue's clock has caught up.
+        """
+        if self._timer_ms and self._state.now - ts > self._state.ms(SET_BACK_S):
+            self._state.now += max(0, ts - self._timer_ms) // 2
 
     def view(self, now_ms: int, selected: str, timeframe: str) -> Snapshot:
         """One frozen frame for the console."""
@@ -306,6 +320,7 @@ class Engine:
             self._state.ask_snapshot("funding was charged: which position it belongs to stands in the account")
 
     def _on_timer(self, event: ev.Timer) -> None:
+        self._timer_ms = event.ts
         executor.tick(self._state)
         links.on_timer(self._state)
         housekeeping.on_timer(self._state)
