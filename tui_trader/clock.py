@@ -127,17 +127,20 @@ class VenueClock:
         """The venue's time, ms since the epoch."""
         return int(self._anchor_venue + (monotonic() - self._anchor_mono) * 1000.0 * self.rate)
 
+    def off_by(self, server_ms: int, sent_mono: float, received_mono: float) -> float:
+        """How far a server time read between two monotonic instants is ahead of this clock, in real ms."""
+        since_anchor = (sent_mono + received_mono) / 2 - self._anchor_mono
+        return (server_ms - self._anchor_venue) / self.rate - since_anchor * 1000.0
+
     def sync(self, server_ms: int, sent_mono: float, received_mono: float, rate: float = 1.0) -> float:
         """Anchor to a server time read between two monotonic instants; returns the correction made in real ms.
 
         The server's stamp is taken to belong to the middle of the round trip.
         """
-        middle = (sent_mono + received_mono) / 2
-        predicted = self._anchor_venue + (middle - self._anchor_mono) * 1000.0 * self.rate
-        correction = (server_ms - predicted) / max(rate, 1e-9)
+        correction = self.off_by(server_ms, sent_mono, received_mono) * self.rate / max(rate, 1e-9)
         first = not self.synced
         self.rate = rate
         self._anchor_venue = float(server_ms)
-        self._anchor_mono = middle
+        self._anchor_mono = (sent_mono + received_mono) / 2
         self.synced = True
         return 0.0 if first else correction

@@ -244,3 +244,20 @@ async def test_a_venue_that_failed_to_open_is_opened_again_with_all_its_links() 
         here.events.clear()
         await here.venue.open(here.events.append)
         await here.all_up()
+
+
+@pytest.mark.parametrize("ahead_ms", [3_600_000, -3_600_000, 10**15])
+async def test_one_wrong_word_about_the_time_does_not_set_the_clock(here: World, ahead_ms: int) -> None:
+    true = here.venue.clock.now_ms()
+    here.once("GET", "time", Reply(200, f'{{"serverTime":{true + ahead_ms}}}'))
+    await here.venue._reach.sync()
+    assert abs(here.of(ClockSkew)[-1].skew_ms) < 1_000
+    assert abs(here.venue.clock.now_ms() - here.exchange.server.clock.now_ms()) < 1_000
+
+
+async def test_a_step_of_the_venues_clock_is_followed_when_it_is_said_twice(here: World) -> None:
+    true = here.venue.clock.now_ms()
+    here.once("GET", "time", *[Reply(200, f'{{"serverTime":{true + 60_000}}}')] * 2)
+    await here.venue._reach.sync()
+    assert here.of(ClockSkew)[-1].skew_ms > 59_000
+    assert here.venue.clock.now_ms() > true + 59_000

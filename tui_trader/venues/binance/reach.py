@@ -20,6 +20,8 @@ from tui_trader.venues.text import clean
 
 _CLOCK_EVERY_S = 30.0
 _OUTSIDE_WINDOW = -1021
+_DOUBTED_MS = 1_000.0
+"""The clocks part by milliseconds between two questions; by as much only after a step, or in a wrong answer."""
 _NOT_SILENCE = (-1015, -1008)
 """Refusals of one kind of request, which say nothing about the others."""
 
@@ -38,15 +40,27 @@ class Reach:
         self._up = True
         self._lost = asyncio.Event()
 
-    async def sync(self) -> None:
-        """Ask the venue's time. Raises ``VenueError``."""
-        answer, sent, received = await asked_anew(self._time, once_more=self._up)
+    async def sync(self, *, off: bool = False) -> None:
+        """Ask the venue's time. Raises ``VenueError``.
+
+        One wrong word would set every age and deadline wrong: a time far from the clock's, which is not known to be
+        ``off``, is asked again, and the nearer word counts.
+        """
+        told = await asked_anew(self._time, once_more=self._up)
+        if self._clock.synced and not off and self._apart(told) > _DOUBTED_MS:
+            told = min(told, await asked_anew(self._time, once_more=self._up), key=self._apart)
+        answer, sent, received = told
         rate = answer.clock_rate if 0 < answer.clock_rate <= 1000 else 1.0
         skew = self._clock.sync(answer.server_time, sent, received, rate)
         ts = self._clock.now_ms()
         self._sink(ClockSkew(ts=ts, skew_ms=skew))
         self._up = True
         self._sink(LinkUp(ts=ts, channel=Channel.REST, latency_ms=(received - sent) * 1000))
+
+    def _apart(self, told: tuple[ServerTime, float, float]) -> float:
+        """How far a told time is from the clock's, real ms."""
+        answer, sent, received = told
+        return abs(self._clock.off_by(answer.server_time, sent, received))
 
     async def _time(self) -> tuple[ServerTime, float, float]:
         """The venue's time, and when, in s of the monotonic clock, it was asked for and told."""
@@ -106,7 +120,7 @@ class Reach:
 
     async def _repaired(self) -> bool:
         try:
-            await self.sync()
+            await self.sync(off=True)
         except VenueError as error:
             self.lost(error)
             return False
