@@ -208,7 +208,7 @@ class Replay:
             always=header.always,
         )
         self._events: msgspec.json.Decoder[ev.Event] = msgspec.json.Decoder(ev.Event)
-        self._reader = FrameReader(settings.data)
+        self._reader = FrameReader(settings.data, header.rate)
         self._check = FrameCheck()
         self._mono = _Mono()
         self._hash = hashlib.sha256(header.settings_hash.encode())

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import math
+import re
 
 import msgspec
 import pytest
@@ -19,7 +20,9 @@ from tui_trader.core.events import (
     InstrumentsLoaded,
     LinkDown,
     LinkUp,
+    MarkPrice,
     Notice,
+    Ticker24h,
     WorkerFailed,
 )
 from tui_trader.core.settings import DataSettings
@@ -103,6 +106,38 @@ async def test_an_open_socket_that_says_nothing_makes_blind_and_then_is_left() -
         here.twist = lambda connection, stream, payload: [payload]
         await here.until(lambda: here.feeds()[-1] == "FeedLive")
         assert equals_the_exchange(here)
+
+
+def behind(here: World, route: str, late_ms: int) -> None:
+    """From now on what comes on the route is dated ``late_ms`` ago, as on a wire whose buffers are full."""
+
+    def date(connection: Connection, stream: str, payload: str) -> list[str]:
+        if connection.route != route:
+            return [payload]
+        return [re.sub(r'"E":(\d+)', lambda found: f'"E":{int(found[1]) - late_ms}', payload)]
+
+    here.twist = date
+
+
+async def test_a_stream_that_is_behind_is_stale_although_it_never_stops() -> None:
+    async with world(data=DataSettings(stale_after_s=2.0)) as here:
+        await here.venue.watch([BTC])
+        await live(here)
+        behind(here, "public", 10_000)
+        await here.until(lambda: here.feeds()[-1] == "FeedStale")
+        assert here.of(FeedStale)[-1].reason == "what comes of it is old for more than 2 s"
+        assert monotonic() - here.venue.feeds._watched[BTC].heard < 1.0
+        behind(here, "public", 0)
+        await here.until(lambda: here.feeds()[-1] == "FeedLive" and equals_the_exchange(here))
+        assert not here.of(LinkDown)
+
+
+async def test_a_mark_price_and_a_volume_are_as_old_as_the_venue_says() -> None:
+    async with world() as here:
+        await here.until(lambda: here.of(MarkPrice) and here.of(Ticker24h))
+        behind(here, "market", 20_000)
+        for kind in (MarkPrice, Ticker24h):
+            await here.until(lambda kind=kind: here.venue.clock.now_ms() - here.of(kind)[-1].ts > 19_000)
 
 
 async def test_cut_sockets_come_back_subscribed_and_resynced() -> None:

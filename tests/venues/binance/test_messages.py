@@ -70,7 +70,7 @@ def test_a_frame_that_lacks_what_it_must_have_is_refused(name: str) -> None:
 
 def test_a_recorded_diff_is_read_exactly() -> None:
     frame = '{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":5,"u":6,"pu":4,"b":[["64346.70","589.8041"]],"a":[]}'
-    assert read(m.Single, frame) == m.DepthUpdate("BTCUSDT", 5, 6, 4, [(64346.7, 589.8041)], [])
+    assert read(m.Single, frame) == m.DepthUpdate("BTCUSDT", 5, 6, 4, [(64346.7, 589.8041)], [], 1)
     assert read(m.PartialDepth, frame) == m.PartialDepth("BTCUSDT", 6, [(64346.7, 589.8041)], [])
 
 

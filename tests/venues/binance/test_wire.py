@@ -34,7 +34,7 @@ def combined(stream: bytes, data: bytes) -> bytes:
 def test_a_diff_raw_and_combined_is_the_same() -> None:
     decoder = Decoder()
     raw, wrapped = decoder.decode(DIFF), decoder.decode(combined(b"btcusdt@depth@100ms", DIFF))
-    assert raw == wrapped == m.DepthUpdate("BTCUSDT", 5, 6, 4, [], [(64346.7, 589.8041)])
+    assert raw == wrapped == m.DepthUpdate("BTCUSDT", 5, 6, 4, [], [(64346.7, 589.8041)], 1)
     swapped = b'{"data":' + DIFF + b',"stream":"btcusdt@depth@100ms"}'
     assert decoder.decode(swapped) == raw
     assert decoder.garbage == 0

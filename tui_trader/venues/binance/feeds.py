@@ -53,6 +53,11 @@ _RENEW_GAP_S = 10.0
 _WIDEN_GAP_S = 120.0
 
 
+def _dated(ts: int, event_ms: int) -> int:
+    """When a thing was so: by its own date where it has one, but not later than it was heard at ``ts``."""
+    return min(ts, event_ms) if event_ms > 0 else ts
+
+
 def _drain(table: dict[str, M], ts: int, emit: Callable[[int, M], None]) -> None:
     if table:
         waiting = list(table.values())
@@ -65,15 +70,29 @@ class SymbolFeed:
     """One watched symbol: its book, a successor that waits for a newer snapshot, and when it was last heard.
 
     ``heard`` is the last change of its book: a best price that comes without one does not make the depth current.
+    ``dated`` is when the newest change was made at the venue: on a wire that is behind, what comes is old.
     """
 
-    __slots__ = ("asked_at", "book", "depth_at", "heard", "live", "older", "since", "successor", "top_id", "traded")
+    __slots__ = (
+        "asked_at",
+        "book",
+        "dated",
+        "depth_at",
+        "heard",
+        "live",
+        "older",
+        "since",
+        "successor",
+        "top_id",
+        "traded",
+    )
 
     def __init__(self, now: float) -> None:
         self.book = LocalBook()
         self.successor: LocalBook | None = None
         self.since = now
         self.heard = 0.0
+        self.dated = 0.0
         self.traded = 0.0
         self.asked_at = -inf
         self.depth_at = 0.0
@@ -190,7 +209,7 @@ class Feeds:
             feed.book.lose(f"the public stream broke: {reason}")
             feed.successor = None
             feed.since = system_clock.monotonic()
-            feed.heard = 0.0
+            feed.heard = feed.dated = 0.0
             feed.asked_at = -inf
             feed.top_id = 0
             self._judge(symbol, feed, feed.since)
@@ -199,11 +218,16 @@ class Feeds:
         for message in messages:
             self._handlers[type(message)](message)
 
+    def _age_s(self, event_ms: int) -> float:
+        """How long ago, in real s, the venue dated what came just now; 0 where it gave no date."""
+        return max(0, self._clock.now_ms() - event_ms) / 1000 / self._clock.rate if event_ms > 0 else 0.0
+
     def _depth(self, message: DepthUpdate) -> None:
         feed = self._watched.get(message.symbol)
         if feed is None:
             return
         feed.heard = now = system_clock.monotonic()
+        feed.dated = max(feed.dated, now - self._age_s(message.event_ms))
         first, last, prev, bids, asks = (
             message.first_id,
             message.last_id,
@@ -291,7 +315,12 @@ class Feeds:
         if 0 < bid < ask < inf and 0 <= message.bid_qty < inf and 0 <= message.ask_qty < inf:
             self._sink(
                 BookTop(
-                    ts=ts, symbol=message.symbol, bid=bid, bid_qty=message.bid_qty, ask=ask, ask_qty=message.ask_qty
+                    ts=_dated(ts, message.event_ms),
+                    symbol=message.symbol,
+                    bid=bid,
+                    bid_qty=message.bid_qty,
+                    ask=ask,
+                    ask_qty=message.ask_qty,
                 )
             )
         else:
@@ -320,7 +349,7 @@ class Feeds:
         if possible and 0 <= message.next_funding_ms < LATEST_MS:
             self._sink(
                 MarkPrice(
-                    ts=ts,
+                    ts=_dated(ts, message.event_ms),
                     symbol=message.symbol,
                     mark=message.mark,
                     index=message.index,
@@ -335,7 +364,7 @@ class Feeds:
         if 0 < message.last < inf and isfinite(message.change_pct) and 0 <= message.quote_volume < inf:
             self._sink(
                 Ticker24h(
-                    ts=ts,
+                    ts=_dated(ts, message.event_ms),
                     symbol=message.symbol,
                     last=message.last,
                     change_pct=message.change_pct,
@@ -392,8 +421,9 @@ class Feeds:
             reason = feed.book.reason
         elif not feed.heard:
             reason = "no change of its book was heard yet"
-        elif now - feed.heard > self._stale_after:
-            reason = f"silent for more than {self._stale_after:g} s"
+        elif now - feed.dated > self._stale_after:
+            behind = feed.heard - feed.dated > self._stale_after / 2
+            reason = f"{'what comes of it is old' if behind else 'silent'} for more than {self._stale_after:g} s"
         else:
             reason = ""
         if feed.live == (not reason):

@@ -29,6 +29,7 @@ class DepthUpdate(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate"):
     prev_id: int = field(name="pu")
     bids: list[Pair] = field(name="b")
     asks: list[Pair] = field(name="a")
+    event_ms: int = field(name="E", default=0)
 
 
 class PartialDepth(msgspec.Struct, gc=False, tag_field="e", tag="depthUpdate"):
@@ -49,6 +50,7 @@ class BookTicker(msgspec.Struct, gc=False, tag_field="e", tag="bookTicker"):
     bid_qty: float = field(name="B")
     ask: float = field(name="a")
     ask_qty: float = field(name="A")
+    event_ms: int = field(name="E", default=0)
 
 
 class AggTrade(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade"):
@@ -97,6 +99,7 @@ class MarkPriceUpdate(msgspec.Struct, gc=False, tag_field="e", tag="markPriceUpd
     index: float = field(name="i", default=0.0)
     rate: float | str = field(name="r", default=0.0)
     next_funding_ms: int = field(name="T", default=0)
+    event_ms: int = field(name="E", default=0)
 
 
 class Ticker(msgspec.Struct, gc=False, tag_field="e", tag="24hrTicker"):
@@ -106,6 +109,7 @@ class Ticker(msgspec.Struct, gc=False, tag_field="e", tag="24hrTicker"):
     last: float = field(name="c")
     change_pct: float = field(name="P")
     quote_volume: float = field(name="q")
+    event_ms: int = field(name="E", default=0)
 
 
 class OrderBody(msgspec.Struct, gc=False):

@@ -21,8 +21,9 @@ _NOWHERE = "http://127.0.0.1:1"
 class _Told(VenueClock):
     """The venue's clock as it stood when what is read now was heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float) -> None:
         super().__init__()
+        self.rate = rate
         self.told_ms = 0
 
     def now_ms(self) -> int:
@@ -35,8 +36,8 @@ class FrameReader:
     Run it under ``clock.running_on`` a source whose ``monotonic`` is the recorded one: staleness is judged by it.
     """
 
-    def __init__(self, data: DataSettings) -> None:
-        self._clock = _Told()
+    def __init__(self, data: DataSettings, rate: float) -> None:
+        self._clock = _Told(rate)
         self._found: list[Event] = []
         self._feeds = Feeds(
             self._found.append,
