@@ -35,6 +35,7 @@ def test_spec_1_score_example() -> None:
     ("changes", "code", "hard"),
     [
         ({"quote_volume": 4_999_999.0}, "volume", False),
+        ({"ticker_ms": NOW - 600_001}, "volume", False),
         ({"bid_depth": 1e5, "ask_depth": 99_999.0}, "depth", False),
         ({"depth_known": False}, "depth_unknown", False),
         ({"tier": Tier.MEME}, "tier", False),

@@ -10,7 +10,10 @@ import msgspec
 
 from tui_trader.core.depth import BAND
 from tui_trader.core.settings import UniverseSettings
-from tui_trader.core.types import NOT_CLASSIFIED, Refusal, Tier
+from tui_trader.core.types import MINUTE_MS, NOT_CLASSIFIED, Refusal, Tier
+
+VOLUME_OLD_MS = 10 * MINUTE_MS
+"""From this age on a volume of the last 24 h says nothing about now; it is told every few seconds."""
 
 
 class SymbolMetrics(msgspec.Struct, kw_only=True):
@@ -95,6 +98,8 @@ def liquidity_refusals(
     # Negated, so that a value which is not a number refuses instead of passing.
     if not m.quote_volume >= settings.min_volume_24h * (1 - slack):
         found.append(_soft("volume", f"volume {m.quote_volume:,.0f} < {settings.min_volume_24h:,.0f}"))
+    elif now_ms - m.ticker_ms > VOLUME_OLD_MS:
+        found.append(_soft("volume", f"volume told {(now_ms - m.ticker_ms) / MINUTE_MS:,.0f} min ago > 10 min"))
     if not m.spread_bps <= settings.max_spread_bps * (1 + slack):
         found.append(_soft("spread", f"spread {m.spread_bps:.1f} bps > {settings.max_spread_bps:.1f} bps"))
     if not m.depth_known:

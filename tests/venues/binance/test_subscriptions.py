@@ -9,7 +9,16 @@ import pytest
 
 from tests.venues.binance.test_oddities import refuse
 from tests.venues.faults import BTC, World, world
-from tui_trader.core.events import BookTop, FeedStale, KlineUpdate, LinkDown, MarkPrice, TradePrint
+from tui_trader.core.events import (
+    BookTop,
+    Event,
+    FeedStale,
+    KlineUpdate,
+    LinkDown,
+    MarkPrice,
+    Ticker24h,
+    TradePrint,
+)
 from tui_trader.core.settings import DataSettings
 from tui_trader.exchange.streams import Connection
 from tui_trader.venues.binance import subscriptions
@@ -19,8 +28,9 @@ ETH = "ETHUSDT"
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"ASK_AGAIN_S": 0.5, "BOOK_SILENT_S": 1.5, "TRADE_SILENT_S": 2.0, "MARKS_SILENT_S": 2.5}.items():
-        monkeypatch.setattr(subscriptions, name, value)
+    short = {"BOOK_SILENT_S": 1.5, "TRADE_SILENT_S": 2.0, "MARKS_SILENT_S": 2.5, "TICKERS_SILENT_S": 3.5}
+    for name, value in {"ASK_AGAIN_S": 0.5, **short}.items():
+        monkeypatch.setattr(subscriptions, name, value, raising=False)
 
 
 def asked(here: World) -> list[tuple[str, str, str]]:
@@ -90,13 +100,18 @@ async def test_dead_trades_and_candles_are_asked_for_anew() -> None:
         assert all(route == "market" for route, _, _ in requests)
 
 
-async def test_without_mark_prices_the_market_link_is_made_anew() -> None:
+@pytest.mark.parametrize(
+    ("kind", "stream", "name"), [(MarkPrice, "!markPrice@arr", "mark price"), (Ticker24h, "!ticker@arr", "24 h volume")]
+)
+async def test_without_a_stream_of_all_symbols_the_market_link_is_made_anew(
+    kind: type[Event], stream: str, name: str
+) -> None:
     async with world() as here:
         await here.venue.watch([BTC])
-        await here.until(lambda: here.of(MarkPrice))
-        here.twist = lambda connection, stream, payload: [] if "markPrice" in stream else [payload]
+        await here.until(lambda: here.of(kind))
+        here.twist = lambda connection, told, payload: [] if told.startswith(stream) else [payload]
         await here.until(lambda: here.of(LinkDown))
-        assert here.of(LinkDown)[0].reason.startswith("no mark price came for")
-        here.twist = lambda connection, stream, payload: [payload]
-        marks = len(here.of(MarkPrice))
-        await here.until(lambda: len(here.of(MarkPrice)) > marks)
+        assert here.of(LinkDown)[0].reason.startswith(f"no {name} came for")
+        here.twist = lambda connection, told, payload: [payload]
+        heard = len(here.of(kind))
+        await here.until(lambda: len(here.of(kind)) > heard)

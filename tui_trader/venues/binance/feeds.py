@@ -131,8 +131,8 @@ class Feeds:
         self._marks: dict[str, MarkPriceUpdate] = {}
         self._tickers: dict[str, Ticker] = {}
         self._klines: dict[str, Kline] = {}
-        self.marks_at = 0.0
-        """When a mark price was last heard, monotonic s."""
+        self.marks_at = self.tickers_at = 0.0
+        """When a mark price, and when a 24 h volume was last heard, monotonic s."""
         self._scheduled = False
         self._routes: dict[bytes, tuple[Callable[[bytes], Any], Callable[..., None]]] = {}
         self._handlers: dict[type, Callable[..., None]] = {
@@ -301,6 +301,8 @@ class Feeds:
         ts = self._clock.now_ms()
         if self._marks:
             self.marks_at = system_clock.monotonic()
+        if self._tickers:
+            self.tickers_at = system_clock.monotonic()
         _drain(self._tops, ts, self._emit_top)
         _drain(self._trades, ts, self._emit_trade)
         _drain(self._marks, ts, self._emit_mark)

@@ -14,8 +14,8 @@ from tui_trader.venues.link import Link
 PUBLIC_ALL = ("!bookTicker",)
 MARKET_ALL = ("!markPrice@arr@1s", "!ticker@arr")
 ASK_AGAIN_S = 30.0
-BOOK_SILENT_S, TRADE_SILENT_S, MARKS_SILENT_S = 30.0, 90.0, 30.0
-"""A minute's candle comes at its end at the latest; all the others come within seconds."""
+BOOK_SILENT_S, TRADE_SILENT_S, MARKS_SILENT_S, TICKERS_SILENT_S = 30.0, 90.0, 30.0, 300.0
+"""A minute's candle comes at its end at the latest, all the others come within seconds; 24 h volumes have most time."""
 _SUBSCRIBE_CHUNK = 150
 
 
@@ -66,10 +66,17 @@ class Subscriptions:
                 books, trades = self._feeds.silent(BOOK_SILENT_S, TRADE_SILENT_S)
                 await self._ask("UNSUBSCRIBE", books, trades)
                 await self._ask("SUBSCRIBE", books, trades)
-            silent_s = clock.monotonic() - max(self._feeds.marks_at, self._market_since)
-            if self._market.up and silent_s > MARKS_SILENT_S:
-                # Streams of all symbols stand in the link's address: only a new link asks for them again.
-                await self._market.renew(f"no mark price came for {silent_s:.0f} s")
+            await self._renew_silent()
+
+    async def _renew_silent(self) -> None:
+        """Streams of all symbols stand in the link's address: only a new link asks for them again."""
+        feeds, now = self._feeds, clock.monotonic()
+        rows = ("mark price", feeds.marks_at, MARKS_SILENT_S), ("24 h volume", feeds.tickers_at, TICKERS_SILENT_S)
+        for name, heard, limit in rows:
+            silent_s = now - max(heard, self._market_since)
+            if self._market.up and silent_s > limit:
+                await self._market.renew(f"no {name} came for {silent_s:.0f} s")
+                return
 
     async def _ask(self, method: str, books: Iterable[str], trades: Iterable[str]) -> None:
         await self._send(self._public, method, books, public_streams)
