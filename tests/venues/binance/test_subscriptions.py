@@ -12,6 +12,7 @@ from tests.venues.faults import BTC, World, world
 from tui_trader.core.events import (
     BookTop,
     Event,
+    FeedLive,
     FeedStale,
     KlineUpdate,
     LinkDown,
@@ -20,6 +21,7 @@ from tui_trader.core.events import (
     TradePrint,
 )
 from tui_trader.core.settings import DataSettings
+from tui_trader.exchange.rest import Reply, Request
 from tui_trader.exchange.streams import Connection
 from tui_trader.venues.binance import subscriptions
 
@@ -85,6 +87,21 @@ async def test_a_dead_depth_stream_makes_blind_although_best_prices_come_and_is_
             ("public", "SUBSCRIBE", "btcusdt@bookTicker"),
         ]
         assert not here.of(LinkDown)
+
+
+async def test_a_symbol_whose_rules_were_missing_for_once_is_watched_when_they_are_back() -> None:
+    async with world(BTC, ETH) as here:
+        honest = here.bend
+        info = json.loads((await here.exchange.server.handle(Request("GET", "/fapi/v1/exchangeInfo"))).body)
+        info["symbols"] = [row for row in info["symbols"] if row["symbol"] == BTC]
+        partial = Reply(200, json.dumps(info))
+        here.bend = lambda request: partial if request.path.endswith("exchangeInfo") else None
+        await here.venue.instruments()
+        await here.venue.watch([BTC, ETH])
+        await here.until(lambda: here.feeds().count("FeedLive") == 1)
+        here.bend = honest
+        await here.venue.instruments()
+        await here.until(lambda: [row.symbol for row in here.of(FeedLive)] == [BTC, ETH])
 
 
 async def test_dead_trades_and_candles_are_asked_for_anew() -> None:

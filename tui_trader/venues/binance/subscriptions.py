@@ -38,16 +38,21 @@ class Subscriptions:
         self._feeds = feeds
         self._public = public
         self._market = market
+        self._wanted: tuple[str, ...] = ()
         self._market_since = 0.0
         self._request_id = 0
         self._lock = asyncio.Lock()
 
     async def watch(self, symbols: Sequence[str]) -> None:
-        """Watch exactly ``symbols``."""
+        """Watch exactly ``symbols``; one without known rules waits until it has them."""
         async with self._lock:
-            added, removed = self._feeds.watch(symbols)
-            await self._ask("UNSUBSCRIBE", removed, removed)
-            await self._ask("SUBSCRIBE", added, added)
+            self._wanted = tuple(symbols)
+            await self._watch_wanted()
+
+    async def _watch_wanted(self) -> None:
+        added, removed = self._feeds.watch(self._wanted)
+        await self._ask("UNSUBSCRIBE", removed, removed)
+        await self._ask("SUBSCRIBE", added, added)
 
     async def public_up(self) -> None:
         """The public link stands anew and knows of no subscription."""
@@ -63,6 +68,8 @@ class Subscriptions:
         while True:
             await asyncio.sleep(ASK_AGAIN_S)
             async with self._lock:
+                if not set(self._feeds.watched).issuperset(self._wanted):
+                    await self._watch_wanted()
                 books, trades = self._feeds.silent(BOOK_SILENT_S, TRADE_SILENT_S)
                 await self._ask("UNSUBSCRIBE", books, trades)
                 await self._ask("SUBSCRIBE", books, trades)
