@@ -10,6 +10,10 @@ from tui_trader.core.events import Candle
 from tui_trader.venues.binance.answers import candle
 from tui_trader.venues.binance.rest import Rest
 
+_SETTLED_MS = 1_000
+_APART_MS = 500
+"""So long after its end, and so far as the clocks may be apart, a candle may still be told as it was before its end; taken
+for closed it would keep the true one out."""
 PAGE = 1_000
 """Most candles of one answer that are worth their weight."""
 
@@ -23,7 +27,8 @@ async def fetch_candles(rest: Rest, clock: VenueClock, symbol: str, count: int, 
     """The last ``count`` closed candles, oldest first. Pages of 1000, newest first. Raises ``VenueError``."""
     length = TIMEFRAMES[timeframe]
     found: dict[int, Candle] = {}
-    end = clock.now_ms() // length * length - 1
+    settled = clock.now_ms() - _SETTLED_MS - int(_APART_MS * clock.rate)
+    end = settled // length * length - 1
     while len(found) < count:
         limit = min(PAGE, count - len(found))
         params = {"symbol": symbol, "interval": timeframe, "endTime": end, "limit": limit}
