@@ -83,6 +83,15 @@ def test_a_missed_close_asks_for_a_backfill_that_mends_it() -> None:
     assert book.closed("5m", 3) == candle_book(candles[:60]).closed("5m", 3)
 
 
+def test_a_hole_before_the_minutes_that_are_kept_anyway_is_never_asked_for() -> None:
+    candles = day_of_minutes(4_000)
+    book = candle_book(candles[:100])
+    book.update(candles[3_999], False)
+    assert book.missing == 3_899
+    book.load(candles[-1_501:-1])
+    assert (book.missing, book.needs_backfill) == (0, False)
+
+
 @given(st.lists(st.integers(1, 298), unique=True, max_size=40))
 def test_minutes_the_stream_missed_keep_their_bars_invisible(missing: list[int]) -> None:
     candles = day_of_minutes(300)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.build import settings
 from tests.core.test_executor import QTY, opened, prices
-from tests.desk import Desk
+from tests.desk import Desk, candles
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.bars import Window
@@ -320,3 +320,18 @@ def test_without_leverage_at_the_venue_no_entry() -> None:
     replies = desk.engine.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY))
     assert [c.leverage for c in replies if isinstance(c, cmd.SetLeverage)] == [30]
     assert not [c for c in replies if isinstance(c, cmd.PlaceOrder)]
+
+
+def test_i11_while_minutes_are_missing_neither_a_strategy_nor_atr_is_trusted() -> None:
+    strategy = Says()
+    desk = desk_with(strategy, settings=settings(ladder={"atr_timeframe": "1m"}))
+    desk.run(300_000)
+    bar(desk)
+    assert (strategy.asked, actions(desk)) == (0, [])
+    desk.process(ev.OpenPosition(ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY, override_soft=True))
+    assert SYMBOL not in desk.engine.state.plans
+    assert desk.log[-1] == f"{SYMBOL}: entry refused: 5 of its minutes were not heard and are being loaded"
+    history = candles(43_500.0, 650.0, count=1_500, end_ms=desk.now)
+    desk.process(ev.CandleHistory(ts=desk.now, symbol=SYMBOL, candles=history))
+    bar(desk)
+    assert (strategy.asked, [action for action, _ in actions(desk)]) == (1, ["opened", "refused"])

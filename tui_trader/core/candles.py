@@ -137,6 +137,11 @@ class CandleBook:
         """Missing minutes as (first missing open, next present open), ms, oldest first, within the kept 1 m candles."""
         return tuple(sorted(self._gaps + self._confirmed))
 
+    @property
+    def missing(self) -> int:
+        """How many minutes the stream did not deliver that are still to be loaded."""
+        return sum(end - start for start, end in self._gaps) // MINUTE_MS
+
     def load(self, candles: Sequence[Candle]) -> None:
         """Merge closed 1 m history, in any order; idempotent; an impossible candle is left out."""
         usable = {candle.open_ms: candle for candle in candles if candle.open_ms % MINUTE_MS == 0 and sane(candle)}
@@ -303,12 +308,16 @@ class CandleBook:
         self._confirmed = [gap for gap in self._confirmed if gap[1] > oldest]
 
     def _find_gaps(self, merged: list[Candle], span: tuple[int, int], expected: int) -> None:
-        """Sort every hole into confirmed (inside a loaded span) or open (to be backfilled)."""
+        """Sort every hole into confirmed (inside a loaded span) or open (to be backfilled).
+
+        One before the minutes that are kept anyway would never be loaded: it does not matter.
+        """
         spans = [*self._confirmed, span]
         self._gaps, self._confirmed = [], []
+        oldest = merged[-KEPT_MINUTES:][0].open_ms
         for before, after in pairwise(merged):
             start, end = before.open_ms + MINUTE_MS, after.open_ms
-            if start == end:
+            if start == end or end <= oldest:
                 continue
             held = self._confirmed if any(low <= start and end <= high for low, high in spans) else self._gaps
             held.append((start, end))

@@ -20,7 +20,7 @@ from tui_trader.core.signals import MarketState, Signal, Strategy
 from tui_trader.core.soundness import Failure, listen
 from tui_trader.core.state import EngineState
 from tui_trader.core.strategy_rows import UNKNOWN, ConditionView, SignalRow
-from tui_trader.core.types import MINUTE_MS, Origin, Severity
+from tui_trader.core.types import MINUTE_MS, Origin, Refusal, Severity
 from tui_trader.core.views import TicketPreview
 
 STALE_BAR_S = 30.0
@@ -40,12 +40,20 @@ def gate_context(state: EngineState, symbol: str) -> GateContext:
         instrument=state.instruments.get(symbol),
         equity=state.equity(),
         atr=series.atr(ladder.atr_timeframe, ladder.atr_period) if series is not None else None,
-        blocks=state.blocks(symbol) + leverage.refusals(state, symbol),
+        blocks=state.blocks(symbol) + leverage.refusals(state, symbol) + _holes(series),
         exposures=state.exposures(),
         losses=state.losses,
         orders_last_minute=state.order_rate.count(state.now),
         clock_rate=state.rate,
     )
+
+
+def _holes(series: CandleBook | None) -> tuple[Refusal, ...]:
+    """While minutes are missing, ATR takes the bars beside the hole for neighbours and is as current as ever (I11)."""
+    if series is None or not series.missing:
+        return ()
+    text = f"{series.missing} of its minutes were not heard and are being loaded"
+    return (Refusal(code="candles", text=text, hard=True),)
 
 
 # --- by hand ---
@@ -138,7 +146,7 @@ def on_bars(state: EngineState, symbol: str, bars: tuple[tuple[str, Candle], ...
     closed = {timeframe for timeframe, _ in bars}
     note_regimes(state, series, closed)
     wanted = symbol in state.always or symbol in state.universe.members
-    if not wanted or _too_late(state, bars[0][1]):
+    if not wanted or series.missing or _too_late(state, bars[0][1]):
         return
     for name, strategy in state.strategies.items():
         timeframe = state.timeframe_of(strategy)
