@@ -228,6 +228,26 @@ async def test_a_book_snapshot_that_cannot_be_read_is_asked_again(body: str) -> 
         assert equals_the_exchange(here)
 
 
+async def test_books_that_cannot_be_fetched_for_a_while_are_fetched_once_each_when_they_can() -> None:
+    names = [f"C{number}USDT" for number in range(8)]
+    async with world(*names) as here:
+        held = asyncio.Event()
+        honest = here.venue._rest.read
+
+        async def slow(kind: object, path: str, *rest: object, **more: object) -> object:
+            if path == "depth" and not held.is_set():
+                await held.wait()
+            return await honest(kind, path, *rest, **more)
+
+        here.venue._rest.read = slow  # type: ignore[method-assign,assignment]
+        await here.venue.watch(names)
+        await asyncio.sleep(2.0)
+        held.set()
+        await live(here, 8)
+        await here.until(lambda: here.venue._books_wanted.empty())
+        assert len(here.asked("GET", "depth")) < 16
+
+
 async def test_many_symbols_come_and_go_within_the_venues_message_limit() -> None:
     names = [f"C{number}USDT" for number in range(120)]
     async with world(*names) as here:

@@ -70,10 +70,12 @@ class SymbolFeed:
     """One watched symbol: its book, a successor that waits for a newer snapshot, and when it was last heard.
 
     ``heard`` is the last change of its book: a best price that comes without one does not make the depth current.
+    ``asked`` says that a snapshot is under way: a venue that is slow must not find a queue of questions afterwards.
     ``dated`` is when the newest change was made at the venue: on a wire that is behind, what comes is old.
     """
 
     __slots__ = (
+        "asked",
         "asked_at",
         "book",
         "dated",
@@ -94,6 +96,7 @@ class SymbolFeed:
         self.heard = 0.0
         self.dated = 0.0
         self.traded = 0.0
+        self.asked = False
         self.asked_at = -inf
         self.depth_at = 0.0
         self.top_id = 0
@@ -387,8 +390,8 @@ class Feeds:
     # --- books ---
 
     def _want_snapshot(self, symbol: str, feed: SymbolFeed, now: float) -> None:
-        if now - feed.asked_at >= _SNAPSHOT_GAP_S:
-            feed.asked_at = now
+        if now - feed.asked_at >= _SNAPSHOT_GAP_S and not feed.asked:
+            feed.asked, feed.asked_at = True, now
             self._ask_snapshot(symbol)
 
     def book_snapshot(self, symbol: str, last_id: int, bids: list[Pair], asks: list[Pair], limit: int) -> None:
@@ -396,6 +399,7 @@ class Feeds:
         feed = self._watched.get(symbol)
         if feed is None:
             return
+        feed.asked = False
         if feed.successor is not None and feed.book.synced:
             if feed.successor.snapshot(last_id, bids, asks, limit):
                 feed.successor.resyncs = feed.book.resyncs
@@ -410,7 +414,7 @@ class Feeds:
         """A snapshot could not be fetched: the next diff or tick asks again after the pause."""
         feed = self._watched.get(symbol)
         if feed is not None:
-            feed.successor = None
+            feed.asked, feed.successor = False, None
 
     def book_of(self, symbol: str) -> LocalBook | None:
         """The local book of a watched symbol."""
@@ -469,7 +473,7 @@ class Feeds:
         )
         reach = min(depth.bid_reach, depth.ask_reach)
         pause = _RENEW_GAP_S if reach < _RENEW_REACH else _WIDEN_GAP_S
-        if reach < BAND and feed.successor is None and now - feed.asked_at >= pause:
-            feed.asked_at = now
+        if reach < BAND and not feed.asked and now - feed.asked_at >= pause:
+            feed.asked, feed.asked_at = True, now
             feed.successor = LocalBook()
             self._ask_snapshot(symbol)
