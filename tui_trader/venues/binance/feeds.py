@@ -229,8 +229,7 @@ class Feeds:
         feed = self._watched.get(message.symbol)
         if feed is None:
             return
-        feed.heard = now = system_clock.monotonic()
-        feed.dated = max(feed.dated, now - self._age_s(message.event_ms))
+        now = system_clock.monotonic()
         first, last, prev, bids, asks = (
             message.first_id,
             message.last_id,
@@ -238,9 +237,15 @@ class Feeds:
             message.bids,
             message.asks,
         )
+        stood_at = feed.book.last_id if feed.book.synced else 0
         if feed.successor is not None:
             feed.successor.apply(first, last, prev, bids, asks)
-        if not feed.book.apply(first, last, prev, bids, asks):
+        synced = feed.book.apply(first, last, prev, bids, asks)
+        if not synced or feed.book.last_id != stood_at:
+            # One from before the book's state changes nothing, so it is no news.
+            feed.heard = now
+            feed.dated = max(feed.dated, now - self._age_s(message.event_ms))
+        if not synced:
             if feed.live:
                 self._judge(message.symbol, feed, now)
             self._want_snapshot(message.symbol, feed, now)
@@ -401,7 +406,8 @@ class Feeds:
             return
         feed.asked = False
         if feed.successor is not None and feed.book.synced:
-            if feed.successor.snapshot(last_id, bids, asks, limit):
+            newer = feed.successor.snapshot(last_id, bids, asks, limit) and feed.successor.last_id >= feed.book.last_id
+            if newer:
                 feed.successor.resyncs = feed.book.resyncs
                 feed.book = feed.successor
             feed.successor = None
