@@ -311,3 +311,31 @@ def test_after_a_restart_the_top_bar_says_why_entries_are_halted_and_a_person_re
     desk.process(msgspec.structs.replace(ticket, ts=desk.now))
     desk.run(3_000)
     assert desk.position == QTY
+
+
+def held_at_start(entry: int, **losses: object) -> Engine:
+    """A start beside a position that is worth 100 a unit, before any word of the market."""
+    made = engine(Recovered(state={"losses": losses} if losses else {}))
+    made.process(ev.InstrumentsLoaded(ts=NOW, instruments=(Instrument(symbol=SYMBOL, base_asset="BTC"),)))
+    held = ev.VenuePosition(symbol=SYMBOL, qty=Decimal(100), entry_price=Decimal(entry), mark=Decimal(100))
+    snapshot(made, NOW, "10000", held)
+    timer(made, NOW + 1_000)
+    return made
+
+
+def test_an_open_profit_is_no_loss_at_a_start_before_the_market_is_heard() -> None:
+    made = held_at_start(75, day=NOW // DAY, day_start="12500", baseline="12500")
+    assert made.state.losses.refusals() == ()
+    assert not made.state.killed
+    market(made, SYMBOL, NOW + 1_500)
+    timer(made, NOW + 2_500)
+    assert made.state.losses.refusals() == ()
+    assert made.state.losses.day_pnl(made.state.equity()) == 0
+
+
+def test_the_day_and_the_total_begin_with_what_is_open_before_the_market_is_heard() -> None:
+    made = held_at_start(125)
+    assert (made.state.losses.day_start, made.state.losses.baseline) == (7_500, 7_500)
+    market(made, SYMBOL, NOW + 1_500)
+    timer(made, NOW + 2_500)
+    assert not made.state.killed, "what was lost before the first start is no loss of today"

@@ -67,3 +67,13 @@ def test_an_empty_desk_has_no_risk() -> None:
 
 def test_heat_of_one_position_is_full_concentration() -> None:
     assert heat(opened().engine.state) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_price_that_is_not_heard_yet_is_no_price_of_nothing(side: Side) -> None:
+    desk = opened(side)
+    state = desk.engine.state
+    plan, metrics = state.plans[SYMBOL], state.metrics[SYMBOL]
+    metrics.mark = metrics.bid = metrics.ask = 0.0
+    state.portfolio.position(SYMBOL).mark = Decimal(0)
+    assert open_risk(state) == plan.risk_distance * QTY

@@ -291,6 +291,7 @@ class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
     entry_price: Decimal
     leverage: int = 0
     liquidation_price: Decimal = Decimal(0)
+    mark: Decimal = Decimal(0)  # the mark price at which the venue values it, 0 when it does not say
 
 
 class AccountSnapshot(Fact, frozen=True, tag=True, kw_only=True):

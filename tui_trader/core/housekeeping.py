@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from tui_trader.core import leverage, manual, reconcile, restored, trades, warmup
 from tui_trader.core.candles import KEPT_MINUTES
 from tui_trader.core.commands import LoadCandles, WatchSymbols
@@ -143,8 +141,7 @@ def _record_minute(state: EngineState) -> None:
     state.store("equity", {"ts": state.now, "equity": equity, "wallet": state.portfolio.wallet, "day_pnl": day})
     state.store("state", {"key": "losses", "value": state.losses.to_state()})
     for position in state.portfolio.open_positions():
-        m = state.metrics.get(position.symbol)
-        mark = Decimal(str(m.mark)) if m is not None else position.entry
+        mark = state.mark_of(position) or position.entry
         state.store(
             "positions",
             {

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from tui_trader.core.state import EngineState
-from tui_trader.core.types import ZERO, dec
+from tui_trader.core.types import ZERO
 from tui_trader.core.views import Meter, RiskView
 
 
 def open_risk(state: EngineState) -> Decimal:
     """USDT lost if every stop filled at its price now, measured from mark; profit locked in counts as zero."""
-    total = ZERO
+    return sum(_at_risk(state), ZERO)
+
+
+def _at_risk(state: EngineState) -> Iterator[Decimal]:
     for plan in state.plans.values():
         qty = state.open_qty(plan)
-        m = state.metrics.get(plan.symbol)
-        if qty <= 0 or m is None:
-            continue
-        mark = dec(m.mark or m.mid)
-        total += max(ZERO, (mark - plan.stop_price) * plan.side.sign * qty)
-    return total
+        if qty > 0 and plan.symbol in state.metrics:
+            mark = state.mark_of(state.portfolio.position(plan.symbol)) or plan.avg_entry
+            yield max(ZERO, (mark - plan.stop_price) * plan.side.sign * qty)
 
 
 def used_margin(state: EngineState) -> Decimal:
@@ -68,12 +69,7 @@ def _loose_funding(state: EngineState) -> tuple[str, ...]:
 
 def heat(state: EngineState) -> float | None:
     """Portfolio heat 0–1: Herfindahl concentration of open risk to stops; None with nothing at risk."""
-    risks = []
-    for plan in state.plans.values():
-        m = state.metrics.get(plan.symbol)
-        qty = state.open_qty(plan)
-        if m is not None and qty > 0:
-            risks.append(max(0.0, float((dec(m.mark or m.mid) - plan.stop_price) * plan.side.sign * qty)))
+    risks = [float(risk) for risk in _at_risk(state)]
     total = sum(risks)
     return sum((r / total) ** 2 for r in risks) if total > 0 else None
 

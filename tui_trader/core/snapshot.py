@@ -289,7 +289,7 @@ def position_row(state: EngineState, plan: Plan, now: int) -> PositionRow:
     """One open position."""
     position = state.portfolio.position(plan.symbol)
     m = state.metrics.get(plan.symbol)
-    mark = float(m.mark or m.mid) if m is not None else 0.0
+    mark = float(state.mark_of(position))
     qty = state.open_qty(plan)
     pnl = float(position.unrealized(Decimal(str(mark)))) if mark else 0.0
     total = pnl + float(plan.realized - plan.fees + plan.funding)

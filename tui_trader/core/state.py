@@ -15,7 +15,7 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.limits import LossLimits, OrderRate
 from tui_trader.core.oco import Plan
 from tui_trader.core.orders import OrderLedger
-from tui_trader.core.portfolio import Portfolio
+from tui_trader.core.portfolio import Portfolio, Position
 from tui_trader.core.refusals import LeverageRefusal
 from tui_trader.core.regime import Regime
 from tui_trader.core.settings import Settings
@@ -353,11 +353,19 @@ class EngineState:
             return None
         total = wallet
         for position in self.portfolio.open_positions():
-            metrics = self.metrics.get(position.symbol)
-            mark = dec(metrics.mark or metrics.mid) if metrics is not None else ZERO
+            mark = self.mark_of(position)
             if mark > 0 and position.entry > 0:
                 total += position.unrealized(mark)
         return total
+
+    def mark_of(self, position: Position) -> Decimal:
+        """What a position is valued at: the market's mark, else mid, else, while neither was heard yet, the mark of the
+        last snapshot; 0 for a symbol without rules, whose result is not in the wallet that is watched.
+        """
+        metrics = self.metrics.get(position.symbol)
+        if metrics is None:
+            return ZERO
+        return dec(metrics.mark or metrics.mid) or position.mark
 
     def exposures(self) -> tuple[Exposure, ...]:
         """Positions and working entries with their notional and margin at effective leverage."""

@@ -109,6 +109,7 @@ class PositionAnswer(msgspec.Struct, gc=False, rename="camel"):
     position_amt: Decimal
     entry_price: Decimal
     liquidation_price: Decimal = ZERO
+    mark_price: Decimal = ZERO
     position_side: str = "BOTH"
     leverage: int = 0
 
@@ -328,6 +329,7 @@ def position(answer: PositionAnswer) -> VenuePosition:
         entry_price=amount(answer.entry_price),
         leverage=answer.leverage,
         liquidation_price=max(ZERO, number(answer.liquidation_price)),
+        mark=amount(answer.mark_price),
     )
 
 
