@@ -33,7 +33,7 @@ def test_total_loss_latches_until_rearmed() -> None:
     losses.update(DAY, D(10_000))
     assert "total" in losses.update(DAY + DAY_MS, D(8_000))
     assert "total_loss" in [r.code for r in losses.refusals()]
-    losses.rearm(D(8_000))
+    losses.rearm(D(8_000), DAY + DAY_MS)
     assert losses.refusals() == ()
     assert losses.total_pnl(D(7_900)) == -100, "counts from the re-arming"
 
@@ -42,7 +42,7 @@ def test_re_arming_leaves_a_reached_daily_loss_until_the_next_utc_day() -> None:
     losses = LossLimits(LIMITS)
     losses.update(DAY, D(10_000))
     assert losses.update(DAY + 1, D(7_900)) == ("daily", "total")
-    losses.rearm(D(7_900))
+    losses.rearm(D(7_900), DAY + 1)
     assert [r.code for r in losses.refusals()] == ["daily_loss"]
     assert losses.day_pnl(D(7_900)) == -2_100, "the day's loss is not forgotten"
     assert losses.update(DAY + 2, D(7_900)) == (), "told once"

@@ -162,7 +162,7 @@ def test_a_frame_that_says_otherwise_is_named(recorded: Path, tmp_path: Path) ->
         ("positionRisk", '"positionAmt":"0.01', '"positionAmt":"0.02', "its positions"),
         ("openAlgoOrders", '"quantity":"0.010"', '"quantity":"0.020"', "its conditional orders"),
         ("balance", '"balance":"9', '"balance":"8', "its wallet"),
-        ("userTrades", '"qty":"0.010"', '"qty":"0.020"', "its fills or funding"),
+        ("userTrades", '"qty":"0.010"', '"qty":"0.020"', "its fills, funding or transfers"),
         ("exchangeInfo", '"tickSize":"0.', '"tickSize":"0.7', "these rules of the contracts"),
         ("klines", "", "", "these candles"),
         ("algoOrder", '"algoId":', '"algoId":7', "this end of the place request"),

@@ -22,6 +22,7 @@ from tui_trader.core import (
     reconcile,
     snapshot,
     trades,
+    transfers,
     warmup,
 )
 from tui_trader.core import events as ev
@@ -35,9 +36,6 @@ from tui_trader.core.trained import TrainedSet
 from tui_trader.core.types import Severity
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview
-
-TRANSFERS = frozenset({"DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ASSET_TRANSFER", "COIN_SWAP_DEPOSIT"})
-"""Reasons of a balance change that is neither profit nor loss (Binance: ACCOUNT_UPDATE, field m)."""
 
 SET_BACK_S = 2.0
 """Events that are older than the newest by less were only overtaken on their way, or by a correction of the clock."""
@@ -308,9 +306,7 @@ class Engine:
             reconcile.adopt_heard(self._state, event.symbol)
 
     def _on_balance(self, event: ev.BalanceUpdate) -> None:
-        before = self._state.portfolio.wallet
-        if event.reason in TRANSFERS and before is not None:
-            self._state.losses.transfer(event.wallet - before)
+        transfers.on_stream(self._state, event)
         self._state.portfolio.wallet, self._state.portfolio.wallet_ms = event.wallet, self._state.now
         if event.reason == "INSURANCE_CLEAR" and event.change:
             flow = "took" if event.change < 0 else "gave"

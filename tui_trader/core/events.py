@@ -20,6 +20,7 @@ from tui_trader.core.types import (
     OrderType,
     Severity,
     Side,
+    Transfer,
     VenueBook,
 )
 
@@ -295,7 +296,7 @@ class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountSnapshot(Fact, frozen=True, tag=True, kw_only=True):
-    """The whole account at the venue: positions, both order books, wallet, fills and funding since the cursor.
+    """The whole account at the venue: positions, both books, wallet; fills, funding and transfers since the cursor.
 
     ``asked_at`` is the venue time at which the first of its requests was sent: facts that the stream told with a later
     venue time are newer than the snapshot. ``complete`` is False when a part could not be fetched; then nothing may be
@@ -308,6 +309,7 @@ class AccountSnapshot(Fact, frozen=True, tag=True, kw_only=True):
     wallet: Decimal
     fills: tuple[Fill, ...] = ()
     funding: tuple[FundingPayment, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
     complete: bool = True
     hedge_mode: bool = False
 

@@ -147,6 +147,14 @@ class MoneyWatch:
             _keep(self._paid, payment.tran_id)
             self._add(payment.amount, payment.venue_ts)
 
+    def _ledger(self, snapshot: ev.AccountSnapshot) -> None:
+        for payment in snapshot.funding:
+            self._pay(payment)
+        for row in snapshot.transfers:
+            if row.tran_id not in self._paid:
+                _keep(self._paid, row.tran_id)
+                self.wallet = None
+
     def _add(self, amount: Decimal, at: int) -> None:
         self._booked_ms = max(self._booked_ms, at)
         wallet = self.wallet
@@ -164,8 +172,7 @@ class MoneyWatch:
         for fill in snapshot.fills:
             if self._book(fill):
                 sums.setdefault(fill.symbol, []).append(fill)
-        for payment in snapshot.funding:
-            self._pay(payment)
+        self._ledger(snapshot)
         told = {p.symbol: p.qty for p in snapshot.positions}
         for symbol, position in self._state.portfolio.positions.items():
             before, after = self._local.get(symbol, ZERO), position.qty

@@ -5,8 +5,27 @@ from __future__ import annotations
 from collections import deque
 from decimal import Decimal
 
+import msgspec
+
 from tui_trader.core.settings import LimitSettings
-from tui_trader.core.types import DAY_MS, MINUTE_MS, ZERO, Refusal, dec
+from tui_trader.core.types import DAY_MS, MINUTE_MS, ZERO, Refusal, Transfer, dec
+
+SAME_TRANSFER_MS = 10 * MINUTE_MS
+"""Stream and ledger tell a transfer of one amount within so long of each other, or they tell of two."""
+TRANSFERS_KEPT = 200
+
+
+class Moved(msgspec.Struct, kw_only=True):
+    """A transfer that the starts contain: whether the stream told it, and its number in the ledger, "" until then."""
+
+    ms: int
+    amount: Decimal
+    streamed: bool = False
+    tran_id: str = ""
+
+    def is_same(self, ms: int, amount: Decimal) -> bool:
+        """Whether another word of ``ms`` and ``amount`` may be about this transfer."""
+        return self.amount == amount and abs(self.ms - ms) <= SAME_TRANSFER_MS
 
 
 class LossLimits:
@@ -20,6 +39,8 @@ class LossLimits:
         self.day = -1  # the present one, in days since 1970
         self.day_start: Decimal | None = None  # the first equity of the day; transfers move both starts
         self.baseline: Decimal | None = None  # the first equity ever, or that of the last re-arming
+        self.day_ms = self.baseline_ms = 0  # when those equities were taken: transfers from before are in them
+        self.moved: list[Moved] = []
         self.daily_reached = False  # until the next day
         self.total_reached = False  # until a person re-arms
 
@@ -27,9 +48,9 @@ class LossLimits:
         """Take note of the equity; returns which of "daily" and "total" were newly reached."""
         day = now_ms // DAY_MS
         if self.baseline is None:
-            self.baseline = equity
+            self.baseline, self.baseline_ms = equity, now_ms
         if day != self.day or self.day_start is None:
-            self.day, self.day_start, self.daily_reached = day, equity, False
+            self.day, self.day_start, self.day_ms, self.daily_reached = day, equity, now_ms, False
         daily, total = self.amounts(equity)
         found = []
         if not self.daily_reached and daily > 0 and self.day_pnl(equity) <= -daily:
@@ -56,16 +77,43 @@ class LossLimits:
         """P&L since the baseline, USDT."""
         return ZERO if equity is None or self.baseline is None else equity - self.baseline
 
-    def transfer(self, amount: Decimal) -> None:
-        """A deposit or withdrawal is not profit or loss: move both starts by it."""
-        if self.day_start is not None:
+    def transfer(self, amount: Decimal, ms: int | None = None) -> None:
+        """A deposit or withdrawal is not profit or loss: move both starts by it, or those taken before ``ms``."""
+        if self.day_start is not None and (ms is None or ms > self.day_ms):
             self.day_start += amount
-        if self.baseline is not None:
+        if self.baseline is not None and (ms is None or ms > self.baseline_ms):
             self.baseline += amount
 
-    def rearm(self, equity: Decimal | None) -> None:
+    def streamed(self, ms: int, amount: Decimal) -> None:
+        """The stream told a transfer at ``ms``; the ledger may have told it already."""
+        known = next((m for m in self.moved if not m.streamed and m.is_same(ms, amount)), None)
+        if known is not None:
+            known.streamed = True
+            return
+        self._keep(Moved(ms=ms, amount=amount, streamed=True))
+        self.transfer(amount)
+
+    def knows(self, row: Transfer) -> bool:
+        """Whether the ledger told this transfer before."""
+        return any(m.tran_id == row.tran_id for m in self.moved)
+
+    def ledgered(self, row: Transfer) -> bool:
+        """The ledger tells a transfer for the first time; whether the starts had to follow."""
+        known = next((m for m in self.moved if not m.tran_id and m.is_same(row.venue_ts, row.amount)), None)
+        if known is not None:
+            known.tran_id = row.tran_id
+            return False
+        self._keep(Moved(ms=row.venue_ts, amount=row.amount, tran_id=row.tran_id))
+        before = (self.day_start, self.baseline)
+        self.transfer(row.amount, row.venue_ts)
+        return before != (self.day_start, self.baseline)
+
+    def _keep(self, moved: Moved) -> None:
+        self.moved = [*self.moved[1 - TRANSFERS_KEPT :], moved]
+
+    def rearm(self, equity: Decimal | None, now_ms: int) -> None:
         """A person starts over after a total loss: it counts from now. A reached daily loss stays until 00:00 UTC."""
-        self.baseline = equity
+        self.baseline, self.baseline_ms = equity, now_ms
         self.total_reached = False
 
     def refusals(self) -> tuple[Refusal, ...]:
@@ -85,6 +133,9 @@ class LossLimits:
             "day": self.day,
             "day_start": None if self.day_start is None else str(self.day_start),
             "baseline": None if self.baseline is None else str(self.baseline),
+            "day_ms": self.day_ms,
+            "baseline_ms": self.baseline_ms,
+            "moved": [{**msgspec.structs.asdict(m), "amount": str(m.amount)} for m in self.moved],
             "daily_reached": self.daily_reached,
             "total_reached": self.total_reached,
         }
@@ -97,6 +148,8 @@ class LossLimits:
         limits.day = day if isinstance(day, int) else -1
         limits.day_start = _decimal(state.get("day_start"))
         limits.baseline = _decimal(state.get("baseline"))
+        limits.day_ms, limits.baseline_ms = _moment(state.get("day_ms")), _moment(state.get("baseline_ms"))
+        limits.moved = _moved(state.get("moved"))
         limits.daily_reached = bool(state.get("daily_reached"))
         limits.total_reached = bool(state.get("total_reached"))
         return limits
@@ -108,6 +161,22 @@ def _decimal(value: object) -> Decimal | None:
     except ArithmeticError:
         return None
     return found if found is None or found.is_finite() else None
+
+
+def _moment(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _moved(rows: object) -> list[Moved]:
+    found: list[Moved] = []
+    for row in rows if isinstance(rows, list) else ():
+        try:
+            one = msgspec.convert(row, Moved, strict=False)
+        except (msgspec.ValidationError, ArithmeticError):
+            continue
+        if one.amount.is_finite():
+            found.append(one)
+    return found[-TRANSFERS_KEPT:]
 
 
 class OrderRate:

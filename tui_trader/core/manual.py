@@ -271,7 +271,7 @@ def _rearm(state: EngineState, command: ev.Rearm) -> None:
         state.say(Severity.INFO, "the kill switch is not latched")
         return
     state.killed = ""
-    state.losses.rearm(state.equity())
+    state.losses.rearm(state.equity(), state.now)
     state.store("state", {"key": "kill", "value": None}, durable=True)
     state.store("state", {"key": "losses", "value": state.losses.to_state()}, durable=True)
     left = "; ".join(r.text for r in state.losses.refusals())

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tui_trader.core import adoption, executor, feedback, restored, trades
+from tui_trader.core import adoption, executor, feedback, restored, trades, transfers
 from tui_trader.core.commands import CancelOrder
 from tui_trader.core.events import AccountSnapshot, Fill, OpenOrder, OrderUpdate, VenuePosition
 from tui_trader.core.instruments import stand_in
@@ -71,6 +71,7 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     if state.portfolio.wallet is None or snapshot.asked_at - state.portfolio.wallet_ms >= _replica_lag_ms(state):
         # An older word than the stream's would take back what a close has just made, and the limits would judge that.
         state.portfolio.wallet = snapshot.wallet
+    transfers.on_ledger(state, snapshot)
     state.snapshot_asked_at = snapshot.asked_at
     state.foreign_conditionals = sum(
         1 for row in snapshot.orders if row.book is VenueBook.ALGO and parse_client_id(row.client_id) is None

@@ -196,6 +196,14 @@ class Severity(StrEnum):
     ALARM = "alarm"
 
 
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A deposit, withdrawal or swap of assets in the venue's ledger, USDT, negative when taken out of the account."""
+
+    amount: Decimal
+    venue_ts: int
+    tran_id: str
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One reason why a trade is not allowed, with the actual value and the limit in its text.
 

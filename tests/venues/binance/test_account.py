@@ -210,3 +210,15 @@ async def test_a_snapshot_without_fills_or_income_says_that_it_is_incomplete() -
         assert [row.client_id for row in found.orders] == ["s-1-en-0"]
         update = await here.venue.query(query("s-1-en-0"))
         assert (update.status, update.book, update.symbol) == (OrderStatus.WORKING, VenueBook.REGULAR, BTC)
+
+
+async def test_the_ledger_tells_a_transfer_as_soon_as_the_wallet_shows_what_the_stream_did_not_tell() -> None:
+    async with world() as here:
+        before = await here.venue.snapshot(0)
+        assert (await here.venue.snapshot(0)).transfers == (), "the ledger is not read again for nothing"
+        server, account = here.exchange.server, here.exchange.account
+        server.engine.venue.income(account, "", "TRANSFER", Decimal(-2_500))
+        found = await here.venue.snapshot(0)
+        assert found.wallet == before.wallet - 2_500
+        assert [row.amount for row in found.transfers] == [before.wallet, -2_500]
+        assert len({row.tran_id for row in found.transfers}) == 2

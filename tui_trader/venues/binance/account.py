@@ -15,6 +15,7 @@ from tui_trader.clock import VenueClock
 from tui_trader.core.events import (
     AccountDoubt,
     AccountSnapshot,
+    BalanceUpdate,
     Event,
     Fill,
     FundingPayment,
@@ -24,7 +25,7 @@ from tui_trader.core.events import (
     PositionUpdate,
     VenuePosition,
 )
-from tui_trader.core.types import ZERO, Severity, VenueBook
+from tui_trader.core.types import ZERO, Severity, Transfer, VenueBook
 from tui_trader.errors import VenueError, VenueUnreachable
 from tui_trader.venues.base import Sink
 from tui_trader.venues.binance import orders as wire
@@ -70,6 +71,7 @@ class Account:
         self.attention = Attention(system_clock.monotonic)
         self._income_at = 0.0
         self._income_from = 0
+        self._wallet_told: Decimal | None = None
         self._mode_at = 0.0
         self._hedge = False
 
@@ -112,6 +114,8 @@ class Account:
                 self.remember(fact.symbol, fact.book, fact.venue_id, fact.client_id, fact.actual_id)
             elif isinstance(fact, Fill):
                 self.remember(fact.symbol, VenueBook.REGULAR, fact.venue_id, fact.client_id)
+            elif isinstance(fact, BalanceUpdate):
+                self._wallet_told = fact.wallet
             self._sink(fact)
 
     def remember(self, symbol: str, book: VenueBook, venue_id: str, client_id: str, actual_id: str = "") -> None:
@@ -135,7 +139,12 @@ class Account:
         cursor = min(fills_since_ms or asked_at - 55_000, asked_at)
         since = max(cursor - _OVERLAP_MS, asked_at - _WEEK_MS)
         positions, hedge_rows, orders, wallet, hedge = await self._state(asked_at)
-        funding, complete = await self._income(since, asked_at)
+        if wallet != self._wallet_told:
+            # What the stream has not told stands in the ledger: a transfer, perhaps, which must not pass for a loss.
+            self._income_at = 0.0
+        funding, transfers, complete = await self._income(since, asked_at)
+        if complete:
+            self._wallet_told = wallet
         fills: list[Fill] = []
         for symbol in self.attention.fills():
             try:
@@ -151,6 +160,7 @@ class Account:
             wallet=wallet,
             fills=tuple(fills),
             funding=tuple(funding),
+            transfers=tuple(transfers),
             complete=complete,
             hedge_mode=hedge or hedge_rows,
         )
@@ -233,30 +243,33 @@ class Account:
         answer: DualSide = await self._part(DualSide, "positionSide/dual", api="fapiPrivate", weight=30)
         return answer.dual
 
-    async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], bool]:
-        """Funding since the cursor, at most once a minute (weight 30), and whether it is all: what does not fit into a
-        few pages is read on with the next snapshot. Each booking is a sign of its symbol."""
+    async def _income(self, since: int, until: int) -> tuple[list[FundingPayment], list[Transfer], bool]:
+        """Funding and transfers since the cursor, at most once a minute (weight 30), and whether it is all: what does
+        not fit into a few pages is read on with the next snapshot. Each booking is a sign of its symbol."""
         now = system_clock.monotonic()
         if self._income_at and now - self._income_at < _INCOME_EVERY_S:
-            return [], True
+            return [], [], True
         begin = self._income_from or min(since, until - 3_600_000)
         found: list[FundingPayment] = []
+        moved: list[Transfer] = []
         for _ in range(_INCOME_PAGES):
             try:
                 rows = await self._income_page(begin, until + 60_000)
             except VenueError:
-                return found, False
+                return found, moved, False
             for row in rows:
                 if row.income_type == "FUNDING_FEE" and row.asset == "USDT":
                     found.append(wire.funding(row, until))
+                elif row.income_type in wire.TRANSFERS and row.asset == "USDT":
+                    moved.append(wire.transfer(row, until))
                 if row.symbol and row.time >= since:
                     self.attention.booked(wire.symbol(row.symbol), row.time)
             if len(rows) < _PAGE:
                 self._income_at, self._income_from = now, 0
-                return found, True
+                return found, moved, True
             # The last millisecond may go on with the next page; a page of one millisecond alone cannot be split.
             begin = self._income_from = max(begin + 1, *(row.time for row in rows))
-        return found, False
+        return found, moved, False
 
     async def _income_page(self, begin: int, end: int) -> list[wire.IncomeAnswer]:
         params = {"startTime": begin, "endTime": end, "limit": _PAGE}

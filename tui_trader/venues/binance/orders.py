@@ -17,7 +17,7 @@ from tui_trader.core.events import (
     PositionUpdate,
     VenuePosition,
 )
-from tui_trader.core.types import LATEST_MS, ZERO, OrderSide, OrderStatus, OrderType, VenueBook
+from tui_trader.core.types import LATEST_MS, ZERO, OrderSide, OrderStatus, OrderType, Transfer, VenueBook
 from tui_trader.venues.binance.messages import AccountUpdate, AlgoBody, AlgoUpdate, OrderTradeUpdate
 from tui_trader.venues.text import clean, is_symbol
 
@@ -38,6 +38,11 @@ _ALGO_STATUS = {
     "EXPIRED": OrderStatus.EXPIRED,
     "REJECTED": OrderStatus.REJECTED,
 }
+TRANSFERS = frozenset(
+    {"TRANSFER", "INTERNAL_TRANSFER", "CROSS_COLLATERAL_TRANSFER", "STRATEGY_UMFUTURES_TRANSFER"}
+    | {"COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW", "AUTO_EXCHANGE"}
+)
+"""Kinds of ledger rows that are neither profit nor loss."""
 _MAX_EXPONENT = 24
 _AHEAD_MS = 1_000
 
@@ -341,6 +346,15 @@ def funding(answer: IncomeAnswer, ts: int) -> FundingPayment:
         amount=number(answer.income),
         venue_ts=moment(answer.time, ts),
         tran_id=clean(answer.tran_id, 64),
+    )
+
+
+def transfer(answer: IncomeAnswer, ts: int) -> Transfer:
+    """A row of the ledger that is neither profit nor loss. Raises ``WireError``."""
+    return Transfer(
+        amount=number(answer.income),
+        venue_ts=moment(answer.time, ts),
+        tran_id=clean(f"{answer.income_type}:{answer.tran_id}", 64),
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tui_trader.core import events as ev
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.types import ZERO, VenueBook
+from tui_trader.core.types import ZERO, Transfer, VenueBook
 from tui_trader.errors import VenueError
 from tui_trader.venues.binance import instruments as rules
 from tui_trader.venues.binance import orders as wire
@@ -41,7 +41,7 @@ class AnswerReader:
         self._asked: dict[VenueBook, set[str]] = {book: set() for book in VenueBook}
         self._wallets: deque[object] = deque(maxlen=RECENT)
         self._hedge: deque[bool] = deque([False], maxlen=RECENT)
-        self._facts: dict[ev.Fill | ev.FundingPayment, None] = {}
+        self._facts: dict[ev.Fill | ev.FundingPayment | Transfer, None] = {}
         self._candles: dict[tuple[str, str], dict[int, ev.Candle]] = {}
         self._interest: dict[str, deque[float]] = {}
         self._queried: dict[str, deque[ev.OrderUpdate]] = {}
@@ -131,8 +131,10 @@ class AnswerReader:
         for row in _read(list[wire.IncomeAnswer], answer):
             if row.income_type == "FUNDING_FEE" and row.asset == "USDT":
                 self._know(_bare(wire.funding(row, 0)))
+            elif row.income_type in wire.TRANSFERS and row.asset == "USDT":
+                self._know(_undated(wire.transfer(row, 0)))
 
-    def _know(self, fact: ev.Fill | ev.FundingPayment) -> None:
+    def _know(self, fact: ev.Fill | ev.FundingPayment | Transfer) -> None:
         self._facts.pop(fact, None)
         self._facts[fact] = None
         if len(self._facts) > _FACTS_KEPT:
@@ -176,13 +178,14 @@ class AnswerReader:
         positions = frozenset(event.positions)
         hedged = {rows or mode for found, rows in self._positions if found == positions for mode in self._hedge}
         facts = all(_bare(fact) in self._facts for fact in (*event.fills, *event.funding))
+        facts = facts and all(_undated(row) in self._facts for row in event.transfers)
         parts = {
             "its positions": bool(hedged),
             "its position mode": not hedged or event.hedge_mode in hedged,
             "its orders": self._rest(VenueBook.REGULAR, event.orders),
             "its conditional orders": self._rest(VenueBook.ALGO, event.orders),
             "its wallet": event.wallet in self._wallets,
-            "its fills or funding": facts,
+            "its fills, funding or transfers": facts,
         }
         return ", ".join(name for name, told in parts.items() if not told)
 
@@ -236,6 +239,11 @@ def _bare(fact: Any) -> Any:
     if isinstance(fact, ev.Fill):
         changes["client_id"] = ""
     return msgspec.structs.replace(fact, **changes)
+
+
+def _undated(row: Transfer) -> Transfer:
+    """Without the venue's time, which the moment of reading bounds."""
+    return msgspec.structs.replace(row, venue_ts=0)
 
 
 def _instruments(
