@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 
 import pytest
@@ -20,7 +21,7 @@ from tui_trader.core.events import (
 )
 from tui_trader.core.types import Channel, OrderStatus, VenueBook
 from tui_trader.errors import VenueUnreachable
-from tui_trader.exchange.rest import Reply
+from tui_trader.exchange.rest import Reply, Request
 from tui_trader.venues.binance import client as client_module
 
 
@@ -180,7 +181,6 @@ async def test_garbage_on_the_private_socket_leaves_it_standing() -> None:
 BAD_ROWS = [
     ("v3/positionRisk", '[{"symbol":"BTCUSDT","positionAmt":"sNaN","entryPrice":"1"}]'),
     ("v3/positionRisk", '[{"symbol":"BTCUSDT","positionAmt":"NaN","entryPrice":"1"}]'),
-    ("v3/positionRisk", '[{"symbol":"币USDT","positionAmt":"1","entryPrice":"1"}]'),
     ("v3/balance", '[{"asset":"USDT","balance":"Infinity"}]'),
     ("v3/balance", '{"asset":"USDT"}'),
     ("v1/openOrders", '[{"symbol":"BTCUSDT","orderId":1}]'),
@@ -222,3 +222,41 @@ async def test_the_ledger_tells_a_transfer_as_soon_as_the_wallet_shows_what_the_
         assert found.wallet == before.wallet - 2_500
         assert [row.amount for row in found.transfers] == [before.wallet, -2_500]
         assert len({row.tran_id for row in found.transfers}) == 2
+
+
+UNNAMED = {
+    "v3/positionRisk": '{"symbol":"币安人生USDT","positionAmt":"1","entryPrice":"1"}',
+    "v1/openOrders": (
+        '{"symbol":"币安人生USDT","orderId":1,"clientOrderId":"a","status":"NEW","side":"BUY","origQty":"1"}'
+    ),
+    "v1/openAlgoOrders": (
+        '{"symbol":"币安人生USDT","algoId":1,"clientAlgoId":"web","algoStatus":"NEW","side":"SELL","orderType":"STOP_MARKET"}'
+    ),
+    "v1/income": (
+        '{"symbol":"币安人生USDT","incomeType":"FUNDING_FEE","income":"-1","asset":"USDT","time":1,"tranId":7}'
+    ),
+}
+
+
+@pytest.mark.parametrize("path", UNNAMED)
+async def test_a_contract_with_a_foreign_name_does_not_make_the_rest_of_the_account_unreadable(path: str) -> None:
+    async with world() as here:
+        await here.venue.place(order("k-1-en-0"))
+        asked: list[str] = []
+
+        def bend(request: Request) -> Reply | None:
+            if request.path != f"/fapi/{path}":
+                return None
+            asked.append(path)
+            honest = here.exchange.server.rest.handle(request)
+            rows = json.loads(honest.body)
+            return Reply(200, json.dumps([json.loads(UNNAMED[path]), *rows]))
+
+        here.bend = bend
+        for _ in range(2):
+            found = await here.venue.snapshot(0)
+            assert found.complete
+            assert [row.symbol for row in found.positions] == [BTC]
+        assert asked
+        told = [row.text for row in here.of(Notice) if "币安人生USDT" in row.text]
+        assert len(told) == (path != "v1/income")

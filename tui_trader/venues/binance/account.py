@@ -40,6 +40,7 @@ from tui_trader.venues.binance.messages import (
 from tui_trader.venues.binance.rest import Rest, asked_anew
 from tui_trader.venues.binance.wire import Decoder
 from tui_trader.venues.ratelimit import Urgency
+from tui_trader.venues.text import clean, is_symbol
 
 _IDS_KEPT = 20_000
 _INCOME_EVERY_S = 60.0
@@ -49,6 +50,7 @@ _OVERLAP_MS = 5_000
 _MARGIN_MS = 60_000
 _PAGE = 1000
 _INCOME_PAGES = 5
+_UNNAMED_KEPT = 100
 
 
 class DualSide(msgspec.Struct, rename={"dual": "dualSidePosition"}):
@@ -72,6 +74,7 @@ class Account:
         self._income_at = 0.0
         self._income_from = 0
         self._wallet_told: Decimal | None = None
+        self._unnamed: set[tuple[str, str]] = set()
         self._mode_at = 0.0
         self._hedge = False
 
@@ -183,7 +186,7 @@ class Account:
         rows: list[wire.PositionAnswer] = await self._part(
             list[wire.PositionAnswer], "positionRisk", api="fapiPrivateV3", weight=5
         )
-        open_rows = [row for row in rows if wire.number(row.position_amt) != 0]
+        open_rows = self._named([row for row in rows if wire.number(row.position_amt) != 0], "a position")
         return [wire.position(row) for row in open_rows], any(row.position_side != "BOTH" for row in open_rows)
 
     async def _state(self, ts: int) -> tuple[list[VenuePosition], bool, list[OpenOrder], Decimal, bool]:
@@ -217,8 +220,24 @@ class Account:
             self._part(list[wire.OrderAnswer], "openOrders", params, weight=weight),
             self._part(list[wire.AlgoAnswer], "openAlgoOrders", params, weight=weight),
         )
+        regular, algos = self._named(regular, "an order"), self._named(algos, "an order")
         rows = [wire.open_order(wire.order_update(row, ts)) for row in regular]
         return rows + [wire.open_order(wire.algo_order_update(row, ts)) for row in algos]
+
+    def _named(self, rows: list[wire.Row], what: str) -> list[wire.Row]:
+        """The rows of symbols that can be handled; that there are others is said once of each."""
+        found = wire.named(rows)
+        for row in rows if len(found) < len(rows) else ():
+            name = clean(row.symbol, 32)
+            if row in found or (what, name) in self._unnamed or len(self._unnamed) >= _UNNAMED_KEPT:
+                continue
+            self._unnamed.add((what, name))
+            text = (
+                f"the account has {what} in {name}, a contract whose name is not handled here: it is not watched, "
+                "protected or closed, and its result is not in the equity; see to it at the venue"
+            )
+            self._sink(Notice(ts=self._clock.now_ms(), severity=Severity.ALARM, text=text))
+        return found
 
     async def _wallet(self) -> Decimal:
         rows: list[wire.BalanceAnswer] = await self._part(
@@ -257,13 +276,13 @@ class Account:
                 rows = await self._income_page(begin, until + 60_000)
             except VenueError:
                 return found, moved, False
-            for row in rows:
+            for row in (row for row in rows if not row.symbol or is_symbol(row.symbol)):
                 if row.income_type == "FUNDING_FEE" and row.asset == "USDT":
                     found.append(wire.funding(row, until))
                 elif row.income_type in wire.TRANSFERS and row.asset == "USDT":
                     moved.append(wire.transfer(row, until))
                 if row.symbol and row.time >= since:
-                    self.attention.booked(wire.symbol(row.symbol), row.time)
+                    self.attention.booked(row.symbol, row.time)
             if len(rows) < _PAGE:
                 self._income_at, self._income_from = now, 0
                 return found, moved, True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -137,6 +139,9 @@ class IncomeAnswer(msgspec.Struct, gc=False, rename="camel"):
     tran_id: int | str
 
 
+Row = TypeVar("Row", PositionAnswer, OrderAnswer, AlgoAnswer, IncomeAnswer)
+
+
 def number(value: Decimal) -> Decimal:
     """``value`` when it is finite and of a believable size; raises ``WireError`` otherwise."""
     if not value.is_finite() or abs(value.adjusted()) > _MAX_EXPONENT or len(value.as_tuple().digits) > 40:
@@ -172,6 +177,13 @@ def symbol(text: str) -> str:
     if not is_symbol(text):
         raise WireError(f"the symbol {clean(text, 32)!r} is not ASCII capitals and digits")
     return text
+
+
+def named(rows: Iterable[Row]) -> list[Row]:
+    """The rows whose symbol this product handles. The venue lists contracts with names in other letters: one that
+    somebody holds must not make the rest of the account unreadable.
+    """
+    return [row for row in rows if is_symbol(row.symbol)]
 
 
 def _side(text: str) -> OrderSide:

@@ -21,6 +21,7 @@ from tui_trader.venues.binance import instruments as rules
 from tui_trader.venues.binance import orders as wire
 from tui_trader.venues.binance.account import DualSide
 from tui_trader.venues.binance.answers import Brackets, InterestAnswer, candle, with_bracket
+from tui_trader.venues.text import is_symbol
 
 RECENT = 8
 """How many answers of a kind may come before what they say is heard."""
@@ -98,15 +99,16 @@ class AnswerReader:
 
     def _heard_positions(self, _: Parameters, answer: object) -> None:
         rows = [row for row in _read(list[wire.PositionAnswer], answer) if wire.number(row.position_amt) != 0]
+        rows = wire.named(rows)
         hedged = any(row.position_side != "BOTH" for row in rows)
         self._positions.append((frozenset(wire.position(row) for row in rows), hedged))
 
     def _heard_orders(self, parameters: Parameters, answer: object) -> None:
-        rows = _read(list[wire.OrderAnswer], answer)
+        rows = wire.named(_read(list[wire.OrderAnswer], answer))
         self._know_book(VenueBook.REGULAR, parameters, [wire.order_update(row, 0) for row in rows])
 
     def _heard_algos(self, parameters: Parameters, answer: object) -> None:
-        rows = _read(list[wire.AlgoAnswer], answer)
+        rows = wire.named(_read(list[wire.AlgoAnswer], answer))
         self._know_book(VenueBook.ALGO, parameters, [wire.algo_order_update(row, 0) for row in rows])
 
     def _know_book(self, book: VenueBook, parameters: Parameters, rows: list[ev.OrderUpdate]) -> None:
@@ -129,6 +131,8 @@ class AnswerReader:
 
     def _heard_income(self, _: Parameters, answer: object) -> None:
         for row in _read(list[wire.IncomeAnswer], answer):
+            if row.symbol and not is_symbol(row.symbol):
+                continue
             if row.income_type == "FUNDING_FEE" and row.asset == "USDT":
                 self._know(_bare(wire.funding(row, 0)))
             elif row.income_type in wire.TRANSFERS and row.asset == "USDT":
