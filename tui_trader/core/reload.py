@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tui_trader.core.settings import LimitSettings, Settings, SizingSettings
+from tui_trader.core.settings import LimitSettings, Settings, SizingModel, SizingSettings
 
 _SMALLER_IS_TIGHTER = {
     "limits": (
@@ -21,7 +21,9 @@ _SMALLER_IS_TIGHTER = {
     "sizing": (
         "base_risk_frac",
         "max_risk_frac",
+        "min_ai_risk_factor",
         "max_ai_risk_factor",
+        "min_margin",
         "max_margin",
         "fixed_margin",
         "fixed_risk_frac",
@@ -47,6 +49,9 @@ def apply_reload(
     held: list[str] = []
     limits = _tighten("limits", old.limits, new.limits, held)
     sizing = _tighten("sizing", old.sizing, new.sizing, held)
+    if _may_size_larger(old.sizing, new.sizing):
+        held.append("sizing.model")
+        sizing["model"] = old.sizing.model
     if old.limits.enabled is False and new.limits.enabled:
         held.append("limits.enabled")
         limits["enabled"] = False
@@ -62,6 +67,14 @@ def apply_reload(
         }
     )
     return merged, tuple(held)
+
+
+def _may_size_larger(old: SizingSettings, new: SizingSettings) -> bool:
+    """Whether another model may give larger trades: only a fixed margin up to the least one surely does not."""
+    if new.model is old.model:
+        return False
+    known = old.model is SizingModel.MARGIN_FRACTION and new.model is SizingModel.FIXED_MARGIN
+    return not (known and min(old.fixed_margin, new.fixed_margin) <= old.min_margin)
 
 
 def _tighten(section: str, old: object, new: object, held: list[str]) -> dict[str, Any]:
