@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.core.test_executor import QTY, opened
@@ -77,3 +78,11 @@ def test_a_price_that_is_not_heard_yet_is_no_price_of_nothing(side: Side) -> Non
     metrics.mark = metrics.bid = metrics.ask = 0.0
     state.portfolio.position(SYMBOL).mark = Decimal(0)
     assert open_risk(state) == plan.risk_distance * QTY
+
+
+def test_margin_in_use_counts_at_the_leverage_that_the_venue_gives_at_most() -> None:
+    desk = opened()
+    state = desk.engine.state
+    state.instruments[SYMBOL] = msgspec.structs.replace(state.instruments[SYMBOL], max_leverage=5)
+    mark = Decimal(str(state.metrics[SYMBOL].mark))
+    assert used_margin(state) == QTY * mark / 5, "as it was sized"

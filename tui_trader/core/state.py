@@ -378,8 +378,10 @@ class EngineState:
         metrics = self.metrics.get(symbol)
         tier = metrics.tier if metrics is not None else Tier.EXCLUDED
         leverage = effective_leverage(self.settings.sizing, tier)
+        if symbol in self.instruments:
+            leverage = min(leverage, self.instruments[symbol].max_leverage)
         position, plan = self.portfolio.position(symbol), self.plans.get(symbol)
-        mark = dec(metrics.mark or metrics.mid) if metrics is not None else ZERO
+        mark = self.mark_of(position)
         rows: list[tuple[Side, Decimal, Decimal, bool]] = []
         if position.side is not None:
             rows.append((position.side, abs(position.qty), mark or position.entry, False))
