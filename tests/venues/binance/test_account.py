@@ -6,6 +6,7 @@ import asyncio
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.venues.faults import BTC, World, error, order, query, resting, world
@@ -19,7 +20,7 @@ from tui_trader.core.events import (
     OrderUpdate,
     WorkerFailed,
 )
-from tui_trader.core.types import Channel, OrderStatus, VenueBook
+from tui_trader.core.types import DAY_MS, Channel, OrderStatus, VenueBook
 from tui_trader.errors import VenueUnreachable
 from tui_trader.exchange.rest import Reply, Request
 from tui_trader.venues.binance import client as client_module
@@ -260,3 +261,46 @@ async def test_a_contract_with_a_foreign_name_does_not_make_the_rest_of_the_acco
         assert asked
         told = [row.text for row in here.of(Notice) if "币安人生USDT" in row.text]
         assert len(told) == (path != "v1/income")
+
+
+class OldAnswers:
+    """The reads of an account whose only fill and withdrawal are ``days`` old; userTrades shows a week, as Binance."""
+
+    def __init__(self, now: int, days: int) -> None:
+        self.at = now - days * DAY_MS
+        self.now = now
+        self.asked = 0
+
+    async def read(self, kind: object, path: str, params: dict[str, int] | None = None, **_: object) -> object:
+        params = params or {}
+        start = params.get("startTime", self.now - 7 * DAY_MS)
+        end = params.get("endTime", start + 7 * DAY_MS if path == "userTrades" else self.now)
+        assert path != "userTrades" or end - start <= 7 * DAY_MS
+        self.asked += path == "userTrades"
+        rows: object = []
+        if path == "balance":
+            rows = [{"asset": "USDT", "balance": "10"}]
+        elif path == "positionSide/dual":
+            rows = {"dualSidePosition": False}
+        elif path == "income" and start <= self.at <= end:
+            facts = {"asset": "USDT", "time": self.at, "tranId": 5}
+            rows = [
+                {"symbol": BTC, "incomeType": "COMMISSION", "income": "-1", **facts},
+                {"symbol": "", "incomeType": "TRANSFER", "income": "-90", **facts},
+            ]
+        elif path == "userTrades" and start <= self.at <= end:
+            facts = {"symbol": BTC, "id": 3, "orderId": 2, "side": "SELL", "qty": "1", "price": "2", "maker": False}
+            rows = [{**facts, "commission": "0", "commissionAsset": "USDT", "realizedPnl": "0", "time": self.at}]
+        return msgspec.convert(rows, kind, strict=False)
+
+
+@pytest.mark.parametrize("days", [1, 8, 20, 60])
+async def test_what_happened_in_weeks_without_a_session_is_read_at_the_next_start(days: int) -> None:
+    account, _ = await bare_account()
+    now = account._clock.now_ms()
+    answers = account._rest = OldAnswers(now, days)
+    found = await account.snapshot(now - (days + 1) * DAY_MS)
+    assert found.complete
+    assert [row.trade_id for row in found.fills] == ["3"]
+    assert [row.amount for row in found.transfers] == [-90]
+    assert answers.asked <= 1 + days // 7 + 1

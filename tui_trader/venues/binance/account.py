@@ -46,6 +46,8 @@ _IDS_KEPT = 20_000
 _INCOME_EVERY_S = 60.0
 _MODE_EVERY_S = 300.0
 _WEEK_MS = 7 * 86_400_000 - 60_000
+_HISTORY_MS = 89 * 86_400_000
+"""The venue shows fills of at most a week at a time, and keeps its ledger for three months."""
 _OVERLAP_MS = 5_000
 _MARGIN_MS = 60_000
 _PAGE = 1000
@@ -140,7 +142,7 @@ class Account:
         """
         asked_at = self._clock.now_ms()
         cursor = min(fills_since_ms or asked_at - 55_000, asked_at)
-        since = max(cursor - _OVERLAP_MS, asked_at - _WEEK_MS)
+        since = max(cursor - _OVERLAP_MS, asked_at - _HISTORY_MS)
         positions, hedge_rows, orders, wallet, hedge = await self._state(asked_at)
         if wallet != self._wallet_told:
             # What the stream has not told stands in the ledger: a transfer, perhaps, which must not pass for a loss.
@@ -296,12 +298,12 @@ class Account:
         return rows
 
     async def _fills(self, symbol: str, since: int, ts: int) -> list[Fill]:
-        """All fills of a symbol since the cursor: the first page by time, the next ones by trade id."""
+        """All fills of a symbol since the cursor: the first page by time, week by week, the next ones by trade id."""
         began = self.attention.now()
         found: list[Fill] = []
         margin = int(_MARGIN_MS * max(1.0, self._clock.rate))
-        start = max(self.attention.since(symbol, since, margin), ts - _WEEK_MS)
-        params: dict[str, object] = {"symbol": symbol, "startTime": start, "limit": _PAGE}
+        start = max(self.attention.since(symbol, since, margin), ts - _HISTORY_MS)
+        params = _week(symbol, start, ts)
         while True:
             rows: list[wire.TradeAnswer] = await self._part(
                 list[wire.TradeAnswer], "userTrades", params, api="fapiPrivate", weight=5
@@ -309,6 +311,10 @@ class Account:
             for row in rows:
                 client_id = self._client_ids.get(f"{symbol}:{row.order_id}", "")
                 found.append(wire.fill(row, client_id, ts))
+            if len(rows) < _PAGE and "endTime" in params:
+                start = int(str(params["endTime"])) + 1
+                params = _week(symbol, start, ts)
+                continue
             if len(rows) < _PAGE:
                 self.attention.filled(symbol, began, ts)
                 return found
@@ -316,3 +322,9 @@ class Account:
             if after <= int(str(params.get("fromId", 0))):
                 raise VenueUnreachable("the venue repeats a page of fills; they are asked again.")
             params = {"symbol": symbol, "fromId": after, "limit": _PAGE}
+
+
+def _week(symbol: str, start: int, now: int) -> dict[str, object]:
+    """What to ask for a page of fills from ``start`` on; an end is named where more than a week has passed since."""
+    params: dict[str, object] = {"symbol": symbol, "startTime": start, "limit": _PAGE}
+    return params if now - start <= _WEEK_MS else params | {"endTime": start + _WEEK_MS}
