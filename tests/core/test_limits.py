@@ -38,6 +38,15 @@ def test_total_loss_latches_until_rearmed() -> None:
     assert losses.total_pnl(D(7_900)) == -100, "counts from the re-arming"
 
 
+def test_re_arming_after_a_kill_for_another_reason_forgives_no_total_loss() -> None:
+    losses = LossLimits(LIMITS)
+    losses.update(DAY, D(10_000))
+    losses.update(DAY + DAY_MS, D(8_100))
+    losses.rearm(D(8_100))
+    assert losses.total_pnl(D(8_100)) == -1_900, "a try of the kill switch is no second budget"
+    assert losses.update(DAY + DAY_MS + 1, D(8_000)) == ("total",)
+
+
 def test_re_arming_leaves_a_reached_daily_loss_until_the_next_utc_day() -> None:
     losses = LossLimits(LIMITS)
     losses.update(DAY, D(10_000))

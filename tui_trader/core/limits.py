@@ -27,7 +27,6 @@ class Moved(msgspec.Struct, kw_only=True):
         """Whether another word of ``ms`` and ``amount`` may be about this transfer."""
         return self.amount == amount and abs(self.ms - ms) <= SAME_TRANSFER_MS
 
-
 class LossLimits:
     """Today's and total loss against their limits, in equity (realised and unrealised). Days are UTC.
 
@@ -38,7 +37,7 @@ class LossLimits:
         self.settings = settings
         self.day = -1  # the present one, in days since 1970
         self.day_start: Decimal | None = None  # the first equity of the day; transfers move both starts
-        self.baseline: Decimal | None = None  # the first equity ever, or that of the last re-arming
+        self.baseline: Decimal | None = None  # the first equity ever, or that of the re-arming after a total loss
         self.day_ms = self.baseline_ms = 0  # when those equities were taken: transfers from before are in them
         self.moved: list[Moved] = []
         self.daily_reached = False  # until the next day
@@ -112,8 +111,13 @@ class LossLimits:
         self.moved = [*self.moved[1 - TRANSFERS_KEPT :], moved]
 
     def rearm(self, equity: Decimal | None, now_ms: int) -> None:
-        """A person starts over after a total loss: it counts from now. A reached daily loss stays until 00:00 UTC."""
-        self.baseline, self.baseline_ms = equity, now_ms
+        """A person starts over: a total loss that was reached counts from now.
+
+        A smaller one goes on counting: a kill for another reason forgives nothing. A reached daily loss stays until
+        00:00 UTC.
+        """
+        if self.total_reached:
+            self.baseline, self.baseline_ms = equity, now_ms
         self.total_reached = False
 
     def refusals(self) -> tuple[Refusal, ...]:
