@@ -124,6 +124,18 @@ def test_signs_carry_the_meaning_without_colour() -> None:
     assert "+2.85" in positions
 
 
+@pytest.mark.parametrize(("ms", "words"), [(31.0, "31ms"), (105.0, "0.1s"), (1_050.0, "1.1s"), (14_000.0, "14s")])
+@pytest.mark.parametrize("width", [160, 200])
+def test_a_slow_feed_is_not_shown_with_the_end_of_its_latency_cut_off(ms: float, words: str, width: int) -> None:
+    full = snapshot()
+    channels = tuple(msgspec.structs.replace(channel, latency_ms=ms) for channel in full.header.channels)
+    shown = msgspec.structs.replace(full, header=msgspec.structs.replace(full.header, channels=channels))
+    frame = Frame(snapshot=shown, selected="BTCUSDT", palette=palette(""))
+    header = "".join(text for text, _ in drawn("header", frame, width, 1)[0])
+    assert words in header
+    assert "…" not in header
+
+
 def test_decimal_points_stand_under_each_other() -> None:
     frame = Frame(snapshot=snapshot(), selected="BTCUSDT", palette=palette(""))
     lines = ["".join(text for text, _ in line) for line in drawn("universe", frame, 78, 14)]

@@ -59,12 +59,17 @@ def barest(header: HeaderView) -> Line:
     return (("bare≤", "dim"), (f.age(header.longest_naked_s), role))
 
 
+def _delay(ms: float) -> str:
+    """A latency in four cells: "31ms", then "0.4s", "12s": cut short, a second would look like a tenth of one."""
+    return f.fit(f"{ms:.0f}ms" if ms < 99.5 else f.age(ms / 1000), 4, ">")
+
+
 def _channel(channel: ChannelView) -> Line:
     name = channel.channel.shown
     if not channel.up:
         return ((f"{name} ✗ {f.age(channel.age_ms / 1000)}", "loss"),)
     if channel.channel is Channel.PUBLIC:
-        return ((f"{name} ", "dim"), ("●", "ok"), (f" {f.fit(f'{channel.latency_ms:.0f}ms', 4, '>')}", "dim"))
+        return ((f"{name} ", "dim"), ("●", "ok"), (f" {_delay(channel.latency_ms)}", "dim"))
     return ((f"{name} ", "dim"), ("●", "ok"))
 
 
@@ -86,7 +91,7 @@ def _dots(header: HeaderView) -> Line:
 def _links(header: HeaderView) -> Line:
     """A dot for each channel, one that is down by its name, and the latency of the feed."""
     feed = next((channel for channel in header.channels if channel.channel is Channel.PUBLIC), None)
-    delay = f" {f.fit(f'{feed.latency_ms:.0f}ms', 4, '>')}" if feed is not None and feed.up else ""
+    delay = f" {_delay(feed.latency_ms)}" if feed is not None and feed.up else ""
     return (("links ", "dim"), *_dots(header), (delay, "dim"))
 
 
