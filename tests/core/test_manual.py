@@ -284,6 +284,15 @@ def test_i15_kill_flattens_latches_and_only_a_person_rearms() -> None:
     assert said(desk, "not latched")
 
 
+def test_re_arming_does_not_promise_entries_that_are_still_paused() -> None:
+    desk = Desk().start()
+    desk.process(ev.PauseEntries(ts=desk.now, paused=True))
+    desk.process(ev.KillSwitch(ts=desk.now, reason="by key"))
+    desk.process(ev.Rearm(ts=desk.now))
+    assert said(desk, "re-armed by hand; entries stay refused: entries are paused by hand")
+    assert not said(desk, "entries are possible again")
+
+
 def test_a_fill_that_arrives_after_the_kill_is_flattened_too() -> None:
     desk = Desk().start()
     desk.process(ev.KillSwitch(ts=desk.now, reason="by key"))

@@ -61,6 +61,17 @@ def test_the_header_shows_the_worst_protection_of_all_positions_and_why_entries_
     assert seen.positions[0].naked_s == 4.0
 
 
+def test_the_header_does_not_call_entries_possible_once_the_day_is_lost_or_trading_is_disabled() -> None:
+    desk = Desk().start()
+    assert frame(desk).header.blocks == ()
+    desk.engine.state.losses.daily_reached = True
+    seen = frame(desk).header
+    assert seen.blocks == ("the daily loss limit is reached: no new entries until 00:00 UTC",)
+    assert seen.strategies_running == 0
+    off = Engine(settings(limits={"enabled": False}), {}, mode="demo", venue="binance", epoch="t", armed=True)
+    assert "trading is disabled (TP_ENABLED)" in off.view(0, "", "1m").header.blocks
+
+
 def test_open_interest_stands_with_its_age() -> None:
     desk = opened()
 

@@ -11,7 +11,7 @@ import msgspec
 from tui_trader.core.funding import funding_refusals
 from tui_trader.core.indicators import AtrReading
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.limits import LossLimits, limit_refusals
+from tui_trader.core.limits import DISABLED, LossLimits, limit_refusals
 from tui_trader.core.settings import Settings
 from tui_trader.core.sizing import SizedTrade
 from tui_trader.core.types import ZERO, Refusal, Side, dec
@@ -74,7 +74,7 @@ def can_trade_symbol(ctx: GateContext) -> tuple[Refusal, ...]:
     """The part of the gate that does not depend on side or size."""
     found: list[Refusal] = list(ctx.blocks)
     if not ctx.settings.limits.enabled:
-        found.append(_missing("disabled", "trading is disabled (TP_ENABLED)"))
+        found.append(DISABLED)
     if ctx.instrument is None:
         found.append(_missing("instrument", "the venue's filters for this symbol are not known"))
     if ctx.metrics is None:

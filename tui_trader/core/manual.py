@@ -274,7 +274,7 @@ def _rearm(state: EngineState, command: ev.Rearm) -> None:
     state.losses.rearm(state.equity(), state.now)
     state.store("state", {"key": "kill", "value": None}, durable=True)
     state.store("state", {"key": "losses", "value": state.losses.to_state()}, durable=True)
-    left = "; ".join(r.text for r in state.losses.refusals())
+    left = "; ".join(r.text for r in state.no_entries())
     then = f"entries stay refused: {left}" if left else "entries are possible again"
     state.say(Severity.WARNING, f"the kill switch was re-armed by hand; {then}")
 

@@ -80,7 +80,7 @@ def header(state: EngineState, now: int) -> HeaderView:
     points = [p.equity for p in state.equity_points]
     step = max(1, len(points) // 24)
     enabled = [n for n in state.strategies if n not in state.paused_strategies]
-    blocks = tuple(r.text for r in state.blocks())
+    blocks = tuple(r.text for r in state.no_entries())
     return HeaderView(
         mode=state.mode,
         venue=state.venue,

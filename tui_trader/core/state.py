@@ -12,7 +12,7 @@ from tui_trader.core.commands import Announce, Command, Record, RequestSnapshot
 from tui_trader.core.events import BookDepth
 from tui_trader.core.gate import Exposure
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.limits import LossLimits, OrderRate
+from tui_trader.core.limits import DISABLED, LossLimits, OrderRate
 from tui_trader.core.oco import Plan
 from tui_trader.core.orders import OrderLedger
 from tui_trader.core.portfolio import Portfolio, Position
@@ -429,6 +429,11 @@ class EngineState:
         if symbol:
             found += [Refusal(code=code, text=text, hard=True) for code, text in self._symbol_blocks(symbol)]
         return tuple(found)
+
+    def no_entries(self) -> tuple[Refusal, ...]:
+        """All that refuses every entry now, whatever its symbol: the blocks, and the limits that the gate adds."""
+        disabled = () if self.settings.limits.enabled else (DISABLED,)
+        return (*self.blocks(), *disabled, *self.losses.refusals())
 
     def _global_blocks(self) -> list[tuple[str, str]]:
         latched = (

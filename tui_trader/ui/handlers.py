@@ -287,7 +287,9 @@ async def rearm(app: ConsoleApp) -> None:
 
     def text() -> str:
         snapshot = app.picture.snapshot
-        again = f"The kill switch was set: {snapshot.header.kill_reason}. Entries are allowed again, within the limits."
+        others = "; ".join(snapshot.header.blocks[1:])  # the first is the kill switch itself
+        then = f"Entries stay refused: {others}." if others else "Entries are allowed again, within the limits."
+        again = f"The kill switch was set: {snapshot.header.kill_reason}. {then}"
         count = len(snapshot.positions)
         still = f"{count} position{'s are' if count != 1 else ' is'} still open; closing goes on."
         return f"{again} {still}" if count else again
