@@ -163,6 +163,15 @@ def test_own_orders_are_marked_in_the_book_and_a_working_entry_in_the_chart() ->
     assert [o.status for o in seen.orders] == ["working"]
 
 
+def test_an_orders_time_is_that_of_its_last_change_and_not_of_the_last_look_at_the_account() -> None:
+    desk = opened()
+    before = [(o.leg, o.ts) for o in frame(desk).orders]
+    desk.run(120_000)
+    seen = frame(desk).orders
+    assert [(o.leg, o.ts) for o in seen] == before
+    assert [o.proven_age_s < 60 for o in seen if o.leg == "STOP"] == [True], "and it was looked at meanwhile"
+
+
 def test_after_a_trade_the_frame_tells_it() -> None:
     desk = opened()
     desk.process(ev.ClosePosition(ts=desk.now, symbol=SYMBOL, fraction=Decimal(1)))

@@ -441,11 +441,15 @@ def _rung(
 
 
 def order_rows(state: EngineState, now: int) -> tuple[OrderRow, ...]:
-    """Own orders: live ones first, then the recently ended, newest first."""
-    rows = sorted(state.ledger, key=lambda o: (o.live, o.updated_ms), reverse=True)
+    """Own orders: live ones first, then the recently ended, newest first.
+
+    The time is the venue's of the last change. The last word heard comes with every look at the account: it says
+    nothing about the order, and the rows would change places all the time.
+    """
+    rows = sorted(state.ledger, key=lambda o: (o.live, o.venue_ts or o.updated_ms), reverse=True)
     return tuple(
         OrderRow(
-            ts=o.updated_ms,
+            ts=o.venue_ts or o.updated_ms,
             symbol=o.symbol,
             leg=o.leg.name,
             side=o.side.value.lower(),
