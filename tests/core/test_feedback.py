@@ -319,6 +319,14 @@ def test_i6_the_whole_stream_twice_changes_nothing() -> None:
     assert len([r for r in twice.records if r.kind == "fills"]) == len([r for r in once.records if r.kind == "fills"])
 
 
+def test_a_filled_order_is_stored_with_the_price_it_was_filled_at() -> None:
+    desk = opened()
+    ids = [c.client_id for c in placed(desk, Leg.ENTRY)]
+    rows = [r.data for r in desk.records if r.kind == "orders" and r.data["client_id"] in ids]
+    (plan,) = desk.engine.state.plans.values()
+    assert (rows[-1]["status"], rows[-1]["filled_qty"], rows[-1]["avg_price"]) == ("filled", QTY, plan.avg_entry)
+
+
 def test_filled_is_heard_before_its_fill_and_the_target_is_not_sent_again() -> None:
     desk = opened()
     plan = desk.engine.state.plans[SYMBOL]

@@ -53,13 +53,13 @@ def on_order_update(state: EngineState, update: OrderUpdate) -> None:
         return
     if order.book is VenueBook.ALGO and update.book is VenueBook.REGULAR:
         update = _as_triggered(update)
-    was_proven = order.proven
+    was_proven, average = order.proven, order.avg_price
     changed = apply_update(order, update)
     state.ledger.index(order)
-    if changed:
+    if changed or order.avg_price != average:
         _store_order(state, order)
-        if order.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED) and order.filled_qty < order.qty:
-            _on_refused(state, order, 0, update.reason or order.status.value)
+    if changed and order.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED) and order.filled_qty < order.qty:
+        _on_refused(state, order, 0, update.reason or order.status.value)
     plan = state.plan_of(order.plan_id)
     if plan is not None:
         if order.leg is Leg.STOP and order.proven and not was_proven and order.trigger_price == plan.stop_price:

@@ -174,8 +174,9 @@ def apply_update(order: OwnOrder, update: OrderUpdate) -> bool:
     if filled > order.filled_qty:
         order.filled_qty = filled
         changed = True
-        if update.avg_price > 0:
-            order.avg_price = update.avg_price
+    # The fills are told before the order's own word, which then adds no quantity, but the average.
+    if update.avg_price > 0 and 0 < order.filled_qty <= filled:
+        order.avg_price = update.avg_price
     order.venue_id = order.venue_id or update.venue_id
     order.actual_id = update.actual_id or order.actual_id
     if update.reason and order.status.terminal:
