@@ -107,6 +107,27 @@ def test_preview_is_the_proposal_in_words_and_money() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("side", "limit", "at_once"),
+    [
+        (Side.LONG, "43600", True),
+        (Side.LONG, "43502.5", True),
+        (Side.LONG, "43502.4", False),
+        (Side.SHORT, "43400", True),
+        (Side.SHORT, "43497.6", False),
+    ],
+)
+def test_a_limit_beyond_the_price_is_told_to_fill_at_once_and_costs_the_taker_fee(
+    side: Side, limit: str, at_once: bool
+) -> None:
+    found = preview_entry(context(), request(side=side, limit_price=D(limit)), book())
+    market = preview_entry(context(), request(side=side), book())
+    assert found.at_once is at_once
+    assert not market.at_once
+    taker = market.fee_entry / market.notional
+    assert (found.fee_entry / found.notional == pytest.approx(taker)) is at_once
+
+
 def test_preview_tells_the_first_hard_reason_when_nothing_can_be_computed() -> None:
     found = preview_entry(context(metrics=None), request(), None)
     assert found.error == "no market data for this symbol"

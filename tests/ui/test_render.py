@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from tests.ui.sample import alarm_snapshot, empty_snapshot, snapshot
 from tui_trader.core.events import Candle
-from tui_trader.core.views import Snapshot
+from tui_trader.core.types import Side
+from tui_trader.core.views import Snapshot, TicketPreview
 from tui_trader.ui.layout import PANES
 from tui_trader.ui.screens.main import _PANE_TYPES
 from tui_trader.ui.screens.texts import detail_text, help_text
+from tui_trader.ui.screens.ticket import preview_text
 from tui_trader.ui.state import Frame, starting_snapshot
 from tui_trader.ui.theme import PALETTES, following, palette
 from tui_trader.ui.widgets.base import Line, Pane, changed_span, line_width, padded
@@ -134,6 +136,14 @@ def test_a_slow_feed_is_not_shown_with_the_end_of_its_latency_cut_off(ms: float,
     header = "".join(text for text, _ in drawn("header", frame, width, 1)[0])
     assert words in header
     assert "…" not in header
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_ticket_says_when_a_limit_fills_at_once(at_once: bool) -> None:
+    shown = TicketPreview(symbol="BTCUSDT", side=Side.LONG, qty="0.014", entry="105019.3", at_once=at_once)
+    words = preview_text(shown, palette(""), 1, 0).plain
+    assert ("at worst: it crosses the price and fills at once" in words) is at_once
+    assert ("expected slippage" in words) is not at_once
 
 
 def test_decimal_points_stand_under_each_other() -> None:

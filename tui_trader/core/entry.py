@@ -198,10 +198,14 @@ def preview_entry(ctx: GateContext, request: EntryRequest, book: BookDepth | Non
         )
     equity = ctx.equity or ZERO
     taker = instrument.taker_fee
+    touch = _touch(ctx, request.side)
+    crosses = request.limit_price is not None and touch is not None and (entry - touch) * request.side.sign >= 0
+    takes = request.limit_price is None or crosses
     risk = ladder.risk_distance * sized.qty
     return TicketPreview(
         symbol=request.symbol,
         side=request.side,
+        at_once=crosses,
         qty=f"{sized.qty:f}",
         notional=float(sized.notional),
         margin=float(sized.margin),
@@ -214,7 +218,7 @@ def preview_entry(ctx: GateContext, request: EntryRequest, book: BookDepth | Non
         legs=_legs(ladder, entry, sized.qty),
         break_even=f"{ladder.be_trigger:f} → {ladder.be_price:f}",
         dust="; ".join(ladder.merged),
-        fee_entry=float(sized.notional * (taker if request.limit_price is None else instrument.maker_fee)),
+        fee_entry=float(sized.notional * (taker if takes else instrument.maker_fee)),
         fee_exit=float(sized.qty * ladder.stop * taker),
         funding_cost=float(expected_funding(request.side, sized.notional, ctx.metrics.funding_rate)),
         next_funding_ms=ctx.metrics.next_funding_ms,

@@ -370,12 +370,14 @@ class TicketPreview(View, frozen=True, kw_only=True):
     """The consequences of a manual entry before it is sent. Money in USDT; texts are exact, rounded to the instrument.
 
     ``hard`` reasons refuse; ``soft`` reasons may be overridden by confirming; ``reasons`` are both with their codes.
-    ``error`` is set when nothing could be computed (no price, no ATR, impossible number).
+    ``error`` is set when nothing could be computed (no price, no ATR, impossible number). ``at_once``: a limit beyond
+    the best price of the other side, which fills like a market order; ``entry`` is the worst that it may pay.
     """
 
     symbol: str
     side: Side
     error: str = ""
+    at_once: bool = False
     qty: str = ""
     notional: float = 0.0
     margin: float = 0.0

@@ -296,11 +296,9 @@ def _size_lines(body: _Body, preview: TicketPreview, now_ms: int) -> None:
         (f"  notional {f.money(preview.notional)}  margin {f.money(preview.margin)} USDT", "text"),
         (f"  ×{preview.leverage} (venue ×{preview.venue_leverage})", "dim"),
     )
-    body.add(
-        ("entry      ", "dim"),
-        (preview.entry, "bright"),
-        (f"  expected slippage {f.percent(preview.expected_slippage_pct, 3)}", "dim"),
-    )
+    slippage = (f"  expected slippage {f.percent(preview.expected_slippage_pct, 3)}", "dim")
+    at_once = ("  at worst: it crosses the price and fills at once", "warn")
+    body.add(("entry      ", "dim"), (preview.entry, "bright"), at_once if preview.at_once else slippage)
     if preview.sizing_note:
         body.add(("size from  ", "dim"), (preview.sizing_note, "dim"))
     body.add(
