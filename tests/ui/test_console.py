@@ -33,7 +33,7 @@ from tui_trader.ui.actions import ACTIONS, BY_ID, known_keymap
 from tui_trader.ui.app import _SIMPLE, ConsoleApp
 from tui_trader.ui.handlers import HANDLERS
 from tui_trader.ui.messages import TerminalGone
-from tui_trader.ui.screens.dialogs import ChoiceDialog, Dialog, ReadDialog
+from tui_trader.ui.screens.dialogs import ChoiceDialog, Dialog, PromptDialog, ReadDialog
 from tui_trader.ui.screens.main import MainScreen
 from tui_trader.ui.screens.ticket import TicketScreen
 from tui_trader.ui.theme import MONO, PALETTES
@@ -180,6 +180,29 @@ async def test_keys_become_commands(keys: list[str], expected: UserCommand) -> N
     session = FakeSession()
     await press(session, *keys)
     assert session.sent == [expected]
+
+
+async def test_the_mark_beside_a_new_stop_is_that_of_now() -> None:
+    session = FakeSession()
+    full = snapshot()
+    app = ConsoleApp(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press("m")
+        await pilot.pause()
+        assert isinstance(app.screen, PromptDialog)
+        moved = msgspec.structs.replace(full.positions[0], mark=43_444.4)
+        session.shown = msgspec.structs.replace(full, positions=(moved, *full.positions[1:]))
+        app.tick()
+        app.screen.renew()
+        await pilot.pause()
+        assert "mark 43,444.4" in text_of(app)
+        session.shown = msgspec.structs.replace(full, positions=full.positions[1:])
+        app.tick()
+        app.screen.renew()
+        await pilot.pause()
+        assert "the position has been closed meanwhile" in text_of(app)
+        assert "✓ Enter confirms" not in text_of(app)
 
 
 @pytest.mark.parametrize(

@@ -142,8 +142,13 @@ async def move_stop(app: ConsoleApp) -> None:
     def tell(values: Mapping[str, str]) -> str:
         return stop_consequence(values["price"], app.position_of(row.symbol) or row)
 
-    text = f"{row.side} from {f.price(row.entry, row.price_decimals)}, mark {f.price(row.mark, row.price_decimals)}, "
-    text += f"stop now {f.price(row.stop, row.price_decimals)}."
+    def text() -> str:
+        now = _still(app, row)
+        if now is None:
+            return GONE
+        entry, mark, stop = (f.price(price, now.price_decimals) for price in (now.entry, now.mark, now.stop))
+        return f"{now.side} from {entry}, mark {mark}, stop now {stop}."
+
     start = f"{row.stop:.{row.price_decimals}f}" if row.stop else ""
     dialog = PromptDialog(
         f"Move stop of {row.symbol}",

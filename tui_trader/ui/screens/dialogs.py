@@ -143,12 +143,15 @@ Validate = Callable[[Mapping[str, str]], str]
 
 
 class PromptDialog(Dialog[dict[str, str]]):
-    """Type one or a few values; what is wrong is said while they are typed, and Enter waits until all is right."""
+    """Type one or a few values; what is wrong is said while they are typed, and Enter waits until all is right.
+
+    A ``text`` that is called for tells of the present: it, and the verdict, are told anew while the question stands.
+    """
 
     def __init__(
         self,
         title: str,
-        text: str,
+        text: str | Callable[[], str],
         fields: Sequence[Field],
         validate: Validate,
         *,
@@ -166,7 +169,7 @@ class PromptDialog(Dialog[dict[str, str]]):
         """Words, fields, and the verdict on what was typed."""
         parts: list[Static | TypeField] = []
         if self.text:
-            parts.append(Static(clean(self.text), markup=False, classes="words"))
+            parts.append(Static(self._words(), markup=False, classes="words"))
         for each in self.fields:
             parts.append(Static(each.label, markup=False, classes="label"))
             parts.append(TypeField(each.value, placeholder=each.hint, id=each.id, compact=True, classes="field"))
@@ -177,6 +180,16 @@ class PromptDialog(Dialog[dict[str, str]]):
         """Start in the first field."""
         self.query(TypeField).first().focus()
         self._judge()
+        if not isinstance(self.text, str):
+            self.set_interval(0.5, self.renew)
+
+    def renew(self) -> None:
+        """Tell the words and the verdict as they are now."""
+        self.query_one(".words", Static).update(self._words())
+        self._judge()
+
+    def _words(self) -> str:
+        return clean(self.text if isinstance(self.text, str) else self.text())
 
     def values(self) -> dict[str, str]:
         """What stands in the fields."""
