@@ -138,6 +138,17 @@ def test_the_stage_follows_the_ladder() -> None:
     assert frame(desk).ladder.trailing
 
 
+def test_after_a_part_is_closed_percent_and_r_still_speak_of_the_same_whole() -> None:
+    desk = opened()
+    before = frame(desk).positions[0]
+    desk.process(ev.ClosePosition(ts=desk.now, symbol=SYMBOL, fraction=Decimal("0.75")))
+    desk.run(2_000)
+    seen = frame(desk).positions[0]
+    assert seen.qty == pytest.approx(before.qty / 4)
+    assert seen.pnl_pct == pytest.approx(seen.pnl / (before.entry * before.qty) * 100)
+    assert seen.pnl_pct / seen.r == pytest.approx(before.pnl_pct / before.r)
+
+
 def test_a_bare_position_shows_that_it_is_bare() -> None:
     desk = Desk().start()
     desk.lose_request = lambda method, path: path.endswith("algoOrder")

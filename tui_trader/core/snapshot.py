@@ -294,7 +294,8 @@ def position_row(state: EngineState, plan: Plan, now: int) -> PositionRow:
     pnl = float(position.unrealized(Decimal(str(mark)))) if mark else 0.0
     total = pnl + float(plan.realized - plan.fees + plan.funding)
     risk = float(plan.risk_distance * plan.entered)
-    notional = float(position.entry * qty)
+    # Of all that was entered, like the risk: the P&L holds what the closed part brought.
+    notional = float(position.entry * max(plan.entered, qty))
     stop = oco.proven_stop(plan, state.ledger.of_plan(plan.plan_id), qty)
     return PositionRow(
         symbol=plan.symbol,
