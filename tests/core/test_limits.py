@@ -42,7 +42,7 @@ def test_re_arming_after_a_kill_for_another_reason_forgives_no_total_loss() -> N
     losses = LossLimits(LIMITS)
     losses.update(DAY, D(10_000))
     losses.update(DAY + DAY_MS, D(8_100))
-    losses.rearm(D(8_100))
+    losses.rearm(D(8_100), DAY + DAY_MS)
     assert losses.total_pnl(D(8_100)) == -1_900, "a try of the kill switch is no second budget"
     assert losses.update(DAY + DAY_MS + 1, D(8_000)) == ("total",)
 

@@ -27,6 +27,7 @@ class Moved(msgspec.Struct, kw_only=True):
         """Whether another word of ``ms`` and ``amount`` may be about this transfer."""
         return self.amount == amount and abs(self.ms - ms) <= SAME_TRANSFER_MS
 
+
 DISABLED = Refusal(code="disabled", text="trading is disabled (TP_ENABLED)", hard=True)
 
 

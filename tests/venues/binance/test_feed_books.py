@@ -40,7 +40,11 @@ class Here:
         self.events: list[Event] = []
         self.asked: list[str] = []
         self.feeds = Feeds(
-            self.events.append, VenueClock(), stale_after_s=5.0, soon=lambda call: call(), ask_snapshot=self.asked.append
+            self.events.append,
+            VenueClock(),
+            stale_after_s=5.0,
+            soon=lambda call: call(),
+            ask_snapshot=self.asked.append,
         )
         self.feeds.know([BTC])
         self.feeds.watch([BTC])

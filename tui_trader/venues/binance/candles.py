@@ -12,8 +12,8 @@ from tui_trader.venues.binance.rest import Rest
 
 _SETTLED_MS = 1_000
 _APART_MS = 500
-"""So long after its end, and so far as the clocks may be apart, a candle may still be told as it was before its end; taken
-for closed it would keep the true one out."""
+"""So long after its end, and so far as the clocks may be apart, a candle may still be told as it was before its end;
+taken for closed it would keep the true one out."""
 PAGE = 1_000
 """Most candles of one answer that are worth their weight."""
 
