@@ -261,3 +261,11 @@ async def test_a_step_of_the_venues_clock_is_followed_when_it_is_said_twice(here
     await here.venue._reach.sync()
     assert here.of(ClockSkew)[-1].skew_ms > 59_000
     assert here.venue.clock.now_ms() > true + 59_000
+
+
+async def test_leverage_and_maintenance_that_are_not_told_once_stay_what_they_were(here: World) -> None:
+    brackets = '[{"symbol":"BTCUSDT","brackets":[{"initialLeverage":20,"maintMarginRatio":0.02}]}]'
+    here.once("GET", "leverageBracket", Reply(200, brackets), error(400, -1121))
+    for _ in range(2):
+        (instrument,) = await here.venue.instruments()
+        assert (instrument.max_leverage, instrument.maintenance_rate) == (20, Decimal("0.02"))

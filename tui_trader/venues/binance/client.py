@@ -112,6 +112,7 @@ class BinanceVenue:
         self._sink: Sink = _discard
         self._tasks: set[asyncio.Task[None]] = set()
         self._instruments: tuple[Instrument, ...] = ()
+        self._known_brackets: dict[str, Bracket] = {}
         self._rules_doubtful = asyncio.Event()
         self._doubted: list[str] = []
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
@@ -267,12 +268,11 @@ class BinanceVenue:
         self._doubted = words
 
     async def _brackets(self) -> dict[str, Bracket]:
-        """The smallest bracket of each contract; empty when the account may not ask."""
-        try:
+        """The smallest bracket of each contract: the last that were told, none when the account may not ask."""
+        with suppress(VenueError):
             rows: list[Brackets] = await self._rest.read(list[Brackets], "leverageBracket", api="fapiPrivate")
-        except VenueError:
-            return {}
-        return {row.symbol: row.brackets[0] for row in rows if row.brackets}
+            self._known_brackets = {row.symbol: row.brackets[0] for row in rows if row.brackets}
+        return self._known_brackets
 
     async def instruments(self) -> tuple[Instrument, ...]:
         """See ``Venue.instruments``; also emits ``InstrumentsLoaded`` anew."""
