@@ -8,7 +8,7 @@ import pytest
 
 from tui_trader import clock
 from tui_trader.clock import VenueClock
-from tui_trader.core.events import Event, FeedLive, FeedStale
+from tui_trader.core.events import Event, FeedLive, FeedStale, MarkPrice
 from tui_trader.venues.binance.feeds import Feeds
 
 BTC = "BTCUSDT"
@@ -91,3 +91,13 @@ def test_updates_from_before_the_book_do_not_keep_it_live(time: Time) -> None:
         here.run(0.5)
         here.diff(91, 95, 90)
     assert not here.live(), "nothing new was heard for six seconds"
+
+
+@pytest.mark.parametrize(("rate", "at_ms"), [('"r":"0.0004",', 5_000), ('"r":"",', 0), ("", 0)])
+def test_a_mark_price_without_a_funding_rate_tells_no_funding_time(time: Time, rate: str, at_ms: int) -> None:
+    """Nobody said that the rate is zero: without a time the funding is unknown and refuses."""
+    here = Here(time)
+    body = f'"s":"{BTC}","p":"100","i":"100",{rate}"T":5000'
+    here.feeds.on_frame(f'{{"stream":"!markPrice@arr@1s","data":[{{"e":"markPriceUpdate",{body}}}]}}'.encode())
+    (mark,) = (e for e in here.events if isinstance(e, MarkPrice))
+    assert (mark.mark, mark.next_funding_ms) == (100.0, at_ms)

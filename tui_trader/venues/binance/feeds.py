@@ -364,7 +364,8 @@ class Feeds:
                     mark=message.mark,
                     index=message.index,
                     funding_rate=rate,
-                    next_funding_ms=message.next_funding_ms,
+                    # Without a rate there is no next funding that could be judged; nobody said that it is zero.
+                    next_funding_ms=message.next_funding_ms if message.rate != "" else 0,
                 )
             )
         else:

@@ -97,7 +97,7 @@ class MarkPriceUpdate(msgspec.Struct, gc=False, tag_field="e", tag="markPriceUpd
     symbol: str = field(name="s")
     mark: float = field(name="p")
     index: float = field(name="i", default=0.0)
-    rate: float | str = field(name="r", default=0.0)
+    rate: float | str = field(name="r", default="")
     next_funding_ms: int = field(name="T", default=0)
     event_ms: int = field(name="E", default=0)
 
