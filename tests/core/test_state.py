@@ -13,6 +13,7 @@ from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.engine import Engine
+from tui_trader.core.instruments import Instrument
 from tui_trader.core.state import EngineState, decimals
 from tui_trader.core.types import Channel, OrderSide, OrderStatus, OrderType, Severity, Side, VenueBook
 
@@ -66,6 +67,45 @@ def test_equity_is_the_wallet_and_what_is_open_at_mark() -> None:
     short = ev.VenuePosition(symbol="ETHUSDT", qty=Decimal(-3), entry_price=Decimal(95))
     snapshot(made, NOW, "1000", long, short)
     assert made.state.equity() == 1_000 + 2 * (100 - 90) - 3 * (100 - 95)
+
+
+def test_a_fresh_book_values_a_position_whose_mark_price_is_old() -> None:
+    made = engine()
+    known(made, "BTC")
+    snapshot(made, NOW, "1000", ev.VenuePosition(symbol=SYMBOL, qty=Decimal(1), entry_price=Decimal(100)))
+    made.process(ev.BookTop(ts=NOW + 9_000, symbol=SYMBOL, bid=59.0, bid_qty=1, ask=61.0, ask_qty=1))
+    assert made.state.equity() == 1_000, "the mark price is what the venue counts by"
+    made.process(ev.BookTop(ts=NOW + 60_000, symbol=SYMBOL, bid=59.0, bid_qty=1, ask=61.0, ask_qty=1))
+    assert made.state.equity() == 960
+    (held,) = made.state.exposures()
+    assert held.notional == 60
+    (row,) = made.view(NOW + 60_000, SYMBOL, "1m").positions
+    assert (row.mark, row.pnl) == (60.0, -40.0)
+    made.process(ev.Timer(ts=NOW + 120_000))
+    assert made.state.equity() == 1_000, "of two old prices the mark"
+
+
+def test_a_start_with_a_loss_that_was_made_before_is_no_loss_of_the_day() -> None:
+    """The position's price is heard after the account: the first equity must not leave its loss out."""
+    made = engine()
+    made.process(ev.InstrumentsLoaded(ts=NOW, instruments=(Instrument(symbol=SYMBOL, base_asset="BTC"),)))
+    snapshot(made, NOW, "1000", ev.VenuePosition(symbol=SYMBOL, qty=Decimal(4), entry_price=Decimal(200)))
+    made.process(ev.Timer(ts=NOW + 1_000))
+    assert made.state.equity() is None
+    market(made, SYMBOL, NOW + 2_000, 100.0)
+    made.process(ev.Timer(ts=NOW + 3_000))
+    assert made.state.equity() == 600
+    assert (made.state.killed, made.state.losses.refusals()) == ("", ())
+
+
+def test_a_position_that_has_no_price_at_all_does_not_keep_the_limits_from_being_watched() -> None:
+    made = engine()
+    made.process(ev.InstrumentsLoaded(ts=NOW, instruments=(Instrument(symbol=SYMBOL, base_asset="BTC"),)))
+    snapshot(made, NOW, "1000", ev.VenuePosition(symbol=SYMBOL, qty=Decimal(4), entry_price=Decimal(200)))
+    made.process(ev.Timer(ts=NOW + 11_000))
+    assert made.state.equity() == 1_000
+    made.process(ev.LinkDown(ts=NOW + 12_000, channel=Channel.MARKET, reason="reset"))
+    assert made.state.equity() is None
 
 
 def test_exposures_count_positions_and_working_entries() -> None:

@@ -141,7 +141,7 @@ def _record_minute(state: EngineState) -> None:
     state.store("equity", {"ts": state.now, "equity": equity, "wallet": state.portfolio.wallet, "day_pnl": day})
     state.store("state", {"key": "losses", "value": state.losses.to_state()})
     for position in state.portfolio.open_positions():
-        mark = state.mark_of(position) or position.entry
+        mark = state.valued_at(position.symbol) or position.entry
         state.store(
             "positions",
             {

@@ -19,7 +19,7 @@ def _at_risk(state: EngineState) -> Iterator[Decimal]:
     for plan in state.plans.values():
         qty = state.open_qty(plan)
         if qty > 0 and plan.symbol in state.metrics:
-            mark = state.mark_of(state.portfolio.position(plan.symbol)) or plan.avg_entry
+            mark = state.valued_at(plan.symbol) or plan.avg_entry
             yield max(ZERO, (mark - plan.stop_price) * plan.side.sign * qty)
 
 

@@ -289,7 +289,7 @@ def position_row(state: EngineState, plan: Plan, now: int) -> PositionRow:
     """One open position."""
     position = state.portfolio.position(plan.symbol)
     m = state.metrics.get(plan.symbol)
-    mark = float(state.mark_of(position))
+    mark = float(state.valued_at(plan.symbol))
     qty = state.open_qty(plan)
     pnl = float(position.unrealized(Decimal(str(mark)))) if mark else 0.0
     total = pnl + float(plan.realized - plan.fees + plan.funding)
@@ -344,7 +344,6 @@ def _stage(plan: Plan, stop: OwnOrder | None) -> str:
 def ladder_view(state: EngineState, symbol: str) -> LadderView:
     """The rungs of the selected symbol's plan, highest price first."""
     plan = state.plans.get(symbol)
-    m = state.metrics.get(symbol)
     if plan is None or plan.avg_entry == 0:
         waiting = plan is not None
         text = f"{symbol}: entry order working" if waiting else "no position here: b buys, s sells"
@@ -362,7 +361,7 @@ def ladder_view(state: EngineState, symbol: str) -> LadderView:
             oco=state.oco_note,
             empty_reason=text,
         )
-    now_price = float(m.mark or m.mid) if m is not None else 0.0
+    now_price = float(state.valued_at(symbol))
     entry, risk = float(plan.avg_entry), float(plan.risk_distance)
     rows = _rungs(state, plan, now_price)
     rows.sort(key=lambda row: -row.price)

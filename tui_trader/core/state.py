@@ -15,7 +15,7 @@ from tui_trader.core.instruments import Instrument
 from tui_trader.core.limits import DISABLED, LossLimits, OrderRate
 from tui_trader.core.oco import Plan
 from tui_trader.core.orders import OrderLedger
-from tui_trader.core.portfolio import Portfolio, Position
+from tui_trader.core.portfolio import Portfolio
 from tui_trader.core.refusals import LeverageRefusal
 from tui_trader.core.regime import Regime
 from tui_trader.core.settings import Settings
@@ -342,30 +342,40 @@ class EngineState:
         fresh = self.now - metrics.book_ms <= self.ms(self.settings.data.stale_after_s)
         return dec(metrics.mid) if fresh and metrics.bid > 0 and metrics.ask > 0 else ZERO
 
+    def valued_at(self, symbol: str) -> Decimal:
+        """The price that positions are valued at: the trigger price; when nothing is fresh the last mark, else the last
+        mid, else the mark of the last snapshot; 0 when none was ever heard."""
+        found, metrics = self.trigger_price(symbol), self.metrics.get(symbol)
+        if found > 0 or metrics is None:
+            return found
+        return dec(metrics.mark or metrics.mid) or self.portfolio.position(symbol).mark
+
     def open_qty(self, plan: Plan) -> Decimal:
         """What is open in the plan's direction, base units ≥ 0."""
         return max(ZERO, self.portfolio.position(plan.symbol).qty * plan.side.sign)
 
     def equity(self) -> Decimal | None:
-        """Wallet plus unrealised P&L at mark, USDT; None before the wallet is known."""
+        """Wallet plus unrealised P&L, USDT; None before the wallet is known, and while the first price of an open
+        position is awaited: an equity without an old loss would show it as a new one when the price comes.
+        """
         wallet = self.portfolio.wallet
         if wallet is None:
             return None
         total = wallet
         for position in self.portfolio.open_positions():
-            mark = self.mark_of(position)
-            if mark > 0 and position.entry > 0:
-                total += position.unrealized(mark)
+            price = self.valued_at(position.symbol)
+            if position.entry <= 0 or position.symbol not in self.metrics:
+                continue
+            if price > 0:
+                total += position.unrealized(price)
+            elif self._awaits_prices():
+                return None
         return total
 
-    def mark_of(self, position: Position) -> Decimal:
-        """What a position is valued at: the market's mark, else mid, else, while neither was heard yet, the mark of the
-        last snapshot; 0 for a symbol without rules, whose result is not in the wallet that is watched.
-        """
-        metrics = self.metrics.get(position.symbol)
-        if metrics is None:
-            return ZERO
-        return dec(metrics.mark or metrics.mid) or position.mark
+    def _awaits_prices(self) -> bool:
+        """Whether the stream of mark prices is still to tell what it tells at all: all symbols, each second."""
+        market = self.channels[Channel.MARKET]
+        return not market.up or self.now - market.since_ms <= self.ms(self.settings.data.mark_stale_after_s)
 
     def exposures(self) -> tuple[Exposure, ...]:
         """Positions and working entries with their notional and margin at effective leverage."""
@@ -381,7 +391,7 @@ class EngineState:
         if symbol in self.instruments:
             leverage = min(leverage, self.instruments[symbol].max_leverage)
         position, plan = self.portfolio.position(symbol), self.plans.get(symbol)
-        mark = self.mark_of(position)
+        mark = self.valued_at(symbol)
         rows: list[tuple[Side, Decimal, Decimal, bool]] = []
         if position.side is not None:
             rows.append((position.side, abs(position.qty), mark or position.entry, False))
