@@ -16,7 +16,8 @@ from tui_trader.core import events as ev
 from tui_trader.core.engine import Engine
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.state import Recovered
-from tui_trader.core.types import Channel, OrderSide, Side
+from tui_trader.core.tiers import PROMOTED
+from tui_trader.core.types import Channel, OrderSide, Side, Tier
 
 SYMBOL = "BTCUSDT"
 DAY = 86_400_000
@@ -80,6 +81,15 @@ def test_a_symbol_that_is_known_a_moment_later_does_not_wait_for_a_whole_turn() 
     market(made, "ETHUSDT", NOW + 6_000)
     made.process(ev.Timer(ts=NOW + 6_000))
     assert set(made.state.universe.members) == {SYMBOL, "ETHUSDT"}
+
+
+def test_the_rules_that_are_read_every_few_minutes_do_not_take_a_promotion_back() -> None:
+    made = engine(tiers={"dynamic": True})
+    known(made, "BTC", "NEW")
+    m = made.state.metrics["NEWUSDT"]
+    m.tier, m.tier_reason = Tier.L2, PROMOTED
+    known(made, "BTC", "NEW", ts=NOW + 300_000)
+    assert (m.tier, m.tier_reason) == (Tier.L2, PROMOTED)
 
 
 def test_the_universe_is_watched_and_history_and_leverage_asked_once() -> None:

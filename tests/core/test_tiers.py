@@ -111,3 +111,27 @@ def test_unclassified_symbols_are_streamed_only_when_they_may_be_promoted() -> N
     universe, rows = Universe(settings().universe), market()
     assert "NEWUSDT" not in universe.candidates(rows, 10)
     assert "NEWUSDT" in universe.candidates(rows, 10, unclassified=True)
+
+
+def test_a_promotion_survives_a_restart_that_knows_no_book_yet() -> None:
+    dynamic, rows = DynamicTiers(), market()
+    hours(dynamic, rows, 0, 30)
+    again, fresh = DynamicTiers(dynamic.to_state()), market()
+    for m in fresh.values():
+        m.depth_known = False
+    again.update(NOW + 30 * HOUR_MS + 5_000, fresh)
+    assert fresh["NEWUSDT"].tier is Tier.EXCLUDED, "not yet judged"
+    for m in fresh.values():
+        m.depth_known = True
+    again.update(NOW + 30 * HOUR_MS + 10_000, fresh)
+    assert fresh["NEWUSDT"].tier is Tier.L2
+
+
+def test_what_cannot_be_judged_for_long_begins_its_day_anew() -> None:
+    dynamic, rows = DynamicTiers(), market()
+    hours(dynamic, rows, 0, 30)
+    rows["NEWUSDT"].depth_known = False
+    assert hours(dynamic, rows, 31, 32) is Tier.EXCLUDED
+    rows["NEWUSDT"].depth_known = True
+    assert hours(dynamic, rows, 33, 56) is Tier.EXCLUDED
+    assert hours(dynamic, rows, 57, 57) is Tier.L2

@@ -32,8 +32,9 @@ from tui_trader.core.invariants import UNHEARD, Watch
 from tui_trader.core.settings import Settings
 from tui_trader.core.signals import Strategy
 from tui_trader.core.state import EngineState, Recovered
+from tui_trader.core.tiers import PROMOTED
 from tui_trader.core.trained import TrainedSet
-from tui_trader.core.types import Severity
+from tui_trader.core.types import NOT_CLASSIFIED, Severity
 from tui_trader.core.universe import SymbolMetrics
 from tui_trader.core.views import Snapshot, TicketPreview
 
@@ -168,7 +169,10 @@ class Engine:
             if found is None:
                 found = SymbolMetrics(symbol=instrument.symbol, base_asset=instrument.base_asset)
                 state.metrics[instrument.symbol] = found
-            found.tier, found.tier_reason, found.status = tier, reason, instrument.status
+            found.status = instrument.status
+            if (found.tier_reason, reason) != (PROMOTED, NOT_CLASSIFIED):
+                # What is promoted is judged anew at each refresh of the universe, not here.
+                found.tier, found.tier_reason = tier, reason
             found.funding_interval_hours = instrument.funding_interval_hours
             executor.on_instrument(state, instrument)
             if instrument.symbol not in state.plans and state.portfolio.position(instrument.symbol).qty != 0:

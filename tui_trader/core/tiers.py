@@ -8,13 +8,16 @@ from collections.abc import Mapping
 import msgspec
 
 from tui_trader.core.settings import TierSettings
-from tui_trader.core.types import DAY_MS, NOT_CLASSIFIED, Tier
+from tui_trader.core.types import DAY_MS, MINUTE_MS, NOT_CLASSIFIED, Tier
 from tui_trader.core.universe import SymbolMetrics
 
 _PREFIXES = ("1000000", "1000", "1M")
 PROMOTED = "promoted: as liquid as the L2 list for 24 h"
 MIN_MEMBERS = 4
 """Fewer listed L2 symbols than this give no quartiles worth the name; nothing is promoted then."""
+
+UNKNOWN_MS = 15 * MINUTE_MS
+"""A symbol that cannot be judged for longer begins its 24 h anew."""
 
 
 class Classifier:
@@ -55,6 +58,7 @@ class DynamicTiers:
 
     def __init__(self, since: Mapping[str, int] | None = None) -> None:
         self._since: dict[str, int] = dict(since or {})
+        self._unknown: dict[str, int] = {}
 
     def update(self, now_ms: int, metrics: Mapping[str, SymbolMetrics]) -> None:
         """Judge every unlisted symbol and set its tier and reason in place. Called at each universe refresh."""
@@ -62,14 +66,25 @@ class DynamicTiers:
         for m in metrics.values():
             if m.tier_reason not in (NOT_CLASSIFIED, PROMOTED):
                 continue
-            if bounds is not None and _within(m, bounds):
-                since = self._since.setdefault(m.symbol, now_ms)
-            else:
-                self._since.pop(m.symbol, None)
-                since = now_ms
+            since = self._judge(m, bounds, now_ms)
             promoted = now_ms - since >= DAY_MS
             m.tier = Tier.L2 if promoted else Tier.EXCLUDED
             m.tier_reason = PROMOTED if promoted else NOT_CLASSIFIED
+
+    def _judge(self, m: SymbolMetrics, bounds: _Quartiles | None, now_ms: int) -> int:
+        """Since when the symbol qualifies, ``now_ms`` while it does not or cannot be judged.
+
+        What is not known, as after a restart, is no failure for a while.
+        """
+        if bounds is None or not _judgeable(m):
+            if now_ms - self._unknown.setdefault(m.symbol, now_ms) > UNKNOWN_MS:
+                self._since.pop(m.symbol, None)
+            return now_ms
+        self._unknown.pop(m.symbol, None)
+        if _within(m, bounds):
+            return self._since.setdefault(m.symbol, now_ms)
+        self._since.pop(m.symbol, None)
+        return now_ms
 
     def to_state(self) -> dict[str, int]:
         """Since when each symbol qualifies (venue ms), for the store."""
@@ -81,12 +96,7 @@ def _judgeable(m: SymbolMetrics) -> bool:
 
 
 def _within(m: SymbolMetrics, bounds: _Quartiles) -> bool:
-    return (
-        _judgeable(m)
-        and m.quote_volume >= bounds.volume
-        and m.depth >= bounds.depth
-        and m.spread_bps <= bounds.spread_bps
-    )
+    return m.quote_volume >= bounds.volume and m.depth >= bounds.depth and m.spread_bps <= bounds.spread_bps
 
 
 def _quartiles(members: list[SymbolMetrics]) -> _Quartiles | None:
