@@ -107,6 +107,20 @@ def test_the_universe_is_watched_and_history_and_leverage_asked_once() -> None:
     assert [c.symbol for c in of(cmd.LoadCandles, timer(made, NOW + 30_000))] == ["ETHUSDT"]
 
 
+def test_a_lost_minute_is_asked_for_once_the_venue_tells_it_for_closed() -> None:
+    made = engine()
+    known(made, "BTC")
+    made.process(ev.CandleHistory(ts=NOW, symbol=SYMBOL, candles=tuple(minutes([100.0] * 50))))
+    open_ms = NOW + 60_000
+    running = ev.Candle(open_ms, 100.0, 100.0, 100.0, 100.0, 1.0)
+
+    def heard(after_ms: int) -> list[cmd.Command]:
+        event = ev.KlineUpdate(ts=open_ms + after_ms, symbol=SYMBOL, candle=running, closed=False)
+        return of(cmd.LoadCandles, made.process(event))
+
+    assert [len(heard(ms)) for ms in (200, 1_500, 1_700, 3_000, 7_000)] == [0, 0, 1, 0, 1]
+
+
 def test_a_symbol_with_a_position_is_never_unsubscribed() -> None:
     made = engine()
     known(made, "BTC", "DOGE")

@@ -41,6 +41,8 @@ from tui_trader.core.views import Snapshot, TicketPreview
 SET_BACK_S = 2.0
 """Events that are older than the newest by less were only overtaken on their way, or by a correction of the clock."""
 
+SETTLED_S = 1.5
+
 
 class Engine:
     """Owns all trading state. ``clock_rate`` is how many venue ms pass in a real ms (1 for real venues).
@@ -233,7 +235,9 @@ class Engine:
         state = self._state
         series = self._series(event.symbol)
         bars = series.update(event.candle, event.closed)
-        if series.needs_backfill and state.now - state.history_asked.get(event.symbol, 0) > state.ms(5):
+        # Right after its end a minute is not told for closed yet: to ask then would cost a turn.
+        settled = event.closed or state.now - event.candle.open_ms > state.ms(SETTLED_S)
+        if series.needs_backfill and settled and state.now - state.history_asked.get(event.symbol, 0) > state.ms(5):
             state.history_asked[event.symbol] = state.now
             state.out.append(LoadCandles(ts=state.now, symbol=event.symbol, count=housekeeping.HISTORY_CANDLES))
         if bars:
