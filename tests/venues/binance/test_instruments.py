@@ -6,6 +6,7 @@ from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from tui_trader.venues.binance.instruments import ExchangeInfo, FundingInfo, Limits, instruments, limits
@@ -34,6 +35,14 @@ def test_a_contract_is_read_whole() -> None:
     assert odd == []
     assert (row.tick_size, row.step_size, row.min_notional) == (Decimal("0.10"), Decimal("0.001"), Decimal(50))
     assert (row.market_max_qty, row.maintenance_rate, row.funding_interval_hours) == (120, Decimal("0.025"), 4)
+
+
+@pytest.mark.parametrize("odd", [{"symbol": "ETHUSDT", "fundingIntervalHours": None}, {"symbol": None}, {}])
+def test_an_odd_funding_interval_hides_no_contract(odd: dict[str, Any]) -> None:
+    funding = msgspec.convert([odd, {"symbol": "BTCUSDT", "fundingIntervalHours": 4}], list[FundingInfo], strict=False)
+    found, told = instruments(ExchangeInfo(symbols=[ROW, {**ROW, "symbol": "ETHUSDT"}]), funding)
+    assert [(row.symbol, row.funding_interval_hours) for row in found] == [("BTCUSDT", 4), ("ETHUSDT", 8)]
+    assert told == []
 
 
 def test_other_contracts_are_not_odd() -> None:

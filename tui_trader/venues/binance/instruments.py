@@ -53,10 +53,10 @@ class ExchangeInfo(msgspec.Struct, rename="camel"):
 
 
 class FundingInfo(msgspec.Struct, rename="camel"):
-    """Funding interval of one contract."""
+    """Funding interval of one contract; an odd one must not hide the others, nor the rules of all contracts."""
 
-    symbol: str
-    funding_interval_hours: int = 8
+    symbol: object = ""
+    funding_interval_hours: object = 8
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -148,7 +148,7 @@ def instrument(info: SymbolInfo, funding_hours: int = 8) -> Instrument:
 
 def instruments(info: ExchangeInfo, funding: list[FundingInfo]) -> tuple[tuple[Instrument, ...], list[str]]:
     """All USDT perpetuals, and what was left out and why."""
-    hours = {row.symbol: row.funding_interval_hours for row in funding}
+    hours = {row.symbol: row.funding_interval_hours for row in funding if isinstance(row.symbol, str)}
     found: list[Instrument] = []
     odd: list[str] = []
     for raw in info.symbols:
@@ -156,7 +156,8 @@ def instruments(info: ExchangeInfo, funding: list[FundingInfo]) -> tuple[tuple[I
             row = msgspec.convert(raw, SymbolInfo, strict=False)
             if row.quote_asset != "USDT" or row.contract_type != "PERPETUAL":
                 continue
-            found.append(instrument(row, hours.get(row.symbol, 8)))
+            interval = hours.get(row.symbol)
+            found.append(instrument(row, interval if isinstance(interval, int) else 8))
         except (msgspec.ValidationError, ValueError) as error:
             odd.append(clean(f"{raw.get('symbol', '?')}: {error}", 160))
     return tuple(found), odd
