@@ -584,3 +584,25 @@ def test_i17_fills_are_booked_in_the_order_of_their_numbers_when_the_venues_cloc
     kept = [r.data["trade_id"] for r in desk.records if r.kind == "fills"]
     assert kept == ["99", "100"]
     assert desk.engine.state.portfolio.position("BTCUSDT").qty == 0
+
+
+def test_i10_a_replica_that_lags_behind_a_fill_nobody_heard_takes_no_stop_away() -> None:
+    """The entry is said to be filled, its events were lost, and the account is read where that is not known yet."""
+    desk = Desk().start()
+    desk.stream_faults = lambda event: True
+    desk.snapshot = lambda: None  # type: ignore[method-assign]
+    desk.process(ev.OpenPosition(ts=desk.now, symbol="BTCUSDT", side=Side.LONG, qty=QTY))
+    desk.run(1_500)
+    assert [kind for kind, *_ in desk.resting()] == ["STOP_MARKET"]
+    asked = desk.now
+    desk.run(50)
+    desk.process(ev.AccountSnapshot(ts=desk.now, asked_at=asked, positions=(), orders=(), wallet=Decimal(10_000)))
+    desk.run(500)
+    assert [kind for kind, *_ in desk.resting()] == ["STOP_MARKET"]
+    assert "BTCUSDT" in desk.engine.state.plans
+    del desk.snapshot
+    desk.stream_faults = None
+    desk.snapshot()
+    desk.run(1_000)
+    assert desk.engine.state.portfolio.position("BTCUSDT").qty == QTY
+    assert [kind for kind, *_ in desk.resting()] == ["LIMIT", "LIMIT", "STOP_MARKET"]

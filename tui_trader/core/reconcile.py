@@ -261,14 +261,15 @@ def _traded_meanwhile(state: EngineState, symbol: str, first: bool) -> None:
 
 
 def _agree(state: EngineState, snapshot: AccountSnapshot, symbol: str) -> None:
-    """The position agrees, so every fill is counted: nothing told before the snapshot can still be unheard, and a plan
-    that accounts for another quantity (late fills of an ended plan, a restart between two writes) follows.
+    """The position agrees, so every fill is counted: nothing told so long before the snapshot that no replica can lag
+    behind it is still unheard, and a plan that accounts for another quantity (late fills of an ended plan, a restart
+    between two writes) follows.
     """
     plan = state.plans.get(symbol)
     if plan is None:
         return
     for order in state.ledger.of_plan(plan.plan_id):
-        if order.updated_ms < snapshot.asked_at:
+        if order.updated_ms < snapshot.asked_at - _replica_lag_ms(state):
             order.booked = max(order.booked, order.filled_qty)
     before = plan.entered - plan.exited
     _align(state, plan, state.open_qty(plan), state.portfolio.position(symbol).entry)
