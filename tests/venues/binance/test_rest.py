@@ -269,3 +269,12 @@ async def test_leverage_and_maintenance_that_are_not_told_once_stay_what_they_we
     for _ in range(2):
         (instrument,) = await here.venue.instruments()
         assert (instrument.max_leverage, instrument.maintenance_rate) == (20, Decimal("0.02"))
+
+
+async def test_a_symbol_that_settles_is_seen_although_the_funding_intervals_are_not_told(here: World) -> None:
+    info = (await here.exchange.server.handle(Request("GET", "/fapi/v1/exchangeInfo"))).body
+    settling = Reply(200, info.replace('"status":"TRADING"', '"status":"SETTLING"'))
+    replies = {"/fapi/v1/exchangeInfo": settling, "/fapi/v1/fundingInfo": error(400, -1000)}
+    here.bend = lambda request: replies.get(request.path)
+    (instrument,) = await here.venue.instruments()
+    assert (instrument.status, instrument.closing) == ("SETTLING", True)

@@ -113,6 +113,7 @@ class BinanceVenue:
         self._tasks: set[asyncio.Task[None]] = set()
         self._instruments: tuple[Instrument, ...] = ()
         self._known_brackets: dict[str, Bracket] = {}
+        self._known_intervals: list[rules.FundingInfo] | None = None
         self._rules_doubtful = asyncio.Event()
         self._doubted: list[str] = []
         self._books_wanted: asyncio.Queue[str] = asyncio.Queue()
@@ -232,7 +233,7 @@ class BinanceVenue:
         funding: list[rules.FundingInfo]
         info, funding, brackets = await together(
             self._rest.read(rules.ExchangeInfo, "exchangeInfo"),
-            self._rest.read(list[rules.FundingInfo], "fundingInfo"),
+            self._intervals(),
             self._brackets(),
         )
         found, odd = rules.instruments(info, funding)
@@ -266,6 +267,17 @@ class BinanceVenue:
             if text not in self._doubted:
                 self._emit(Notice(ts=self.clock.now_ms(), severity=Severity.WARNING, text=text))
         self._doubted = words
+
+    async def _intervals(self) -> list[rules.FundingInfo]:
+        """The funding intervals: the last that were told. Raises ``VenueError`` while none ever were."""
+        try:
+            found: list[rules.FundingInfo] = await self._rest.read(list[rules.FundingInfo], "fundingInfo")
+        except VenueError:
+            if self._known_intervals is None:
+                raise
+            return self._known_intervals
+        self._known_intervals = found
+        return found
 
     async def _brackets(self) -> dict[str, Bracket]:
         """The smallest bracket of each contract: the last that were told, none when the account may not ask."""
