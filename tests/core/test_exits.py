@@ -190,3 +190,27 @@ def test_r_is_measured_on_the_whole_entry_whatever_was_heard_first() -> None:
         plan_levels(found, BTC, LADDER)
     assert own.initial_stop == own.ladder.stop == 42_850
     assert adopted.initial_stop == 1
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_target_that_filled_beyond_the_trigger_says_that_the_price_was_there(side: Side) -> None:
+    p = plan(side)
+    on_exit_fill(p, Leg.TP1, Decimal("0.023"), Decimal("0.023"), BTC)
+    assert at(p, 20) == [], "beyond its price a stop at break-even would trigger at once"
+    assert at(p, 200) == [f"BTCUSDT: stop to break-even {ENTRY + side.sign * 22}"]
+    assert p.at_break_even
+
+
+@pytest.mark.parametrize("change", ["stop_by_hand", "targets_by_hand"])
+def test_what_a_person_moved_says_nothing_about_the_trigger(change: str) -> None:
+    p = plan()
+    on_exit_fill(p, Leg.TP1, Decimal("0.023"), Decimal("0.023"), BTC)
+    setattr(p, change, True)
+    assert at(p, 200) == []
+
+
+def test_a_target_nearer_than_the_trigger_does_not_say_that_the_price_was_there() -> None:
+    p = plan()
+    plan_levels(p, BTC, settings(ladder={"atr_mult_be": 2.0}).ladder)
+    on_exit_fill(p, Leg.TP1, Decimal("0.023"), Decimal("0.023"), BTC)
+    assert at(p, 1_200) == []

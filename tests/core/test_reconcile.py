@@ -93,6 +93,22 @@ def test_i14_restart_with_the_store_goes_on_where_it_was() -> None:
     assert again.naked_since_ms == 0
 
 
+@pytest.mark.parametrize("side", list(Side))
+def test_i14_a_first_target_that_filled_while_no_process_ran_takes_the_stop_to_break_even(side: Side) -> None:
+    desk = opened(side)
+    recovered, told = remembered(desk), desk.exchange.on_user_event
+    desk.exchange.on_user_event = lambda account, event: None
+    for distance in (1_000, 300):
+        desk.market.move_to(43_500 + side.sign * distance)
+        desk.clock.advance(60_000)
+        desk.exchange.advance_to(desk.now)
+    desk.exchange.on_user_event = told
+    revive(desk, recovered)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert plan.at_break_even
+    assert prices(desk, "STOP_MARKET") == [("0.020", f"{plan.ladder.be_price.normalize():f}")]
+
+
 def test_restart_without_a_store_adopts_the_position_and_its_stop() -> None:
     desk = opened()
     stop = prices(desk, "STOP_MARKET")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tui_trader.core.instruments import Instrument
-from tui_trader.core.ladder import build_ladder, trail_stop
+from tui_trader.core.ladder import Ladder, build_ladder, trail_stop
 from tui_trader.core.oco import Plan, PlanTarget, Stage
 from tui_trader.core.settings import LadderSettings
 from tui_trader.core.types import ZERO, Leg, Origin, Side, dec
@@ -72,13 +72,25 @@ def on_price(
     if plan.best == 0 or (price - plan.best) * sign > 0:
         plan.best = price
     notes: list[str] = []
-    if not plan.at_break_even and not plan.stop_by_hand and (price - ladder.be_trigger) * sign >= 0:
+    if not plan.at_break_even and not plan.stop_by_hand and _was_at_trigger(plan, ladder, price):
         notes += move_to_break_even(plan, instrument)
     if not plan.trailing and not _target_left(plan, Leg.TP2) and (price - ladder.trail_from) * sign >= 0:
         notes += start_trailing(plan)
     if plan.trailing and now - plan.trail_ms >= min_interval_ms:
         notes += _trail(plan, instrument, now, step_ticks)
     return notes
+
+
+def _was_at_trigger(plan: Plan, ladder: Ladder, price: Decimal) -> bool:
+    """Whether the price is at the break-even trigger, or was: a target that filled beyond it tells so, of a time when
+    nobody watched. Then the stop follows once it would not trigger at once.
+    """
+    sign = plan.side.sign
+    if (price - ladder.be_trigger) * sign >= 0:
+        return True
+    if plan.targets_by_hand or (price - ladder.be_price) * sign <= 0:
+        return False
+    return any(t.done > 0 and (t.price - ladder.be_trigger) * sign >= 0 for t in plan.targets)
 
 
 def move_to_break_even(plan: Plan, instrument: Instrument) -> list[str]:
