@@ -363,3 +363,34 @@ def test_the_day_and_the_total_begin_with_what_is_open_before_the_market_is_hear
     market(made, SYMBOL, NOW + 1_500)
     timer(made, NOW + 2_500)
     assert not made.state.killed, "what was lost before the first start is no loss of today"
+
+
+def limit_entry(desk: Desk) -> None:
+    ticket = ev.OpenPosition(
+        ts=desk.now, symbol=SYMBOL, side=Side.LONG, qty=QTY, limit_price=Decimal(43_300), override_soft=True
+    )
+    desk.process(ticket)
+    desk.run(2_000)
+    assert [row[0] for row in desk.resting()] == ["LIMIT"]
+
+
+def test_no_entry_rests_on_after_the_daily_loss_limit_is_reached() -> None:
+    desk = Desk(settings=settings(limits={"daily_loss": "50"}, execution={"entry_timeout_s": 3_600})).start()
+    limit_entry(desk)
+    desk.exchange.venue.income(desk.account, "", "COMMISSION", Decimal(-60))
+    desk.process(ev.BalanceUpdate(ts=desk.now, wallet=Decimal(9_940), reason="ORDER"))
+    desk.run(3_000)
+    assert [r.code for r in desk.engine.state.losses.refusals()] == ["daily_loss"]
+    assert desk.resting() == []
+    desk.move(43_000)
+    assert desk.position == 0
+
+
+def test_an_entry_that_rests_at_a_start_goes_when_the_daily_loss_limit_was_reached_before_it() -> None:
+    desk = Desk(settings=settings(limits={"daily_loss": "50"}, execution={"entry_timeout_s": 3_600})).start()
+    limit_entry(desk)
+    kept = {"losses": {"day": desk.now // DAY, "day_start": "10050", "baseline": "10050", "daily_reached": True}}
+    desk.restart(msgspec.structs.replace(remembered(desk), state=kept))
+    desk.start()
+    desk.run(3_000)
+    assert desk.resting() == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tui_trader.core import leverage, manual, reconcile, restored, trades, warmup
+from tui_trader.core import executor, leverage, manual, reconcile, restored, trades, warmup
 from tui_trader.core.candles import KEPT_MINUTES
 from tui_trader.core.commands import LoadCandles, WatchSymbols
 from tui_trader.core.events import Candle
@@ -10,7 +10,7 @@ from tui_trader.core.plain import plain
 from tui_trader.core.portfolio import Position
 from tui_trader.core.state import EngineState, Recovered
 from tui_trader.core.tiers import DynamicTiers
-from tui_trader.core.types import MINUTE_MS, Severity
+from tui_trader.core.types import MINUTE_MS, Leg, Severity
 from tui_trader.core.views import EquityPoint
 
 HISTORY_CANDLES = KEPT_MINUTES
@@ -122,6 +122,18 @@ def _check_losses(state: EngineState) -> None:
             manual.kill(state, "the total loss limit is reached")
         else:
             state.say(Severity.ALARM, "the daily loss limit is reached: no new entries until 00:00 UTC")
+    if state.losses.refusals():
+        _take_entries_back(state)
+
+
+def _take_entries_back(state: EngineState) -> None:
+    """What still rests of an entry would open a position after a loss limit is reached, or was before a restart."""
+    for plan in list(state.plans.values()):
+        working = any(o.live and o.leg is Leg.ENTRY for o in state.ledger.of_plan(plan.plan_id))
+        if working and not plan.cancel_entry:
+            plan.cancel_entry = True
+            state.say(Severity.WARNING, f"{plan.symbol}: its entry is taken back: a loss limit is reached", plan.symbol)
+            executor.drive(state, plan)
 
 
 def _settling(state: EngineState) -> bool:
