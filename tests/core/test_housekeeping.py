@@ -394,3 +394,13 @@ def test_an_entry_that_rests_at_a_start_goes_when_the_daily_loss_limit_was_reach
     desk.start()
     desk.run(3_000)
     assert desk.resting() == []
+
+
+def test_a_symbol_goes_on_cooling_down_after_a_restart() -> None:
+    desk = opened()
+    desk.process(ev.ClosePosition(ts=desk.now, symbol=SYMBOL, fraction=Decimal(1)))
+    desk.run(10_000)
+    until = desk.engine.state.cooldown_until
+    assert until[SYMBOL] > desk.now
+    trades = tuple(r.data for r in desk.records if r.kind == "trades")
+    assert engine(Recovered(trades=trades)).state.cooldown_until == until

@@ -231,7 +231,8 @@ def _kept_back(state: EngineState, signal: Signal, threshold: float) -> str:
     if signal.conviction < threshold:
         return f"conviction {signal.conviction:.2f} < {threshold:.2f}"
     wait = state.cooldown_until.get(signal.symbol, 0) - state.now
-    return f"cooling down for {wait / 60_000:.0f} min more after the last trade" if wait > 0 else ""
+    cooling = 0 < wait <= state.settings.strategies.cooldown_min * MINUTE_MS
+    return f"cooling down for {wait / MINUTE_MS:.0f} min more after the last trade" if cooling else ""
 
 
 def _pause_failed(state: EngineState, name: str, symbol: str, words: str) -> None:

@@ -11,7 +11,7 @@ from tui_trader.core.events import FundingPayment
 from tui_trader.core.oco import Plan
 from tui_trader.core.state import TRADES_KEPT, ClosedTrade, EngineState, LooseFunding, Recovered, decimals
 from tui_trader.core.trained import row_of
-from tui_trader.core.types import ZERO, Leg, Severity, Side
+from tui_trader.core.types import MINUTE_MS, ZERO, Leg, Severity, Side
 from tui_trader.core.views import TradeRow
 
 SETTLED_S = 60.0
@@ -192,11 +192,15 @@ def _to_the_trade(state: EngineState, plan_id: int, payment: FundingPayment) -> 
 
 
 def recover(state: EngineState, recovered: Recovered) -> None:
-    """Trades of the store, oldest first, for the console and for funding told late; damaged rows are left out."""
+    """Trades of the store, oldest first, for the console, for funding told late and for the symbols that still cool
+    down; damaged rows are left out.
+    """
+    cooldown_ms = int(state.settings.strategies.cooldown_min * MINUTE_MS)
     for row in recovered.trades:
         shown, plan_id = _trade_row(row), row.get("plan_id")
         if shown is not None:
             _keep(state, shown.plan_id, _closed(row) if isinstance(plan_id, int) else None, shown)
+            state.cooldown_until[shown.symbol] = shown.closed_ms + cooldown_ms
     amounts = [amount for text in recovered.loose_funding if (amount := _amount(text)) is not None]
     state.loose_funding = LooseFunding(amount=sum(amounts, ZERO), payments=len(amounts))
 
