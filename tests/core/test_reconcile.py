@@ -622,3 +622,46 @@ def test_i10_a_replica_that_lags_behind_a_fill_nobody_heard_takes_no_stop_away()
     desk.run(1_000)
     assert desk.engine.state.portfolio.position("BTCUSDT").qty == QTY
     assert [kind for kind, *_ in desk.resting()] == ["LIMIT", "LIMIT", "STOP_MARKET"]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_stop_that_the_liquidation_price_comes_before_is_told_once_as_long_as_it_is_so(side: Side) -> None:
+    desk = opened(side)
+    plan = desk.engine.state.plans["BTCUSDT"]
+
+    def hear(liquidation: Decimal) -> None:
+        desk.run(8_000)
+        held = ev.VenuePosition(
+            symbol="BTCUSDT", qty=QTY * side.sign, entry_price=plan.avg_entry, liquidation_price=liquidation
+        )
+        state = desk.engine.state
+        desk.snapshot = lambda: None
+        stop = next(o for o in state.ledger.of_plan(plan.plan_id) if o.leg is Leg.STOP and o.live)
+        row = ev.OpenOrder(
+            symbol="BTCUSDT",
+            client_id=stop.client_id,
+            venue_id=stop.venue_id,
+            book=stop.book,
+            status=stop.status,
+            side=stop.side,
+            type=stop.type,
+            qty=stop.qty,
+            trigger_price=stop.trigger_price,
+            reduce_only=True,
+        )
+        desk.process(
+            ev.AccountSnapshot(ts=desk.now, asked_at=desk.now, positions=(held,), orders=(row,), wallet=Decimal(10_000))
+        )
+
+    def told() -> int:
+        return sum("liquidat" in text for text in desk.log)
+
+    hear(plan.stop_price - 500 * side.sign)
+    assert told() == 0
+    for _ in range(3):
+        hear(plan.stop_price + 50 * side.sign)
+    assert told() == 1
+    hear(plan.stop_price - 500 * side.sign)
+    hear(plan.stop_price + 50 * side.sign)
+    assert told() == 2
+    assert "would be liquidated" in desk.engine.state.alarm

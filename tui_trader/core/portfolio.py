@@ -22,6 +22,7 @@ class Position(msgspec.Struct, kw_only=True):
     venue_qty: Decimal = ZERO  # signed, base: the venue's newest word, by stream or snapshot
     venue_ts: int = 0  # the date of that word: its event's, or when the snapshot was asked for
     liquidation: Decimal = ZERO  # by the last snapshot; 0 for none
+    stop_too_far: bool = False  # its stop lies beyond that price, and that was told
     mark: Decimal = ZERO  # by the last snapshot; 0 for unknown
     last_fill_ms: int = 0
     recent: list[tuple[int, Decimal]] = []  # its last fills: time and signed quantity

@@ -92,7 +92,24 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
         _greet(state, venue)
     for plan in list(state.plans.values()):
         adoption.complete_adopted(state, plan)
+        _watch_liquidation(state, plan)
         executor.drive(state, plan)
+
+
+def _watch_liquidation(state: EngineState, plan: Plan) -> None:
+    """A stop beyond the liquidation price protects nothing (isolated margin, a high leverage); told when it begins."""
+    position = state.portfolio.position(plan.symbol)
+    known = state.open_qty(plan) > 0 and position.liquidation > 0 and plan.stop_price > 0
+    before, position.stop_too_far = position.stop_too_far, False
+    if not known or (plan.stop_price - position.liquidation) * plan.side.sign > 0:
+        return
+    position.stop_too_far = True
+    if not before:
+        text = (
+            f"the position would be liquidated at {position.liquidation.normalize():f}, before its stop at "
+            f"{plan.stop_price}: move the stop nearer, give it more margin at the venue, or close it"
+        )
+        state.say(Severity.ALARM, f"{plan.symbol}: {text}", plan.symbol)
 
 
 def _greet(state: EngineState, venue: dict[str, VenuePosition]) -> None:
