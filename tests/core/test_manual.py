@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.build import settings
 from tests.core.test_executor import QTY, opened, prices
+from tests.core.test_reconcile import remembered
 from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
@@ -371,3 +372,28 @@ def test_a_stop_beyond_the_liquidation_price_is_refused(side: Side) -> None:
     desk.process(ev.MoveStop(ts=desk.now, symbol=SYMBOL, price=liquidation - side.sign))
     assert desk.resting() == before
     assert said(desk, f"lies beyond the liquidation price {liquidation}; the old stop stays")
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_entry_that_rests_keeps_the_stop_distance_it_was_sized_for(side: Side, restart: bool) -> None:
+    desk = Desk(settings=settings(execution={"entry_timeout_s": 3_600})).start()
+    price = Decimal(43_500) - 100 * side.sign
+    ticket = ev.OpenPosition(
+        ts=desk.now, symbol="BTCUSDT", side=side, qty=Decimal("0.040"), limit_price=price, override_soft=True
+    )
+    desk.process(ticket)
+    desk.run(2_000)
+    wider = settings(execution={"entry_timeout_s": 3_600}, ladder={"atr_mult_sl": 3.0, "atr_mult_tp2": 4.0})
+    if restart:
+        recovered, desk.settings = remembered(desk), wider
+        desk.restart(recovered)
+        desk.start()
+    else:
+        desk.process(ev.SettingsChanged(ts=desk.now, settings_json=wider.model_dump_json().encode()))
+    desk.move(43_500 - 110 * side.sign)
+    plan = desk.engine.state.plans["BTCUSDT"]
+    assert desk.position == Decimal("0.040") * side.sign
+    assert abs(plan.avg_entry - plan.stop_price) <= 651, "three times as far would lose three times what was approved"
+    assert plan.targets[-1].price == plan.avg_entry + side.sign * 2_600
+    assert plan.ladder.why[1] == "SL as far as when its size was approved"

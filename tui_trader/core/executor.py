@@ -66,6 +66,7 @@ def open_plan(state: EngineState, request: EntryRequest, proposal: EntryProposal
         atr=proposal.ladder.atr,
         expected_entry=proposal.entry,
         stop_hint=request.stop,
+        sized_distance=proposal.ladder.risk_distance,
         target_hint=request.target,
         trained=request.trained,
         entry_deadline_ms=state.now + state.ms(state.settings.execution.entry_timeout_s),

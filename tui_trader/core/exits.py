@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from tui_trader.core.instruments import Instrument
 from tui_trader.core.ladder import Ladder, build_ladder, trail_stop
 from tui_trader.core.oco import Plan, PlanTarget, Stage
 from tui_trader.core.settings import LadderSettings
 from tui_trader.core.types import ZERO, Leg, Origin, Side, dec
+
+WIDER = Decimal("1.1")
+"""A stop so many times as far as the approved one is no matter of the fill's price."""
 
 
 def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) -> list[str]:
@@ -20,17 +25,13 @@ def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) ->
 
     Levels moved by hand, at break-even or trailing stay where they are.
     """
-    entry = plan.avg_entry
-    plan.ladder = build_ladder(
-        side=plan.side,
-        entry=entry,
-        qty=plan.entered,
-        atr=plan.atr,
-        instrument=instrument,
-        settings=settings,
-        stop=plan.stop_hint,
-        target=plan.target_hint,
-    )
+    plan.ladder = _ladder(plan, instrument, settings, plan.stop_hint)
+    if plan.stop_hint is None and 0 < plan.sized_distance * WIDER < plan.ladder.risk_distance:
+        # Other settings since the entry was approved, by a reload or a restart: its size is that of the nearer stop.
+        nearer = plan.avg_entry - plan.side.sign * plan.sized_distance
+        ladder = _ladder(plan, instrument, settings, nearer)
+        why = (ladder.why[0], "SL as far as when its size was approved", *ladder.why[2:])
+        plan.ladder = msgspec.structs.replace(ladder, why=why)
     if not plan.initial_stop or plan.exited == 0 or plan.origin is not Origin.ADOPTED:
         plan.initial_stop = plan.ladder.stop
     if not (plan.stop_by_hand or plan.at_break_even or plan.trailing):
@@ -42,6 +43,19 @@ def plan_levels(plan: Plan, instrument: Instrument, settings: LadderSettings) ->
         ]
     targets = ", ".join(f"{t.leg.name} {t.price}" for t in plan.targets)
     return [f"{plan.symbol}: levels: stop {plan.stop_price}, {targets}"]
+
+
+def _ladder(plan: Plan, instrument: Instrument, settings: LadderSettings, stop: Decimal | None) -> Ladder:
+    return build_ladder(
+        side=plan.side,
+        entry=plan.avg_entry,
+        qty=plan.entered,
+        atr=plan.atr,
+        instrument=instrument,
+        settings=settings,
+        stop=stop,
+        target=plan.target_hint,
+    )
 
 
 def protective_stop(side: Side, reference: Decimal, distance: Decimal, instrument: Instrument) -> Decimal:

@@ -79,6 +79,7 @@ class Plan(msgspec.Struct, kw_only=True):
     atr: float = 0.0  # at the decision, in price; 0 until an adopted plan's is known
     expected_entry: Decimal = ZERO  # the price that it was sized at; slippage counts from it
     stop_hint: Decimal | None = None  # the signal's or ticket's stop, an adopted plan's first one; None: the ATR's
+    sized_distance: Decimal = ZERO  # from entry to stop when its size was approved; a ladder set anew is not wider
     target_hint: Decimal | None = None  # the signal's or ticket's; None: the ladder's
 
     # Entry and exits.
