@@ -14,6 +14,7 @@ from tests.desk import Desk
 from tui_trader.core import commands as cmd
 from tui_trader.core import events as ev
 from tui_trader.core.types import Leg, Side
+from tui_trader.strategies.registry import build_strategies
 
 SYMBOL = "BTCUSDT"
 ENTRY = Decimal("43500.1")
@@ -397,3 +398,21 @@ def test_an_entry_that_rests_keeps_the_stop_distance_it_was_sized_for(side: Side
     assert abs(plan.avg_entry - plan.stop_price) <= 651, "three times as far would lose three times what was approved"
     assert plan.targets[-1].price == plan.avg_entry + side.sign * 2_600
     assert plan.ladder.why[1] == "SL as far as when its size was approved"
+
+
+def test_a_strategy_that_the_reloaded_settings_do_not_name_stops_and_a_new_one_is_told_to_need_a_start() -> None:
+    running = build_strategies(settings())
+    desk = Desk(strategies=running).start()
+    assert set(running) == {"ma_crossover", "volume_breakout"}
+    chosen = settings(strategies={"enabled": ("ma_crossover", "htf_sweep")}, venue={"recv_window_ms": 4_000})
+    desk.process(ev.SettingsChanged(ts=desk.now, settings_json=chosen.model_dump_json().encode()))
+    state = desk.engine.state
+    assert state.paused_strategies == {"volume_breakout"}
+    assert [r.data["value"]["strategies"] for r in desk.records if r.data.get("key") == "pauses"][-1] == [
+        "volume_breakout"
+    ]
+    told = " ".join(desk.log[-4:])
+    assert "volume_breakout is paused" in told
+    assert "htf_sweep" in told
+    assert "venue.recv_window_ms" in told
+    assert state.settings.venue.recv_window_ms == 5_000, "requests go on with the one they were opened with"

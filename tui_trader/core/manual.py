@@ -15,7 +15,7 @@ from tui_trader.core.commands import SettingsApplied
 from tui_trader.core.entries import LARGEST
 from tui_trader.core.exits import move_to_break_even, start_trailing
 from tui_trader.core.oco import Plan, PlanTarget, Stage
-from tui_trader.core.reload import apply_reload
+from tui_trader.core.reload import FIXED_SECTIONS, apply_reload, later_changes
 from tui_trader.core.settings import Settings
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, Severity
@@ -296,6 +296,8 @@ def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
     before = state.settings
     losses = state.losses.amounts(state.equity())
     applied, held = apply_reload(state.settings, wanted, positions_open=bool(state.plans), losses=losses)
+    later = later_changes(before, wanted, running=state.strategies)
+    applied = applied.model_copy(update={name: getattr(before, name) for name in FIXED_SECTIONS})
     if applied.sizing.default_leverage != state.settings.sizing.default_leverage:
         state.leverage_set.clear()
     state.adopt_settings(applied)
@@ -303,11 +305,25 @@ def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
     text = "settings reloaded"
     if held:
         text += "; not loosened while positions are open: " + ", ".join(held)
+    if later:
+        text += "; from the next start on: " + ", ".join(later)
     state.say(Severity.INFO, text)
+    _pause_left_out(state)
     detail = {"changed": _changed(before, applied), "held_back": list(held)}
     row: dict[str, object] = {"ts": state.now, "actor": "engine", "action": "SettingsApplied", "detail": detail}
     state.store("audit", row, durable=True)
     state.out.append(SettingsApplied(ts=state.now, settings_json=applied.model_dump_json().encode(), held_back=held))
+
+
+def _pause_left_out(state: EngineState) -> None:
+    """A strategy that the settings do not name any more enters nothing from now on."""
+    gone = state.strategies.keys() - state.paused_strategies - set(state.settings.strategies.enabled)
+    for name in sorted(gone):
+        state.paused_strategies.add(name)
+        text = f"{name} is paused: the settings do not enable it any more; its positions stay managed, resume it with p"
+        state.say(Severity.WARNING, text)
+    if gone:
+        state.save_pauses()
 
 
 def _changed(before: Settings, after: Settings) -> dict[str, list[object]]:

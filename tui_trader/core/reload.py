@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +36,8 @@ _SMALLER_IS_TIGHTER = {
     ),
 }
 _ZERO_IS_OFF = ("daily_loss", "total_loss")
+FIXED_SECTIONS = ("venue", "demo")
+"""Settings that connections and the simulated exchange were opened with."""
 
 
 def apply_reload(
@@ -67,6 +70,19 @@ def apply_reload(
         }
     )
     return merged, tuple(held)
+
+
+def later_changes(old: Settings, new: Settings, *, running: Collection[str]) -> tuple[str, ...]:
+    """What of ``new`` takes effect at the next start alone, by name. ``running`` are the strategies of this one."""
+    found = [
+        f"{section}.{name}"
+        for section in FIXED_SECTIONS
+        for name, value in getattr(new, section)
+        if value != getattr(getattr(old, section), name)
+    ]
+    if new.strategies.folder != old.strategies.folder:
+        found.append("strategies.folder")
+    return (*found, *(f"the strategy {name}" for name in new.strategies.enabled if name not in running))
 
 
 def _may_size_larger(old: SizingSettings, new: SizingSettings) -> bool:
