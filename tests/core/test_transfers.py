@@ -111,3 +111,35 @@ def test_a_deposit_waits_until_no_lagging_wallet_can_lack_it_and_a_part_of_an_ac
     ledger(made, NOW + 30_000, "15000", (NOW + 9_000, 5_000))
     timer(made, NOW + 31_000)
     assert made.state.losses.day_pnl(made.state.equity()) == 0
+
+
+def word(at: int, wallet: int, reason: str, change: int = 0) -> ev.BalanceUpdate:
+    """The stream's word on the wallet of venue time ``at``."""
+    return ev.BalanceUpdate(
+        ts=NOW + 2_000, wallet=Decimal(wallet), reason=reason, change=Decimal(change), venue_ts=NOW + at
+    )
+
+
+def test_i6_an_older_word_on_the_wallet_that_comes_late_takes_nothing_back() -> None:
+    made = engine()
+    snapshot(made, NOW, "10000")
+    timer(made, NOW + 1_000)
+    made.process(word(1_200, 15_000, "DEPOSIT", 5_000))
+    made.process(word(1_100, 10_000, "ORDER"))
+    timer(made, NOW + 2_500)
+    assert made.state.portfolio.wallet == 15_000
+    assert not made.state.killed
+    assert made.state.losses.day_pnl(made.state.equity()) == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_deposit_told_after_a_newer_word_on_the_wallet_is_no_profit(times: int) -> None:
+    made = engine()
+    snapshot(made, NOW, "10000")
+    timer(made, NOW + 1_000)
+    made.process(word(1_200, 15_010, "ORDER"))
+    for _ in range(times):
+        made.process(word(1_100, 15_000, "DEPOSIT", 5_000))
+    timer(made, NOW + 2_500)
+    assert made.state.portfolio.wallet == 15_010
+    assert made.state.losses.day_pnl(made.state.equity()) == 10

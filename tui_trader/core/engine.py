@@ -314,8 +314,12 @@ class Engine:
             reconcile.adopt_heard(self._state, event.symbol)
 
     def _on_balance(self, event: ev.BalanceUpdate) -> None:
-        transfers.on_stream(self._state, event)
-        self._state.portfolio.wallet, self._state.portfolio.wallet_ms = event.wallet, self._state.now
+        portfolio = self._state.portfolio
+        stale = 0 < event.venue_ts < portfolio.wallet_ts
+        transfers.on_stream(self._state, event, stale=stale)
+        if not stale:
+            portfolio.wallet, portfolio.wallet_ms = event.wallet, self._state.now
+            portfolio.wallet_ts = event.venue_ts
         if event.reason == "INSURANCE_CLEAR" and event.change:
             flow = "took" if event.change < 0 else "gave"
             words = f"the venue's insurance fund {flow} {abs(event.change):.2f} USDT after a liquidation"

@@ -255,6 +255,7 @@ class BalanceUpdate(Fact, frozen=True, tag=True, kw_only=True):
     wallet: Decimal
     reason: str = ""
     change: Decimal = Decimal(0)
+    venue_ts: int = 0
 
 
 class FundingPayment(Fact, frozen=True, tag=True, kw_only=True):

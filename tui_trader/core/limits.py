@@ -87,8 +87,10 @@ class LossLimits:
         if self.baseline is not None and (ms is None or ms > self.baseline_ms):
             self.baseline += amount
 
-    def streamed(self, ms: int, amount: Decimal) -> None:
-        """The stream told a transfer at ``ms``; the ledger may have told it already."""
+    def streamed(self, ms: int, amount: Decimal, *, again: bool = False) -> None:
+        """The stream told a transfer at ``ms``; the ledger may have told it already, or, ``again``, the stream."""
+        if again and any(m.streamed and m.is_same(ms, amount) for m in self.moved):
+            return
         known = next((m for m in self.moved if not m.streamed and m.is_same(ms, amount)), None)
         if known is not None:
             known.streamed = True

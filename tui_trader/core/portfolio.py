@@ -56,6 +56,7 @@ class Portfolio:
     def __init__(self, seen: tuple[str, ...] = (), paid: tuple[str, ...] = ()) -> None:
         self.wallet: Decimal | None = None  # USDT; None before the venue has told it
         self.wallet_ms = 0  # when the stream told it last: a snapshot from before does not replace it
+        self.wallet_ts = 0  # the venue's time of that word: an older one that comes late does not replace it
         self.positions: dict[str, Position] = {}
         self.fills_cursor_ms = 0  # the newest fill booked, stored ones included
         self.restored_ms = 0  # the newest fill of the store at start

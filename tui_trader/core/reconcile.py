@@ -71,6 +71,8 @@ def on_snapshot(state: EngineState, snapshot: AccountSnapshot) -> None:
     if state.portfolio.wallet is None or snapshot.asked_at - state.portfolio.wallet_ms >= _replica_lag_ms(state):
         # An older word than the stream's would take back what a close has just made, and the limits would judge that.
         state.portfolio.wallet = snapshot.wallet
+        # A venue whose clock was set back is believed again from here on.
+        state.portfolio.wallet_ts = min(state.portfolio.wallet_ts, snapshot.asked_at)
     transfers.on_ledger(state, snapshot)
     state.snapshot_asked_at = snapshot.asked_at
     state.foreign_conditionals = sum(

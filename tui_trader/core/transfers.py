@@ -13,12 +13,21 @@ REASONS = frozenset(
 """Reasons of a balance change that is neither profit nor loss (Binance: ACCOUNT_UPDATE, field m)."""
 
 
-def on_stream(state: EngineState, event: BalanceUpdate) -> None:
-    """Before the wallet is taken over: one that stands there already was told before, or is told by the ledger."""
+def on_stream(state: EngineState, event: BalanceUpdate, *, stale: bool) -> None:
+    """Before the wallet is taken over: one that stands there already was told before, or is told by the ledger.
+
+    A ``stale`` word comes after a newer one on the wallet, which contains the transfer.
+    """
     before = state.portfolio.wallet
-    if event.reason in REASONS and before is not None and event.wallet != before:
+    if event.reason not in REASONS or before is None:
+        return
+    if stale and event.change:
+        state.losses.streamed(event.ts, event.change, again=True)
+    elif not stale and event.wallet != before:
         state.losses.streamed(event.ts, event.change or event.wallet - before)
-        _save(state)
+    else:
+        return
+    _save(state)
 
 
 def on_ledger(state: EngineState, snapshot: AccountSnapshot) -> None:

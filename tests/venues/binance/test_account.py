@@ -123,7 +123,8 @@ async def test_what_the_insurance_fund_took_is_in_the_word_about_the_wallet() ->
         '"P":[{"s":"BTCUSDT","pa":"1","ep":"2"}]', '"P":[]'
     )
     account.on_frame(text.replace("ORDER", "INSURANCE_CLEAR").encode())
-    told = BalanceUpdate(ts=events[0].ts, wallet=Decimal(5), reason="INSURANCE_CLEAR", change=Decimal("-1.25"))
+    change = Decimal("-1.25")
+    told = BalanceUpdate(ts=events[0].ts, wallet=Decimal(5), reason="INSURANCE_CLEAR", change=change, venue_ts=1)
     assert events == [told]
 
 

@@ -464,6 +464,7 @@ def stream_account(message: AccountUpdate, ts: int) -> list[Event]:
             wallet=number(row.wallet),
             reason=clean(message.account.reason, 40),
             change=number(row.change),
+            venue_ts=moment(message.trade_ms, ts),
         )
         for row in message.account.balances
         if row.asset == "USDT"
