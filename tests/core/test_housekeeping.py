@@ -404,3 +404,30 @@ def test_a_symbol_goes_on_cooling_down_after_a_restart() -> None:
     assert until[SYMBOL] > desk.now
     trades = tuple(r.data for r in desk.records if r.kind == "trades")
     assert engine(Recovered(trades=trades)).state.cooldown_until == until
+
+
+def marked(mark: int) -> ev.VenuePosition:
+    return ev.VenuePosition(symbol=SYMBOL, qty=Decimal(100), entry_price=Decimal(100), mark=Decimal(mark))
+
+
+def test_the_loss_limits_see_a_loss_that_only_the_account_shows_while_the_market_is_silent() -> None:
+    made = engine()
+    known(made, "BTC")
+    snapshot(made, NOW, "10000", marked(100))
+    timer(made, NOW + 1_000)
+    snapshot(made, NOW + 7_000, "10000", marked(70))
+    timer(made, NOW + 8_000)
+    assert not made.state.killed, "the stream is fresh: its word counts"
+    snapshot(made, NOW + 60_000, "10000", marked(70))
+    timer(made, NOW + 61_000)
+    assert made.state.equity() == 7_000
+    assert made.state.killed == "the total loss limit is reached"
+
+
+def test_the_newest_word_on_a_price_counts_when_all_are_old() -> None:
+    made = engine()
+    known(made, "BTC")
+    snapshot(made, NOW, "10000", marked(70))
+    market(made, SYMBOL, NOW + 20_000, price=98.0)
+    timer(made, NOW + 300_000)
+    assert made.state.equity() == 9_800

@@ -24,6 +24,7 @@ class Position(msgspec.Struct, kw_only=True):
     liquidation: Decimal = ZERO  # by the last snapshot; 0 for none
     stop_too_far: bool = False  # its stop lies beyond that price, and that was told
     mark: Decimal = ZERO  # by the last snapshot; 0 for unknown
+    mark_ms: int = 0  # when that was asked for
     last_fill_ms: int = 0
     recent: list[tuple[int, Decimal]] = []  # its last fills: time and signed quantity
     mismatches: int = 0  # 1 after one whole snapshot that differed: the next one that does is taken over

@@ -176,7 +176,7 @@ def _compare(
     qty = venue.qty if venue is not None else ZERO
     entry = venue.entry_price if venue is not None else ZERO
     position.liquidation = venue.liquidation_price if venue is not None else ZERO
-    position.mark = venue.mark if venue is not None else ZERO
+    position.mark, position.mark_ms = venue.mark if venue is not None else ZERO, snapshot.asked_at
     if snapshot.asked_at >= position.venue_ts:
         position.venue_qty, position.venue_ts = qty, snapshot.asked_at
     _without_rules(state, symbol, qty, entry)

@@ -343,12 +343,16 @@ class EngineState:
         return dec(metrics.mid) if fresh and metrics.bid > 0 and metrics.ask > 0 else ZERO
 
     def valued_at(self, symbol: str) -> Decimal:
-        """The price that positions are valued at: the trigger price; when nothing is fresh the last mark, else the last
-        mid, else the mark of the last snapshot; 0 when none was ever heard."""
-        found, metrics = self.trigger_price(symbol), self.metrics.get(symbol)
-        if found > 0 or metrics is None:
-            return found
-        return dec(metrics.mark or metrics.mid) or self.portfolio.position(symbol).mark
+        """The price that positions are valued at: the trigger price; when nothing is fresh, the newest of what was heard
+        and the mark of the last snapshot. 0 when unknown, and for a contract without rules that is not settled in USDT:
+        its result is not in the wallet that is watched.
+        """
+        position, metrics = self.portfolio.position(symbol), self.metrics.get(symbol)
+        if metrics is None:
+            return position.mark if symbol.partition("_")[0].endswith("USDT") else ZERO
+        heard, heard_ms = (metrics.mark, metrics.mark_ms) if metrics.mark else (metrics.mid, metrics.book_ms)
+        newer = position.mark > 0 and (heard <= 0 or position.mark_ms > heard_ms)
+        return self.trigger_price(symbol) or (position.mark if newer else dec(heard))
 
     def open_qty(self, plan: Plan) -> Decimal:
         """What is open in the plan's direction, base units ≥ 0."""
@@ -364,11 +368,9 @@ class EngineState:
         total = wallet
         for position in self.portfolio.open_positions():
             price = self.valued_at(position.symbol)
-            if position.entry <= 0 or position.symbol not in self.metrics:
-                continue
-            if price > 0:
+            if position.entry > 0 and price > 0:
                 total += position.unrealized(price)
-            elif self._awaits_prices():
+            elif position.entry > 0 and position.symbol in self.metrics and self._awaits_prices():
                 return None
         return total
 
