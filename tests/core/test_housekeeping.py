@@ -431,3 +431,14 @@ def test_the_newest_word_on_a_price_counts_when_all_are_old() -> None:
     market(made, SYMBOL, NOW + 20_000, price=98.0)
     timer(made, NOW + 300_000)
     assert made.state.equity() == 9_800
+
+
+@pytest.mark.parametrize(
+    ("symbol", "equity"), [("BTCUSDT_260327", 9_000), ("DELISTEDUSDT", 9_000), ("BTCUSDC", 10_000)]
+)
+def test_a_position_without_rules_counts_in_the_equity_when_it_is_settled_in_usdt(symbol: str, equity: int) -> None:
+    made = engine()
+    known(made, "BTC")
+    held = ev.VenuePosition(symbol=symbol, qty=Decimal(100), entry_price=Decimal(100), mark=Decimal(90))
+    snapshot(made, NOW, "10000", held)
+    assert made.state.equity() == equity
