@@ -23,6 +23,10 @@ from tui_trader.core.types import ZERO, Leg, OrderStatus, OrderType, Severity, T
 CLOSE_WAIT_S = 1.0
 """How long a market close waits for targets and entries to go and for the venue's word on what is open."""
 
+CLOSE_LEAD = 0.1
+"""How much of the longest time without a stop is left when the position is closed: the order must be looked for by a
+timer, stored and carried to the venue before that time is over."""
+
 NOTICED_S = 2.0
 """A position found bare is given this long to get its stop, however long it was bare unnoticed."""
 
@@ -328,7 +332,8 @@ def _watch_protection(state: EngineState, plan: Plan, open_qty: Decimal, orders:
     naked = state.now - max(plan.naked_since_ms, state.reachable_since())
     # What is heard late may be bare for long already: its stop, sent in this very call, is given a moment.
     late = state.now - plan.naked_noticed_ms < state.ms(NOTICED_S)
-    if naked > state.ms(state.settings.execution.naked_limit_s) and state.reachable() and not late:
+    limit_s = state.settings.execution.naked_limit_s * (1 - CLOSE_LEAD)
+    if naked > state.ms(limit_s) and not state.away() and not late:
         begin_close(state, plan, f"no proven stop for {naked / 1000 / state.rate:.1f} s")
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 from tui_trader.core import executor
 from tui_trader.core.commands import RequestSnapshot
 from tui_trader.core.events import LinkDown, LinkUp
-from tui_trader.core.state import ChannelState, EngineState
+from tui_trader.core.state import BLIP_S, ChannelState, EngineState
 from tui_trader.core.types import Channel, Severity
 
-BLIP_S = 3.0
-"""A link that is back so soon was never really away: one request that fails at each try must not look like outages."""
 TOLD_EVERY_S = 60.0
 
 

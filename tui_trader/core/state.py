@@ -86,6 +86,10 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The last rows of signals, newest first."""
 
 
+BLIP_S = 3.0
+"""A link that is back so soon was never really away: one request that fails at each try must not look like outages."""
+
+
 class ChannelState(msgspec.Struct, kw_only=True):
     """Health of one channel, kept by ``core.links``. Times in venue ms, 0 for never."""
 
@@ -429,6 +433,11 @@ class EngineState:
         """Whether signed requests can be expected to work."""
         rest = self.channels[Channel.REST]
         return rest.up and self.now >= rest.until_ms
+
+    def away(self) -> bool:
+        """Whether the venue asked for silence, or cannot be reached for longer than a blip."""
+        rest = self.channels[Channel.REST]
+        return self.now < rest.until_ms or not (rest.up or self.now - rest.down_ms < self.ms(BLIP_S))
 
     def reachable_since(self) -> int:
         """From when on the venue could be asked, venue ms: the time before does not count against a missing stop."""
