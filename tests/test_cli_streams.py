@@ -87,9 +87,11 @@ def test_a_reader_that_has_left_is_no_error(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
-def test_an_answer_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("config", "--json"), ("config",)])
+def test_an_answer_that_cannot_be_written_is_said(words: tuple[str, ...]) -> None:
+    """At once or, where the answer is longer than the buffer, in the middle of the command."""
     with Path("/dev/full").open("wb") as full:
-        done = trader(full.fileno(), "config", "--json")
+        done = trader(full.fileno(), *words)
     assert done.returncode == 1
     assert (
         done.stderr.decode().splitlines()[-1]

@@ -7,6 +7,7 @@ well; a bug ends in a sentence and a crash file in the data folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import msgspec
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tui_trader.cli_context import Globals
+from tui_trader.cli_context import Globals, crash_report
 from tui_trader.cli_research import Json, add_research_commands, globals_of
 from tui_trader.errors import TuiTraderError, UsageError
 
@@ -343,6 +344,10 @@ def exchange(context: typer.Context) -> None:
 add_research_commands(app)
 
 
+_ANSWER_CUT_OFF = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How a write to standard output fails when its reader is gone or the disk is full; a file's error names the file."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns its exit code and never lets a traceback out."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -369,13 +374,13 @@ def _run(words: list[str]) -> int:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if error.errno in _ANSWER_CUT_OFF and error.filename is None:
+            raise
+        return _fail(crash_report(error, words), 1, words)
     except (TyperException, TuiTraderError, KeyboardInterrupt, Abort) as error:
         return _fail(*_told(error), words)
     except Exception as error:  # noqa: BLE001 - the last guard: a person gets a sentence, the developer a file
-        from tui_trader.cli_context import crash_report
-
         return _fail(crash_report(error, words), 1, words)
     return 0
 
