@@ -182,6 +182,24 @@ async def test_keys_become_commands(keys: list[str], expected: UserCommand) -> N
     assert session.sent == [expected]
 
 
+async def test_a_paused_symbol_is_resumed_also_while_the_universe_refuses_it() -> None:
+    session = FakeSession()
+    full = snapshot()
+    row = msgspec.structs.replace(full.universe.refused[0], paused=True)
+    universe = msgspec.structs.replace(full.universe, refused=(row, *full.universe.refused[1:]))
+    session.shown = msgspec.structs.replace(full, universe=universe)
+    app = ConsoleApp(session)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        app.select(row.symbol)
+        await pilot.press("p")
+        await pilot.pause()
+        assert f"resume {row.symbol}" in text_of(app)
+        await pilot.press("s")
+        await pilot.pause()
+    assert session.sent == [PauseEntries(ts=NOW, paused=False, symbol=row.symbol)]
+
+
 async def test_the_mark_beside_a_new_stop_is_that_of_now() -> None:
     session = FakeSession()
     full = snapshot()

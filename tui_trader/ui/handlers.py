@@ -231,9 +231,9 @@ async def pause(app: ConsoleApp) -> None:
     halted = f.clean(snapshot.header.halted)
     choices = [Choice("r", "resume after the halt", "resume")] if halted else []
     choices.append(Choice("a", "resume all entries" if paused_all else "pause all entries", "all"))
-    members = {row.symbol: row.paused for row in snapshot.universe.members}
+    rests = {row.symbol: row.paused for row in (*snapshot.universe.members, *snapshot.universe.refused)}
     if app.selected:
-        verb = "resume" if members.get(app.selected, False) else "pause"
+        verb = "resume" if rests.get(app.selected, False) else "pause"
         choices.append(Choice("s", f"{verb} {app.selected}", "symbol"))
     strategies = [strategy for strategy in snapshot.strategies if strategy.name != "manual"]
     for number, strategy in enumerate(strategies[:9], 1):
@@ -252,7 +252,7 @@ async def pause(app: ConsoleApp) -> None:
     elif kind == "all":
         command = PauseEntries(ts=now, paused=not paused_all)
     elif kind == "symbol":
-        command = PauseEntries(ts=now, paused=not members.get(app.selected, False), symbol=app.selected)
+        command = PauseEntries(ts=now, paused=not rests.get(app.selected, False), symbol=app.selected)
     else:
         running = any(strategy.running for strategy in snapshot.strategies if strategy.name == name)
         command = PauseEntries(ts=now, paused=running, strategy=name)
