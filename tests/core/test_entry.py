@@ -49,6 +49,14 @@ def test_a_market_entry_is_priced_by_walking_the_book() -> None:
     assert found.expected_slippage > 0
 
 
+@pytest.mark.parametrize("side", [Side.LONG, Side.SHORT])
+def test_a_book_that_lags_behind_the_best_prices_promises_no_better_price_than_they_are(side: Side) -> None:
+    moved = metrics(bid=43_497.5 + 20 * side.sign, ask=43_502.5 + 20 * side.sign)
+    found = propose_entry(context(metrics=moved), request(side=side), book())
+    assert found.entry == D(str(moved.ask if side is Side.LONG else moved.bid))
+    assert found.expected_slippage == 0
+
+
 def test_a_book_too_thin_is_a_soft_reason() -> None:
     found = propose_entry(context(), request(), book(qty=0.001))
     assert [(r.code, r.hard) for r in found.verdict.refusals] == [("slippage", False)]

@@ -142,6 +142,9 @@ def _market_price(
     average, missing = walk_book(book, request.side, qty)
     if average is None:
         return touch, 0.0, [Refusal(code="depth_unknown", text="no book to price a market order", hard=True)]
+    if (average - touch) * request.side.sign < 0:
+        # The book is heard after the best prices: nobody sells below the best ask of now.
+        average = touch
     slippage = float((average - touch) * request.side.sign / touch)
     found = []
     if missing > 0:
