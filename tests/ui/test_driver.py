@@ -66,3 +66,57 @@ async def test_closing_the_terminal_ends_the_console_and_not_the_process(tmp_pat
         os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert report.read_text() == "terminal_gone|['detach: terminal closed; trading on headless']"
+
+
+_SHELL = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1], sys.argv[2]])
+os.waitpid(job, os.WUNTRACED)
+os.tcsetpgrp(0, os.getpgrp())
+os.kill(job, signal.SIGCONT)
+_, status = os.waitpid(job, os.WUNTRACED)
+if os.WIFSTOPPED(status):
+    os.kill(job, signal.SIGKILL)
+    open(sys.argv[2], "w").write("stopped again")
+"""
+
+
+async def test_a_console_that_is_continued_in_the_background_leaves_and_the_session_trades_on(tmp_path: Path) -> None:
+    """A shell takes the terminal when the console is stopped; SIGCONT from elsewhere must not leave it standing."""
+    report, told = tmp_path / "report", tmp_path / "process"
+    script = f"import os\nopen({str(told)!r}, 'w').write(str(os.getpid()))\n{_SCRIPT}"
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30")
+        os.execv(sys.executable, [sys.executable, "-c", _SHELL, script, str(report)])
+    seen = b""
+    loop = asyncio.get_running_loop()
+    while b"BTCUSDT" not in seen:
+        seen += await loop.run_in_executor(None, os.read, master, 65_536)
+    os.kill(int(told.read_text()), signal.SIGSTOP)
+    reading = asyncio.create_task(_drain(master))
+    for _ in range(200):
+        if report.exists() and report.read_text():
+            break
+        await asyncio.sleep(0.05)
+    else:
+        os.kill(int(told.read_text()), signal.SIGKILL)
+    await loop.run_in_executor(None, os.waitpid, pid, 0)
+    await reading
+    os.close(master)
+    assert report.read_text() == "terminal_gone|['detach: terminal closed; trading on headless']"
+
+
+async def _drain(master: int) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        while await loop.run_in_executor(None, os.read, master, 65_536):
+            pass
+    except OSError:
+        return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -71,6 +73,26 @@ class ConsoleDriver(LinuxDriver):
         loop = self._loop
         if loop is not None and not loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._post(), loop)
+
+    def _sigcont_application(self, *_: object) -> None:
+        """Go on after a stop. In the background of a shell the terminal is another's: there the console leaves.
+
+        Textual would stop the whole process once more until somebody brings it to the foreground, and the session with
+        it: nothing would watch the positions.
+        """
+        if not self._in_background():
+            super()._sigcont_application()
+            return
+        for number in (signal.SIGTTOU, signal.SIGTTIN):
+            signal.signal(number, signal.SIG_IGN)
+        self.attrs_before = None  # the shell has set the terminal as it wants it
+        self._tell()
+
+    def _in_background(self) -> bool:
+        try:
+            return os.tcgetpgrp(self.fileno) != os.getpgrp()
+        except OSError:
+            return False
 
     async def _post(self) -> None:
         self._app.post_message(TerminalGone())
