@@ -146,6 +146,16 @@ def test_the_ticket_says_when_a_limit_fills_at_once(at_once: bool) -> None:
     assert ("expected slippage" in words) is not at_once
 
 
+def test_without_a_running_strategy_none_is_said_to_open_positions() -> None:
+    flat = msgspec.structs.replace(snapshot(), positions=())
+    calm = msgspec.structs.replace(flat.header, blocks=(), positions=0, naked=0)
+    for running, words in ((2, "Strategies open positions"), (0, "No strategy runs: p resumes")):
+        shown = msgspec.structs.replace(flat, header=msgspec.structs.replace(calm, strategies_running=running))
+        frame = Frame(snapshot=shown, selected="BTCUSDT", palette=palette(""))
+        text = "\n".join("".join(cell for cell, _ in line) for line in drawn("positions", frame, 120, 5))
+        assert words in text
+
+
 def test_decimal_points_stand_under_each_other() -> None:
     frame = Frame(snapshot=snapshot(), selected="BTCUSDT", palette=palette(""))
     lines = ["".join(text for text, _ in line) for line in drawn("universe", frame, 78, 14)]

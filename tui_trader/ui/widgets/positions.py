@@ -79,6 +79,8 @@ class PositionsPane(StripTable):
             )
         if header.blocks:
             return f"Flat. {no_entries(header)}"
+        if not header.strategies_running:
+            return "Flat. No strategy runs: p resumes those that are paused. b buys and s sells the selected symbol."
         return "Flat. Strategies open positions when a setup passes the gate; b buys and s sells the selected symbol."
 
     def draw(self, frame: Frame, width: int, height: int) -> list[Line]:
