@@ -173,7 +173,7 @@ def break_link(words: str) -> None:
     """The public link of a symbol whose book stands breaks with the venue's words."""
     feeds, facts = market()
     for last in (1, 2):
-        feeds.on_frame(json.dumps({**MARKET["depth"], "U": last, "u": last, "pu": last - 1}).encode())
+        feeds.on_frame(json.dumps({**MARKET["depth"], "E": 0, "U": last, "u": last, "pu": last - 1}).encode())
         feeds.book_snapshot(SYMBOL, 1, [(100.0, 1.0)], [(100.1, 1.0)], 1000)
     feeds.tick()
     assert any(isinstance(fact, ev.FeedLive) for fact in facts)
@@ -206,7 +206,7 @@ def test_frames(text: str) -> None:
         hear({text[:500]: value}, "abc")
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from([*((STREAM, place) for place in places(STREAM)), *((MARKET, place) for place in places(MARKET))]),
     TEXTS,
@@ -216,7 +216,7 @@ def test_any_text_in_any_place_of_a_frame(place: tuple[dict[str, Any], tuple[str
     hear(with_text(kind[name], path, text), "btcusdt@depth@100ms")
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(200, 599), st.integers(-9999, 9999), TEXTS, st.binary(max_size=80))
 def test_any_text_in_any_refusal(status: int, code: int, text: str, tail: bytes) -> None:
     for body in (json.dumps({"code": code, "msg": text}), text, text + tail.decode("latin-1")):
