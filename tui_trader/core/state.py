@@ -347,9 +347,9 @@ class EngineState:
         return dec(metrics.mid) if fresh and metrics.bid > 0 and metrics.ask > 0 else ZERO
 
     def valued_at(self, symbol: str) -> Decimal:
-        """The price that positions are valued at: the trigger price; when nothing is fresh, the newest of what was heard
-        and the mark of the last snapshot. 0 when unknown, and for a contract without rules that is not settled in USDT:
-        its result is not in the wallet that is watched.
+        """The price that positions are valued at: the trigger price; when nothing is fresh, the newest of what was
+        heard and the mark of the last snapshot. 0 when unknown, and for a contract without rules that is not settled
+        in USDT: its result is not in the wallet that is watched.
         """
         position, metrics = self.portfolio.position(symbol), self.metrics.get(symbol)
         if metrics is None:
@@ -409,12 +409,7 @@ class EngineState:
             ]
         return [
             Exposure(
-                symbol=symbol,
-                side=side,
-                qty=qty,
-                notional=qty * price,
-                margin=qty * price / leverage,
-                working=working,
+                symbol=symbol, side=side, qty=qty, notional=qty * price, margin=qty * price / leverage, working=working
             )
             for side, qty, price, working in rows
         ]
