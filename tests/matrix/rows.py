@@ -82,7 +82,12 @@ MATRIX: tuple[Clause, ...] = (
         ("-1007", "unknown, query the same id", "minus_1007_is_queried_under_the_same_id"),
         ("503 unknown error", "unknown, query the same id", "a_503_unknown_error_is_queried_under_the_same_id"),
         ("reset after send", "unknown, query the same id", "a_reset_after_the_send_is_queried_under_the_same_id"),
-        ("another 503", "failed; the same id again", "another_503_means_failed_and_is_never_doubled"),
+        (
+            "another 503",
+            "failed; the same id again; a stop that meets nothing else costs the position in time",
+            "another_503_means_failed_and_is_never_doubled "
+            "a_stop_that_meets_an_overload_at_each_try_costs_the_position_within_ten_seconds",
+        ),
         (
             "duplicate id",
             "it exists: query",

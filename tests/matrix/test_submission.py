@@ -107,6 +107,6 @@ def test_not_found_for_a_live_order_leaves_it_unknown(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [2, 5, 7, 9])
-def test_i1_a_stop_that_meets_an_overload_at_each_try_costs_the_position_within_ten_seconds(seed: int) -> None:
+def test_a_stop_that_meets_an_overload_at_each_try_costs_the_position_within_ten_seconds(seed: int) -> None:
     """One endpoint that fails makes the link look down again and again: that must not put the close off."""
     play("stop-503-for-ever", seed=seed)

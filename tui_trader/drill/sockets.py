@@ -82,7 +82,9 @@ class SocketStage:
         if self._trader is None:
             return False
         state = self._trader.engine.state
-        return bool(state.reconciled_ms) and not state.blocks() and set(self._markets) <= set(state.leverage_set)
+        loaded = all(symbol in state.candles and not state.candles[symbol].missing for symbol in self._markets)
+        ready = bool(state.reconciled_ms) and not state.blocks() and loaded
+        return ready and set(self._markets) <= set(state.leverage_set)
 
     async def _begin(self) -> None:
         self._starts += 1
