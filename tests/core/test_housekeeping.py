@@ -83,6 +83,24 @@ def test_a_symbol_that_is_known_a_moment_later_does_not_wait_for_a_whole_turn() 
     assert set(made.state.universe.members) == {SYMBOL, "ETHUSDT"}
 
 
+def test_a_symbol_that_an_outage_took_out_of_the_universe_is_back_with_its_data() -> None:
+    made = engine()
+    snapshot(made, NOW)
+    known(made, "BTC", "ETH")
+    made.process(ev.Timer(ts=NOW + 1_000))
+    at = NOW + 100_000  # long after the start
+    for second in range(0, 40, 2):
+        market(made, SYMBOL, at + second * 1_000)
+        made.process(ev.Timer(ts=at + second * 1_000))
+    assert made.state.universe.members == (SYMBOL,)
+    for second in range(40, 46, 2):
+        market(made, SYMBOL, at + second * 1_000)
+        market(made, "ETHUSDT", at + second * 1_000)
+        made.process(ev.Timer(ts=at + second * 1_000))
+    assert set(made.state.universe.members) == {SYMBOL, "ETHUSDT"}
+    assert not made.state.universe.gone_stale
+
+
 def test_the_rules_that_are_read_every_few_minutes_do_not_take_a_promotion_back() -> None:
     made = engine(tiers={"dynamic": True})
     known(made, "BTC", "NEW")

@@ -16,7 +16,7 @@ from tui_trader.core.views import EquityPoint
 HISTORY_CANDLES = KEPT_MINUTES
 CANDIDATES_BEYOND = 10
 EARLY_S, EARLY_REFRESH_S = 60.0, 5.0
-"""After a start symbols become known one by one: none waits for a whole turn because its data came a second late."""
+"""After a start or an outage symbols become known one by one: none waits for a whole turn because its data came late."""
 WALLET_LAG_S = 2.0
 SECOND_WORD_S = 0.5
 """The stream tells a fill and the position that it made within milliseconds of each other."""
@@ -85,7 +85,7 @@ def _refresh_universe(state: EngineState) -> None:
         state.store("state", {"key": "tiers", "value": state.dynamic_tiers.to_state()})
     change = universe.refresh(state.now, state.metrics, keep, stale, grace)
     state.universe_since_ms = state.universe_since_ms or state.now
-    if state.now - state.universe_since_ms < state.ms(EARLY_S):
+    if universe.gone_stale or state.now - state.universe_since_ms < state.ms(EARLY_S):
         universe.next_refresh_ms = min(universe.next_refresh_ms, state.now + state.ms(EARLY_REFRESH_S))
     most = state.settings.universe.max_size + CANDIDATES_BEYOND
     candidates = universe.candidates(state.metrics, most, unclassified=dynamic)

@@ -159,6 +159,8 @@ class Universe:
         self.refused: tuple[tuple[str, tuple[Refusal, ...]], ...] = ()
         self.next_refresh_ms = 0
         self.quality = Quality()
+        self.gone_stale: frozenset[str] = frozenset()
+        """Members that left only because their data were stale and that were not judged anew since."""
         self._broken_since: dict[str, int] = {}
         self._by_reason: Counter[str] = Counter()
         self._by_symbol: Counter[str] = Counter()
@@ -198,6 +200,8 @@ class Universe:
         self._measure(metrics)
         joined = tuple(s for s in self.members if s not in before)
         left = tuple(s for s in before if s not in self.members)
+        only_stale = {s for s, reasons in refused if all(r.code == "stale" for r in reasons)}
+        self.gone_stale = frozenset(only_stale & (self.gone_stale | set(left)))
         return UniverseChange(members=self.members, joined=joined, left=left)
 
     def _blinks(self, symbol: str, reasons: tuple[Refusal, ...], now_ms: int, grace_ms: float) -> bool:
