@@ -16,7 +16,7 @@ from tui_trader.core.views import EquityPoint
 HISTORY_CANDLES = KEPT_MINUTES
 CANDIDATES_BEYOND = 10
 EARLY_S, EARLY_REFRESH_S = 60.0, 5.0
-"""After a start or an outage symbols become known one by one: none waits for a whole turn because its data came late."""
+"""After a start or an outage symbols become known one by one: none waits for a whole turn for data that came late."""
 WALLET_LAG_S = 2.0
 SECOND_WORD_S = 0.5
 """The stream tells a fill and the position that it made within milliseconds of each other."""
