@@ -183,6 +183,30 @@ def test_ctrl_c_leaves_a_partial_result(capsys: Capture, monkeypatch: pytest.Mon
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_ctrl_c_in_the_second_run_leaves_no_figure_of_half_a_run(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    plain = Backtest._bar
+
+    def interrupted(self: Backtest, index: int) -> None:
+        plain(self, index)
+        if self._instrument.taker_fee == 0 and index > 3_000 and not told:
+            told.append(index)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    told: list[int] = []
+    monkeypatch.setattr(Backtest, "_bar", interrupted)
+    code, out, err = call(capsys, *RUN, "--no-costs", *form)
+    assert told
+    assert code == cli_backtest.INTERRUPTED
+    assert "without costs was interrupted" in err
+    assert "PARTIAL" not in out
+    assert "nothing paid" not in out
+    if form:
+        assert json.loads(out)["without_costs_run"] is None
+
+
 def test_a_bar_is_drawn_for_a_person_who_waits(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     bar = cli_backtest.Bar("backtest X")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tui_trader.core.signals import Strategy
     from tui_trader.research.backtest import BacktestResult
     from tui_trader.research.history import History
-    from tui_trader.research.report import Report
+    from tui_trader.research.report import Report, WithoutCosts
     from tui_trader.venues.paper import Costs
 
 BAR_AFTER_S = 1.0
@@ -79,7 +79,7 @@ def run_backtest(context: Globals, question: Question) -> int:
     """Run and print; 130 when interrupted, with what was done marked as partial."""
     from tui_trader.core.parameters import ParameterError, resolve
     from tui_trader.research.history import instrument_of
-    from tui_trader.research.report import WithoutCosts, make_report
+    from tui_trader.research.report import make_report
     from tui_trader.strategies.registry import find_strategy
 
     settings = context.load().settings
@@ -100,15 +100,10 @@ def run_backtest(context: Globals, question: Question) -> int:
     run = _fast if question.fast else _engine
     bar = Bar(f"backtest {symbol}")
     result = run(history, strategy, settings, instrument, wallet, costs, values, timeframe, bar)
-    free = None
+    other = None
     if question.no_costs and not result.partial:
         gratis = msgspec.structs.replace(instrument, maker_fee=Decimal(0), taker_fee=Decimal(0))
         other = run(history, strategy, settings, gratis, wallet, costs.unpaid, values, timeframe, bar)
-        free = WithoutCosts(
-            total_return=float(other.equity[-1]) / float(wallet) - 1.0,
-            trades=len(other.trades),
-            same_entries=[t.entry_bar for t in other.trades] == [t.entry_bar for t in result.trades],
-        )
     bar.clear()
     report = make_report(
         strategy=strategy.name,
@@ -122,9 +117,28 @@ def run_backtest(context: Globals, question: Question) -> int:
         warm_up_ms=_warm_up_ms(strategy, settings, timeframe, values),
         code=code_version(),
         path="kernel" if question.fast else "engine",
-        without_costs=free,
+        without_costs=_without_costs(other, result, float(wallet)),
     )
-    return _print(question, report)
+    code = _print(question, report)
+    if other is not None and other.partial:
+        sys.stderr.write("The run without costs was interrupted: nothing can be said of what they take.\n")
+        return code or INTERRUPTED
+    return code
+
+
+def _without_costs(other: BacktestResult | None, paid: BacktestResult, wallet: float) -> WithoutCosts | None:
+    """The second run beside the one that paid; None where it was not made, or not to its end: a part beside the whole
+    would tell of costs that nobody paid.
+    """
+    from tui_trader.research.report import WithoutCosts
+
+    if other is None or other.partial:
+        return None
+    return WithoutCosts(
+        total_return=float(other.equity[-1]) / wallet - 1.0,
+        trades=len(other.trades),
+        same_entries=[t.entry_bar for t in other.trades] == [t.entry_bar for t in paid.trades],
+    )
 
 
 def _warm_up_ms(strategy: Strategy, settings: Settings, timeframe: str, values: dict[str, float]) -> int:
