@@ -159,6 +159,26 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path, name: str) -> 
     refused(tmp_path, "this is no such file, whatever its name says\n" * 3, name)
 
 
+def to_packed_npz(path: Path) -> None:
+    np.savez_compressed(path, time=PART.bars.open_ms, **{name: getattr(PART.bars, name) for name in FIELDS})
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.csv.gz", to_gz), ("a.npz", to_packed_npz)])
+def test_a_file_damaged_at_any_place_is_refused_and_no_crash(
+    tmp_path: Path, name: str, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / name
+    write(path)
+    whole, refused = path.read_bytes(), 0
+    for at in range(0, 600, 20):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 0xFF,)) + whole[at + 1 :])
+        try:
+            read_history(path, "BTCUSDT")
+        except UsageError as error:
+            refused += name in str(error)
+    assert refused > 20, "a few bytes of a name or a stamp tell nothing"
+
+
 def test_other_suffixes_and_missing_files_are_refused(tmp_path: Path) -> None:
     assert "use .npz, .csv" in refused(tmp_path, ROW, "x.txt")
     with pytest.raises(UsageError, match=r"cannot be read \(No such file"):

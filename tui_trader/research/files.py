@@ -11,6 +11,7 @@ import gzip
 import importlib
 import io
 import zipfile
+import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -156,7 +157,7 @@ def _npz(path: Path, symbol: str) -> Table:
             names = _columns(path, found.files)
             arrays = {column: found[name] for column, name in names.items()}
             funding = {name: found[name] for name in ("funding_time_ms", "funding_rate") if name in found.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
         raise UsageError(f"{path} is no .npz file of plain arrays ({plain(str(error))[:120]}).") from None
     lengths = {name: values.shape for name, values in arrays.items()}
     if len(set(lengths.values())) != 1 or arrays["open"].ndim != 1:
@@ -203,7 +204,7 @@ def _csv(path: Path, symbol: str) -> Table:
         try:
             lines = io.TextIOWrapper(plain_bytes, encoding="utf-8-sig", newline="")
             return _csv_table(path, symbol, lines)
-        except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
+        except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UsageError(f"{path} is no text of comma-separated values ({plain(str(error))[:120]}).") from None
 
 
