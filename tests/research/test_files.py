@@ -179,6 +179,19 @@ def test_a_file_damaged_at_any_place_is_refused_and_no_crash(
     assert refused > 20, "a few bytes of a name or a stamp tell nothing"
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
+def test_dates_that_can_be_read_in_two_ways_are_refused(tmp_path: Path, name: str) -> None:
+    times = pd.to_datetime(PART.bars.open_ms - 12 * 86_400_000, unit="ms")
+    for words, good in (("%Y-%m-%d %H:%M:%S", True), ("%Y-%m-%dT%H:%M:%SZ", True), ("%d/%m/%Y %H:%M", False)):
+        data = frame().assign(open_time=times.strftime(words))
+        data.to_parquet(tmp_path / name) if name.endswith("parquet") else data.to_feather(tmp_path / name)
+        if good:
+            assert read_history(tmp_path / name, "BTCUSDT").bars.open_ms[0] == PART.bars.open_ms[0] - 12 * 86_400_000
+            continue
+        with pytest.raises(UsageError, match="open times cannot be read"):
+            read_history(tmp_path / name, "BTCUSDT")
+
+
 def test_other_suffixes_and_missing_files_are_refused(tmp_path: Path) -> None:
     assert "use .npz, .csv" in refused(tmp_path, ROW, "x.txt")
     with pytest.raises(UsageError, match=r"cannot be read \(No such file"):

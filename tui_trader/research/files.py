@@ -331,7 +331,8 @@ def _frame_times(path: Path, column: Any, pd: Any) -> Times:
     if pd.api.types.is_numeric_dtype(column):
         return times_ms(path, column.to_numpy())
     try:
-        stamps = pd.to_datetime(column, utc=True)
+        # Without a format pandas guesses one, and takes the 4th of May for the 5th of April.
+        stamps = pd.to_datetime(column, utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path}: the open times cannot be read ({plain(str(error))[:120]}).") from None
     if stamps.isna().any():
