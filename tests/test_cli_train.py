@@ -29,6 +29,7 @@ from tui_trader.config import default_settings, load
 from tui_trader.core.regime import Regime
 from tui_trader.core.trained import TrainedSet
 from tui_trader.store.trained import load_sets, save_sets
+from tui_trader.strategies import volume_breakout
 
 Capture = pytest.CaptureFixture[str]
 LACKING = 36
@@ -146,6 +147,25 @@ def test_optimize_and_going_on(capsys: Capture, candles: str) -> None:
     assert (code, "is no name" in err) == (2, True)
     code, _, err = call(capsys, "optimize", "--strategy", "nonsense", "--candles", candles)
     assert (code, "there is no strategy 'nonsense'" in err) == (2, True)
+
+
+def test_a_study_of_an_edited_strategy_is_not_gone_on_with(capsys: Capture, candles: str, tmp_path: Path) -> None:
+    shipped = Path(volume_breakout.__file__).read_text()
+    own = tmp_path / "own"
+    own.mkdir()
+    file = own / "mine.py"
+    file.write_text(shipped.replace('"volume_breakout"', '"mine"'))
+    file.chmod(0o600)
+    config = tmp_path / "own.toml"
+    config.write_text(f'[strategies]\nfolder = "{own}"\n')
+    words = ("--config", str(config), "optimize", "--strategy", "mine", "--symbol", SYMBOL, "--candles", candles)
+    more = ("--timeframe", "1m", "--folds", "2", "--jobs", "1", "--resume", "mine")
+    for trials in ("8", "9"):
+        code, _, err = call(capsys, *words, *more, "--trials", trials)
+        assert (code, err) == (0, "")
+    file.write_text(file.read_text() + "\nANOTHER_RULE = 1\n")
+    code, _, err = call(capsys, *words, *more, "--trials", "10")
+    assert (code, "made with other data, settings, bounds or rules" in err) == (2, True)
 
 
 def trained(regime: Regime, **changes: object) -> TrainedSet:

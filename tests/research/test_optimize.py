@@ -50,7 +50,7 @@ def test_more_trials_may_follow_and_other_things_may_not(found: Optimized, tmp_p
     small = msgspec.structs.replace(ORDER, trials=8)
     assert search(path, small).trials == 8
     assert search(path) == found
-    with pytest.raises(UsageError, match="made with other data, settings or bounds"):
+    with pytest.raises(UsageError, match="made with other data, settings, bounds or rules"):
         search(path, msgspec.structs.replace(ORDER, seed=8))
 
 

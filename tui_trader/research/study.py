@@ -8,6 +8,7 @@ of the trials before it, the rest is not run (pruned). The study is kept in a jo
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,8 @@ class Search:
         made_of = study.user_attrs.get("identity", self._identity)
         if made_of != self._identity:
             raise UsageError(
-                f"The study {self._name} was made with other data, settings or bounds; give another --resume name."
+                f"The study {self._name} was made with other data, settings, bounds or rules; give another --resume "
+                "name."
             )
         study.set_user_attr("identity", self._identity)
         running = optuna.trial.TrialState.RUNNING
@@ -180,10 +182,11 @@ class Search:
 
 
 def identity(problem: Problem, order: Order) -> str:
-    """Names what a study is made of; the number of trials may grow."""
+    """Names what a study is made of, the rules in the strategy's own file too; the number of trials may grow."""
     same = msgspec.structs.replace(order, trials=0)
     strategy = find_strategy(order.strategy, problem.settings.strategies)
-    return hashlib.sha256(msgspec.json.encode([problem.digest, same, strategy.parameters])).hexdigest()[:16]
+    rules = hashlib.sha256(Path(inspect.getfile(type(strategy))).read_bytes()).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([problem.digest, same, strategy.parameters, rules])).hexdigest()[:16]
 
 
 def finished(study: Study) -> list[Any]:
