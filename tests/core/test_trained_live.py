@@ -199,3 +199,34 @@ def test_what_a_person_has_a_hand_in_does_not_count(command: Callable[[int], ev.
     (trade,) = [r.data for r in desk.records if r.kind == "trades"]
     assert trade["trained"] == ""
     assert desk.engine.state.trained.evidence(trained().identity) is None
+
+
+@pytest.mark.parametrize("qty", ["part", "all"])
+def test_what_was_closed_at_the_venue_by_somebody_else_does_not_count(qty: str) -> None:
+    desk = tuned_desk(trained())
+    bar(desk)
+    desk.run(1_000)
+    plan = desk.engine.state.plans[SYMBOL]
+    assert plan.trained
+    amount = desk.position if qty == "all" else Decimal("0.001")
+    order = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": str(amount), "reduceOnly": "true"}
+    desk.request("POST", "/fapi/v1/order", order)
+    desk.run(2_000)
+    desk.move(float(plan.stop_price) - 60)
+    desk.run(3_000)
+    (trade,) = [r.data for r in desk.records if r.kind == "trades"]
+    assert trade["trained"] == ""
+    assert desk.engine.state.trained.evidence(trained().identity) is None
+
+
+@pytest.mark.parametrize("client_id", ["autoclose-1", "adl_autoclose"])
+def test_what_the_venue_itself_closed_counts(client_id: str) -> None:
+    desk = tuned_desk(trained())
+    bar(desk)
+    desk.run(1_000)
+    order = {"symbol": SYMBOL, "side": "SELL", "type": "MARKET", "quantity": str(desk.position), "reduceOnly": "true"}
+    desk.request("POST", "/fapi/v1/order", order | {"newClientOrderId": client_id})
+    desk.run(4_000)
+    (trade,) = [r.data for r in desk.records if r.kind == "trades"]
+    assert trade["trained"] == trained().identity
+    assert desk.engine.state.trained.evidence(trained().identity) is not None

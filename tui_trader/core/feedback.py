@@ -154,6 +154,8 @@ def on_fill(state: EngineState, fill: Fill) -> None:
     if plan is None:
         _external_fill(state, fill)
         return
+    if order is None and not _by_the_venue(fill):
+        plan.trained = ""  # somebody else had a hand in it, as with a person's own commands
     plan.fees += _fee(state, fill)
     plan.realized += realized
     if fill.side is plan.side.entry:
@@ -231,9 +233,14 @@ def _late_fill(state: EngineState, fill: Fill, plan: Plan | None, order: OwnOrde
         state.save_plan(plan)
 
 
+def _by_the_venue(fill: Fill) -> str:
+    """What the venue itself did with this fill, or ""."""
+    return next((text for prefix, text in BY_THE_VENUE.items() if fill.client_id.startswith(prefix)), "")
+
+
 def _if_by_the_venue(state: EngineState, fill: Fill, plan: Plan | None) -> None:
     """Liquidation or deleveraging: booked to the venue, and the symbol takes no entries until a person resumes it."""
-    what = next((text for prefix, text in BY_THE_VENUE.items() if fill.client_id.startswith(prefix)), "")
+    what = _by_the_venue(fill)
     if not what:
         return
     state.paused_symbols.add(fill.symbol)
