@@ -335,3 +335,31 @@ def test_i11_while_minutes_are_missing_neither_a_strategy_nor_atr_is_trusted() -
     desk.process(ev.CandleHistory(ts=desk.now, symbol=SYMBOL, candles=history))
     bar(desk)
     assert (strategy.asked, [action for action, _ in actions(desk)]) == (1, ["opened", "refused"])
+
+
+class Moody(Says):
+    """Takes one number."""
+
+    parameters = (Parameter(name="mood", default=1, low=0, high=9, step=1, text="what it waits for"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"parameters": {"says.mood": 99}}, "strategies.parameters.says: mood = 99 is not within 0 to 9"),
+        ({"parameters": {"says.mode": 1}}, "strategies.parameters.says: there is no parameter 'mode'; known are mood"),
+        ({"timeframes": {"says": "7m"}}, "strategies.timeframes.says = '7m'; use one of 1m, 5m, 15m"),
+    ],
+)
+def test_settings_that_a_running_strategy_cannot_take_are_not_adopted(changes: dict[str, object], words: str) -> None:
+    desk = desk_with(Moody(None), settings=settings(strategies={"enabled": ("says",)}))
+    before = desk.engine.state.settings
+    wanted = settings(strategies={"enabled": ("says",), "threshold": 0.7, **changes})
+    desk.process(ev.SettingsChanged(ts=desk.now, settings_json=wanted.model_dump_json().encode()))
+    assert f"settings not reloaded, the old ones stay: {words}" in desk.engine.state.log[-1].text
+    bar(desk)
+    assert desk.engine.state.settings == before
+    assert actions(desk) == [("hold", ())], "it still judges every bar"
+    good = settings(strategies={"enabled": ("says",), "threshold": 0.7, "parameters": {"says.mood": 9}})
+    desk.process(ev.SettingsChanged(ts=desk.now, settings_json=good.model_dump_json().encode()))
+    assert desk.engine.state.settings.strategies.threshold == 0.7

@@ -15,7 +15,8 @@ from tui_trader.core.commands import SettingsApplied
 from tui_trader.core.entries import LARGEST
 from tui_trader.core.exits import move_to_break_even, start_trailing
 from tui_trader.core.oco import Plan, PlanTarget, Stage
-from tui_trader.core.reload import FIXED_SECTIONS, apply_reload, later_changes
+from tui_trader.core.plain import plain
+from tui_trader.core.reload import FIXED_SECTIONS, apply_reload, later_changes, unusable
 from tui_trader.core.settings import Settings
 from tui_trader.core.state import EngineState
 from tui_trader.core.types import ZERO, Leg, Severity
@@ -292,6 +293,10 @@ def _reload(state: EngineState, command: ev.SettingsChanged) -> None:
         wanted = Settings.model_validate_json(command.settings_json)
     except ValidationError as error:
         state.say(Severity.WARNING, f"settings not reloaded, the old ones stay: {error.errors()[0]['msg']}")
+        return
+    problem = unusable(wanted, state.strategies.values())
+    if problem:
+        state.say(Severity.WARNING, plain(f"settings not reloaded, the old ones stay: {problem}"))
         return
     before = state.settings
     losses = state.losses.amounts(state.equity())

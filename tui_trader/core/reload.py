@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
+from tui_trader.core.candles import TIMEFRAMES
+from tui_trader.core.parameters import ParameterError, resolve
 from tui_trader.core.settings import LimitSettings, Settings, SizingModel, SizingSettings
+from tui_trader.core.signals import Strategy
 
 _SMALLER_IS_TIGHTER = {
     "limits": (
@@ -70,6 +73,20 @@ def apply_reload(
         }
     )
     return merged, tuple(held)
+
+
+def unusable(new: Settings, running: Iterable[Strategy]) -> str:
+    """What of ``new`` a running strategy cannot be asked with, or "": at a start such settings are refused as well."""
+    chosen = new.strategies
+    for strategy in running:
+        timeframe = chosen.timeframes.get(strategy.name, strategy.timeframe)
+        if timeframe not in TIMEFRAMES:
+            return f"strategies.timeframes.{strategy.name} = {timeframe!r}; use one of {', '.join(TIMEFRAMES)}"
+        try:
+            resolve(strategy.parameters, chosen.parameters_of(strategy.name))
+        except ParameterError as error:
+            return f"strategies.parameters.{strategy.name}: {error}"
+    return ""
 
 
 def later_changes(old: Settings, new: Settings, *, running: Collection[str]) -> tuple[str, ...]:
