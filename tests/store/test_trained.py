@@ -74,6 +74,24 @@ def test_a_damaged_row_counts_for_nothing(tmp_path: Path) -> None:
     assert load_sets(path) == (BEAR,)
 
 
+def test_a_demotion_of_the_set_before_does_not_hide_a_new_one(tmp_path: Path) -> None:
+    """A training stores its sets as they come, and a session trades with the old ones until it is over."""
+    path = tmp_path / "store.sqlite3"
+    new = msgspec.structs.replace(BULL, trained_ms=2, values={"bars": 40.0})
+    old, other = (msgspec.structs.replace(one, demoted="it lost") for one in (BULL, new))
+    save_sets(path, [BULL, old])
+    assert load_sets(path) == (old,)
+    save_sets(path, [new, old])
+    assert load_sets(path) == (new,)
+    save_sets(path, [other])
+    assert load_sets(path) == (other,)
+    save_sets(path, [old])
+    assert load_sets(path) == (other,), "its own demotion stays"
+    carried = tmp_path / "carried.sqlite3"
+    carry_over(path, carried)
+    assert load_sets(carried) == (other,)
+
+
 def test_a_locked_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui_trader.store.trained._PATIENCE_MS", 50)
     path = tmp_path / "store.sqlite3"

@@ -24,15 +24,39 @@ SELECT body FROM trained_assets WHERE rowid IN
 """
 
 
+_OF_KEY = """
+SELECT body FROM trained_assets WHERE (symbol, exchange, strategy, regime, timeframe) = (?, ?, ?, ?, ?)
+  ORDER BY rowid DESC
+"""
+
+
 def read_sets(db: sqlite3.Connection) -> tuple[TrainedSet, ...]:
     """The newest set of each key; a damaged row counts for nothing."""
-    found = []
-    for (body,) in db.execute(_NEWEST):
-        try:
-            found.append(msgspec.json.decode(body or "", type=TrainedSet))
-        except (msgspec.MsgspecError, TypeError, ValueError):
+    newest = [found for (body,) in db.execute(_NEWEST).fetchall() if (found := _decoded(body)) is not None]
+    return tuple(_trained_last(db, one) if one.demoted else one for one in newest)
+
+
+def _decoded(body: str | None) -> TrainedSet | None:
+    try:
+        return msgspec.json.decode(body or "", type=TrainedSet)
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return None
+
+
+def _trained_last(db: sqlite3.Connection, newest: TrainedSet) -> TrainedSet:
+    """What counts where the newest row is a demotion: a session may demote a set that it still trades with, while a
+    training that is under way has stored another for its key already.
+    """
+    rows: dict[str, TrainedSet] = {}
+    key = (newest.symbol, newest.exchange, newest.strategy, newest.regime.value, newest.timeframe)
+    for (body,) in db.execute(_OF_KEY, key):
+        one = _decoded(body)
+        if one is None:
             continue
-    return tuple(found)
+        found = rows.setdefault(one.identity, one)
+        if not one.demoted:
+            return found
+    return newest
 
 
 def read_results(db: sqlite3.Connection) -> tuple[tuple[str, float], ...]:
