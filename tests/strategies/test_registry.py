@@ -45,6 +45,15 @@ def test_a_file_in_the_own_folder_is_picked_up_by_name(tmp_path: Path) -> None:
         (OWN + DECLARED.format(low=10, default=5, step=1), 0o600, "'n' needs low ≤ default ≤ high"),
         (OWN + DECLARED.format(low=1, default=5, step=0), 0o600, "step 0"),
         (OWN, 0o620, "may be written by others"),
+        (
+            OWN + "    def __init__(self):\n        raise RuntimeError('no')\n",
+            0o600,
+            "cannot be used: RuntimeError: no",
+        ),
+        (OWN + "    parameters = ({'name': 'n'},)\n", 0o600, "cannot be used: TypeError: .*'n'.* is no Parameter"),
+        (OWN + "    parameters = None\n", 0o600, "cannot be used: TypeError"),
+        (OWN + DECLARED.format(low=1, default="'5'", step=1), 0o600, "cannot be used: TypeError"),
+        (OWN + "    timeframe = ['5m']\n", 0o600, r"its timeframe is \['5m'\]"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, text: str, mode: int, words: str) -> None:

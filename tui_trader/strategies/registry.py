@@ -86,11 +86,27 @@ def _own_files(folder: str) -> dict[str, Path]:
 def _check_declared(parameters: Iterable[Parameter], file: Path) -> None:
     """Raises ``ConfigError`` for a declaration that no search and no default could keep to."""
     for one in parameters:
+        if not isinstance(one, Parameter):
+            raise TypeError(f"{one!r} is no Parameter")
         if not (one.low <= one.default <= one.high and one.step > 0):
             raise ConfigError(
                 f"{file}: the parameter {one.name!r} needs low ≤ default ≤ high and a step over 0; it has low "
                 f"{one.low}, default {one.default}, high {one.high}, step {one.step}"
             )
+
+
+def _made(kind: type[BarStrategy], file: Path) -> Strategy:
+    """The strategy of a person's own class. Raises ``ConfigError``, whatever the class does."""
+    try:
+        _check_declared(kind.parameters, file)
+        made = kind()
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{file}: its class cannot be used: {type(error).__name__}: {error}. Mend it.") from error
+    if not isinstance(made.timeframe, str):
+        raise ConfigError(f"{file}: its timeframe is {made.timeframe!r}; use one of {', '.join(TIMEFRAMES)}")
+    return made
 
 
 def _load(file: Path) -> Strategy:
@@ -108,6 +124,5 @@ def _load(file: Path) -> Strategy:
         raise ConfigError(f"{file} cannot be run: {type(error).__name__}: {error}. Mend it or disable it.") from error
     for found in vars(module).values():
         if isinstance(found, type) and issubclass(found, BarStrategy) and found.name == file.stem:
-            _check_declared(found.parameters, file)
-            return found()
+            return _made(found, file)
     raise ConfigError(f"{file} holds no class derived from BarStrategy with name = {file.stem!r}")
