@@ -143,3 +143,13 @@ def test_a_deposit_told_after_a_newer_word_on_the_wallet_is_no_profit(times: int
     timer(made, NOW + 2_500)
     assert made.state.portfolio.wallet == 15_010
     assert made.state.losses.day_pnl(made.state.equity()) == 10
+
+
+def test_transfers_that_a_session_of_an_older_version_counted_are_not_counted_again() -> None:
+    """Its store does not say when the starts were taken; all until its last look at the account is in them."""
+    older = {"day": NOW // DAY, "day_start": "15000", "baseline": "15000"}
+    made = engine(Recovered(state={"losses": older, "fills_cursor": NOW - 60_000}))
+    ledger(made, NOW, "15000", (NOW - 1_800_000, 5_000), (NOW - 30_000, -1_000))
+    timer(made, NOW + 1_000)
+    assert (made.state.losses.day_start, made.state.losses.baseline) == (14_000, 14_000)
+    assert not made.state.killed

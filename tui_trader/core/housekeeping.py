@@ -188,7 +188,7 @@ def recover(state: EngineState, recovered: Recovered) -> None:
         state.dynamic_tiers = DynamicTiers({str(k): int(v) for k, v in tiers.items() if isinstance(v, int)})
     losses = recovered.state.get("losses")
     if isinstance(losses, dict):
-        state.losses = type(state.losses).from_state(state.settings.limits, losses)
+        state.losses = type(state.losses).from_state(state.settings.limits, losses, state.looked_ms)
     state.trained.recover(recovered.trained, recovered.trained_results)
     state.equity_points.extend(EquityPoint(ts=ts, equity=value) for ts, value in recovered.equity)
     signals = (restored.signal(row) for row in recovered.signals)

@@ -151,14 +151,19 @@ class LossLimits:
         }
 
     @classmethod
-    def from_state(cls, settings: LimitSettings, state: dict[str, object]) -> LossLimits:
-        """Take up where ``to_state`` left off; unreadable parts start anew."""
+    def from_state(cls, settings: LimitSettings, state: dict[str, object], looked_ms: int = 0) -> LossLimits:
+        """Take up where ``to_state`` left off; unreadable parts start anew.
+
+        Starts without a date, as an older version kept them, contain what was moved until the account was last looked
+        at, ``looked_ms``.
+        """
         limits = cls(settings)
         day = state.get("day")
         limits.day = day if isinstance(day, int) else -1
         limits.day_start = _decimal(state.get("day_start"))
         limits.baseline = _decimal(state.get("baseline"))
-        limits.day_ms, limits.baseline_ms = _moment(state.get("day_ms")), _moment(state.get("baseline_ms"))
+        limits.day_ms = _moment(state.get("day_ms")) or looked_ms
+        limits.baseline_ms = _moment(state.get("baseline_ms")) or looked_ms
         limits.moved = _moved(state.get("moved"))
         limits.daily_reached = bool(state.get("daily_reached"))
         limits.total_reached = bool(state.get("total_reached"))
