@@ -153,3 +153,14 @@ def test_transfers_that_a_session_of_an_older_version_counted_are_not_counted_ag
     timer(made, NOW + 1_000)
     assert (made.state.losses.day_start, made.state.losses.baseline) == (14_000, 14_000)
     assert not made.state.killed
+
+
+def test_after_the_venues_clock_was_set_back_the_stream_is_believed_on_the_wallet() -> None:
+    made = engine()
+    snapshot(made, NOW, "10000")
+    timer(made, NOW + 1_000)
+    made.process(word(1_200, 9_990, "ORDER"))
+    back = NOW - 3_600_000
+    loss = ev.BalanceUpdate(ts=back, wallet=Decimal(4_000), reason="ORDER", venue_ts=back)
+    made.process(loss)
+    assert made.state.portfolio.wallet == 4_000

@@ -315,7 +315,8 @@ class Engine:
 
     def _on_balance(self, event: ev.BalanceUpdate) -> None:
         portfolio = self._state.portfolio
-        stale = 0 < event.venue_ts < portfolio.wallet_ts
+        # A newest word from the future is one of before the venue's clock was set back: nothing is older than it.
+        stale = 0 < event.venue_ts < portfolio.wallet_ts <= event.ts + self._state.ms(SET_BACK_S)
         transfers.on_stream(self._state, event, stale=stale)
         if not stale:
             portfolio.wallet, portfolio.wallet_ms = event.wallet, self._state.now
