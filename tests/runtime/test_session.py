@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -312,6 +313,50 @@ async def test_a_stop_while_starting_ends_the_start(tmp_path: Path) -> None:
         await starting
     assert not is_held(tmp_path / "a.lock")
     assert "the session did not start: SIGTERM" in session.log.path.read_text()
+
+
+@pytest.mark.parametrize("opened", [VenueUnreachable("no route"), asyncio.CancelledError()])
+async def test_a_stop_while_a_start_that_failed_or_was_left_gives_everything_back_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: BaseException
+) -> None:
+    monkeypatch.setattr("tui_trader.runtime.session.OPEN_TRIES", 1)
+    venue, closing = ScriptedVenue(), asyncio.Event()
+    venue.answers = {"open": [opened], "aclose": [closing]}
+    kept: list[bool] = []
+    session = scripted(tmp_path, venue)
+    session._on_stopped = partial(_note, kept)
+    starting = asyncio.ensure_future(session.start())
+    await until(lambda: ("aclose", "") in venue.calls)
+    stopping = asyncio.ensure_future(session.stop("SIGTERM"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        starting.cancel()
+    closing.set()
+    await asyncio.wait({starting, stopping}, timeout=5)
+    assert starting.done()
+    assert stopping.done()
+    assert not is_held(tmp_path / "a.lock")
+    assert kept == [True]
+
+
+async def test_a_stop_after_a_failed_start_ends_no_simulated_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether a position is open there."""
+    monkeypatch.setattr("tui_trader.runtime.session.OPEN_TRIES", 1)
+    venue = ScriptedVenue()
+    venue.answers["open"] = [VenueUnreachable("no route")]
+    kept: list[bool] = []
+    session = scripted(tmp_path, venue)
+    session._on_stopped = partial(_note, kept)
+    with pytest.raises(VenueUnreachable):
+        await session.start()
+    await session.stop("quit by the person")
+    assert kept == [True]
+
+
+async def _note(kept: list[bool], keep: bool) -> None:
+    kept.append(keep)
 
 
 async def test_a_venue_that_does_not_close_keeps_nothing_from_closing(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from tui_trader.runtime.lock import AccountLock
 from tui_trader.runtime.log import LOG_FILE, Redactor, SessionLog
 from tui_trader.runtime.log_writer import LogWatch
 from tui_trader.runtime.status import account_facts, trader_facts
-from tui_trader.runtime.supervise import describe
+from tui_trader.runtime.supervise import describe, to_the_end
 from tui_trader.runtime.traces import TraceFolder
 from tui_trader.runtime.trader import Trader
 from tui_trader.runtime.wake import Wake
@@ -276,10 +276,10 @@ class Session:
         except BaseException as error:
             why = self._reason if isinstance(error, asyncio.CancelledError) and self._reason else describe(error)
             self.log.say("warning", f"the session did not start: {why}")
-            await self._close_all()
+            await to_the_end(self._close_all())
             if self._on_stopped is not None:
                 # Nobody knows whether a position is open, so what holds it is kept.
-                await self._on_stopped(True)
+                await to_the_end(self._on_stopped(True))
             self.log.close()
             self._stopped.set()
             if isinstance(error, asyncio.CancelledError) and self._stop_task is not None and task is not None:
@@ -424,6 +424,7 @@ class Session:
         if self._starting is not None:
             self._starting.cancel()
             await self._stopped.wait()
+        if self._stopped.is_set():
             return
         self._deadline = clock.monotonic() + STOP_S
         self.log.say("warning", f"stopping: {reason}; no new entries, stops stay at the venue")

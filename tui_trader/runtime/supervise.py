@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -33,6 +34,16 @@ def where_of(error: BaseException) -> str:
         frames.append(f"{Path(code.co_filename).name}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return " < ".join(reversed(frames[-6:]))
+
+
+async def to_the_end(work: Awaitable[None]) -> None:
+    """Wait for ``work`` however often the waiting is cancelled: a signal, or a console that leaves, must not leave open
+    what is being closed.
+    """
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
 
 
 class _Worker:
