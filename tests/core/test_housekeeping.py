@@ -460,3 +460,18 @@ def test_a_position_without_rules_counts_in_the_equity_when_it_is_settled_in_usd
     held = ev.VenuePosition(symbol=symbol, qty=Decimal(100), entry_price=Decimal(100), mark=Decimal(90))
     snapshot(made, NOW, "10000", held)
     assert made.state.equity() == equity
+
+
+def test_settings_are_reloaded_while_a_position_without_rules_is_closed() -> None:
+    made = engine()
+    known(made, "BTC")
+    held = ev.VenuePosition(symbol="DELISTEDUSDT", qty=Decimal(100), entry_price=Decimal(100), mark=Decimal(90))
+    snapshot(made, NOW, "10000", held)
+    made.process(ev.KillSwitch(ts=NOW + 500, reason="by hand"))
+    snapshot(made, NOW + 1_000, "10000", held)
+    assert made.state.plans.keys() == {"DELISTEDUSDT"}
+    wanted = settings(strategies={"cooldown_min": 1})
+    told = made.process(ev.SettingsChanged(ts=NOW + 2_000, settings_json=wanted.model_dump_json().encode()))
+    assert of(cmd.SettingsApplied, told)
+    assert made.settings.strategies.cooldown_min == 1
+    assert made.view(NOW + 2_000, "DELISTEDUSDT", "1m").positions

@@ -420,9 +420,8 @@ class EngineState:
         self.classifier = Classifier(settings.tiers)
         self.universe.settings = settings.universe
         self.losses.settings = settings.limits
-        for symbol, instrument in self.instruments.items():
-            metrics = self.metrics[symbol]
-            metrics.tier, metrics.tier_reason = self.classifier.tier(instrument.base_asset)
+        for metrics in self.metrics.values():
+            metrics.tier, metrics.tier_reason = self.classifier.tier(metrics.base_asset)
 
     def reachable(self) -> bool:
         """Whether signed requests can be expected to work."""
