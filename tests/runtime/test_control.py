@@ -53,6 +53,23 @@ async def test_status_and_kill(served: tuple[Controlled, Path]) -> None:
     assert session.kills == ["test now"]
 
 
+async def test_the_status_of_an_account_with_a_hundred_positions_is_heard(
+    served: tuple[Controlled, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts: dict[str, object] = {"open": [{"symbol": f"COIN{i}USDT", "rest": "x" * 200} for i in range(100)]}
+    monkeypatch.setattr(served[0], "status", lambda: facts)
+    assert (await ask(served[1], Request(do="status"))).status == facts
+
+
+async def test_an_answer_without_end_is_no_answer(
+    served: tuple[Controlled, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_trader.runtime.control.ANSWER_LIMIT", 1_000)
+    monkeypatch.setattr(served[0], "status", lambda: {"endless": "x" * 10_000})
+    with pytest.raises(SessionBusyError, match="does not answer"):
+        await ask(served[1], Request(do="status"))
+
+
 async def test_trained_sets_are_read_again(served: tuple[Controlled, Path]) -> None:
     answer = await ask(served[1], Request(do="reload"))
     assert (answer.ok, answer.text) == (True, "2 trained sets read, 1 in use")

@@ -25,6 +25,8 @@ from tui_trader.venues.text import clean
 
 VERSION = 1
 LINE_LIMIT = 16_384
+ANSWER_LIMIT = 1_000_000
+"""An answer names every open position; an account may have hundreds."""
 IDLE_S = 30.0
 _PATH_LIMIT = 100  # sun_path holds 104 bytes on some systems, 108 on Linux
 
@@ -182,7 +184,7 @@ async def ask(path: Path, request: Request, *, timeout_s: float = 10.0, until_go
     """
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(os.fspath(path), limit=LINE_LIMIT)
+            reader, writer = await asyncio.open_unix_connection(os.fspath(path), limit=ANSWER_LIMIT)
             try:
                 writer.write(msgspec.json.encode(request) + b"\n")
                 await writer.drain()
@@ -193,7 +195,7 @@ async def ask(path: Path, request: Request, *, timeout_s: float = 10.0, until_go
             finally:
                 writer.close()
                 await writer.wait_closed()
-    except (OSError, TimeoutError, msgspec.MsgspecError) as error:
+    except (OSError, TimeoutError, ValueError, msgspec.MsgspecError) as error:
         raise SessionBusyError(
             f"The running session does not answer at {path} ({type(error).__name__}). It may be hanging; its stops "
             "rest at the venue. Look at its log, end that process, then start again: the new one adopts its positions."
