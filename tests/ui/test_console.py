@@ -436,6 +436,26 @@ async def test_leaving_during_the_start_cancels_it() -> None:
     assert cancelled == [True]
 
 
+async def test_i25_a_terminal_that_is_gone_during_the_start_lets_the_session_trade_on() -> None:
+    session, ready = FakeSession(), asyncio.Event()
+
+    async def start() -> SessionFace:
+        await ready.wait()
+        return session
+
+    app = ConsoleApp(start)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.post_message(TerminalGone())
+        await pilot.pause()
+    assert app.return_value is not None
+    settling = asyncio.ensure_future(app.settle(app.return_value))
+    await asyncio.sleep(0)
+    ready.set()
+    await settling
+    assert session.left == ["detach: terminal closed; trading on headless"]
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 50), (200, 60)])
 async def test_every_pane_says_why_it_is_empty(size: tuple[int, int]) -> None:
     app = ConsoleApp(FakeSession(shown=empty_snapshot()))

@@ -283,10 +283,13 @@ class ConsoleApp(App[ExitReason]):
         self.leave("quit", "quit by the person")
 
     async def settle(self, reason: ExitReason) -> None:
-        """After the console has ended: an unfinished start is cancelled; a session that came too late is told, too."""
+        """After the console has ended: a session that came too late is told, too. An unfinished start is cancelled, but
+        not by a terminal that is gone: what is open may have no stop yet.
+        """
         task = self._starting
         if task is not None:
-            task.cancel()
+            if not reason.goes_on:
+                task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         if self.session is None or self._told:
             return
