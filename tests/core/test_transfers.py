@@ -164,3 +164,18 @@ def test_after_the_venues_clock_was_set_back_the_stream_is_believed_on_the_walle
     loss = ev.BalanceUpdate(ts=back, wallet=Decimal(4_000), reason="ORDER", venue_ts=back)
     made.process(loss)
     assert made.state.portfolio.wallet == 4_000
+
+
+def test_a_second_withdrawal_of_the_same_amount_is_no_loss_when_only_the_ledger_told_the_first() -> None:
+    made = engine()
+    snapshot(made, NOW, "10000")
+    timer(made, NOW + 1_000)
+    ledger(made, NOW + 30_000, "6000", (NOW + 20_000, -4_000))
+    timer(made, NOW + 31_000)
+    again = ev.BalanceUpdate(ts=NOW + 300_000, wallet=Decimal(2_000), reason="WITHDRAW", change=Decimal(-4_000))
+    made.process(again)
+    timer(made, NOW + 301_000)
+    assert not made.state.killed
+    ledger(made, NOW + 330_000, "2000", (NOW + 20_000, -4_000), (NOW + 300_000, -4_000))
+    timer(made, NOW + 331_000)
+    assert (made.state.losses.day_start, made.state.losses.baseline) == (2_000, 2_000)

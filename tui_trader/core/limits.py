@@ -12,6 +12,8 @@ from tui_trader.core.types import DAY_MS, MINUTE_MS, ZERO, Refusal, Transfer, de
 
 SAME_TRANSFER_MS = 10 * MINUTE_MS
 """Stream and ledger tell a transfer of one amount within so long of each other, or they tell of two."""
+LATE_WORD_MS = MINUTE_MS
+"""The stream does not tell later of a transfer: what it tells then is another one of the same amount."""
 TRANSFERS_KEPT = 200
 
 
@@ -23,9 +25,9 @@ class Moved(msgspec.Struct, kw_only=True):
     streamed: bool = False
     tran_id: str = ""
 
-    def is_same(self, ms: int, amount: Decimal) -> bool:
+    def is_same(self, ms: int, amount: Decimal, within_ms: int = SAME_TRANSFER_MS) -> bool:
         """Whether another word of ``ms`` and ``amount`` may be about this transfer."""
-        return self.amount == amount and abs(self.ms - ms) <= SAME_TRANSFER_MS
+        return self.amount == amount and abs(self.ms - ms) <= within_ms
 
 
 DISABLED = Refusal(code="disabled", text="trading is disabled (TP_ENABLED)", hard=True)
@@ -91,7 +93,7 @@ class LossLimits:
         """The stream told a transfer at ``ms``; the ledger may have told it already, or, ``again``, the stream."""
         if again and any(m.streamed and m.is_same(ms, amount) for m in self.moved):
             return
-        known = next((m for m in self.moved if not m.streamed and m.is_same(ms, amount)), None)
+        known = next((m for m in self.moved if not m.streamed and m.is_same(ms, amount, LATE_WORD_MS)), None)
         if known is not None:
             known.streamed = True
             return
