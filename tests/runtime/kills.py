@@ -296,7 +296,8 @@ def history(symbol: str, now_ms: int, count: int = 500) -> list[CandleRow]:
 async def lane(kills: int, seed: int, folder: Path, sabotage: str) -> Campaign:
     """One exchange and one session, from its first life to its last."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    start = clock.wall_ms() // 28_800_000 * 28_800_000 + 2 * 3_600_000
+    # Not on a minute, whose last candle is not told for closed at once: a life may have three seconds to enter in.
+    start = clock.wall_ms() // 28_800_000 * 28_800_000 + 2 * 3_600_000 + 10_000
     markets = {
         symbol: ScriptedMarket(
             scripted_spec(symbol, tick, step, "5"), mid=price, depth=60, lots=40_000, history=history(symbol, start)

@@ -118,7 +118,7 @@ async def ended(child: asyncio.subprocess.Process) -> int:
 
 @asynccontextmanager
 async def world(folder: Path) -> AsyncIterator[World]:
-    start = clock.wall_ms() // 28_800_000 * 28_800_000 + 2 * 3_600_000
+    start = clock.wall_ms() // 28_800_000 * 28_800_000 + 2 * 3_600_000 + 10_000
     price, tick, step = PRICES["BTCUSDT"]
     market = ScriptedMarket(
         scripted_spec("BTCUSDT", tick, step, "5"), mid=price, depth=60, lots=40_000, history=history("BTCUSDT", start)
